@@ -1,0 +1,180 @@
+package task
+
+import (
+	"crypto/tls"
+	"fmt"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// Conn is a buffered, non-blocking stream over a socket, with or without TLS.
+type Conn struct {
+	wire *Wire
+	tls  *tls.Conn // nil in plaintext
+
+	in      *buffer // borrowed while bytes are in it
+	r, w    int     // in.b[r:w] has arrived and was not consumed
+	readErr error   // what ended the read side
+
+	out      *buffer // borrowed while bytes are in it
+	n        int     // out.b[:n] is queued
+	writeErr error   // what ended the write side
+
+	readFn   func(fd uintptr) bool // reads, for a task that parks in this connection alone
+	progress bool                  // what readFn achieved
+
+	owner    atomic.Pointer[Task] // whom the watchers ring
+	reading  atomic.Bool          // a watcher waits for bytes
+	writing  atomic.Bool          // a watcher waits for room
+	watchers sync.WaitGroup
+	closed   bool
+}
+
+// Adopt makes a connected socket, a Wire, or a TLS connection over a Wire whose handshake is done, a non-blocking Conn.
+// The Conn owns it from then on, also when Adopt fails: it is closed then.
+func Adopt(nc net.Conn) (*Conn, error) {
+	c := &Conn{}
+	switch v := nc.(type) {
+	case *Wire:
+		c.wire = v
+	case *tls.Conn:
+		w, ok := v.NetConn().(*Wire)
+		if !ok {
+			_ = nc.Close()
+			return nil, fmt.Errorf("TLS over %T, not over a task.Wire", v.NetConn())
+		}
+		c.wire, c.tls = w, v
+	default:
+		w, err := NewWire(nc)
+		if err != nil {
+			_ = nc.Close()
+			return nil, err
+		}
+		c.wire = w
+	}
+	_ = c.wire.Conn.SetDeadline(time.Time{})
+	c.wire.until = time.Time{}
+	c.wire.async = true
+	c.readFn = func(fd uintptr) bool {
+		if c.tls != nil {
+			return c.wire.poll(fd, unix.POLLIN)
+		}
+		c.progress = c.fill()
+		return c.progress
+	}
+	return c, nil
+}
+
+// ServerTLS performs the server's side of a TLS handshake, blocking until it is done or deadline has passed: call it in Await.
+// No byte may have been read ahead (CVE-2021-23214): it fails when there are any.
+func (c *Conn) ServerTLS(cfg *tls.Config, deadline time.Time) error {
+	if c.r != c.w {
+		return fmt.Errorf("%d unencrypted bytes arrived before the TLS handshake", c.w-c.r)
+	}
+	c.wire.async = false
+	_ = c.wire.Conn.SetDeadline(deadline)
+	tc := tls.Server(c.wire, cfg)
+	err := tc.Handshake()
+	_ = c.wire.Conn.SetDeadline(time.Time{})
+	c.wire.until = time.Time{}
+	c.wire.async = true
+	if err != nil {
+		return err
+	}
+	c.tls = tc
+	return nil
+}
+
+// TLS returns the state of the TLS connection; ok is false in plaintext.
+func (c *Conn) TLS() (state tls.ConnectionState, ok bool) {
+	if c.tls == nil {
+		return state, false
+	}
+	return c.tls.ConnectionState(), true
+}
+
+// RemoteAddr is the peer's address.
+func (c *Conn) RemoteAddr() net.Addr { return c.wire.RemoteAddr() }
+
+// Close closes the socket and waits for the connection's watchers. Queued bytes are tried once and then lost.
+func (c *Conn) Close() {
+	if c.closed {
+		return
+	}
+	_ = c.Flush()
+	if c.tls != nil && c.writeErr == nil {
+		_ = c.tls.CloseWrite()
+		_, _ = c.wire.tryWrite(c.wire.queue)
+	}
+	c.closed = true
+	_ = c.wire.Conn.Close()
+	c.watchers.Wait()
+	c.wire.queue = nil
+	c.releaseIn()
+	c.releaseOut()
+}
+
+// Quiet reports that the peer has neither sent anything nor closed: what a pool wants to know of an idle backend.
+// When it is false, Buffered or ReadErr says why.
+func (c *Conn) Quiet() bool { return c.r == c.w && c.readErr == nil && !c.fill() }
+
+// parkable reports whether a task may park in this connection's read itself: no watcher is there, and it has not ended.
+func (c *Conn) parkable() bool { return c.readErr == nil && !c.reading.Load() }
+
+// readsInPark reports whether parking tries to read first, so that trying before is waste.
+func (c *Conn) readsInPark() bool { return c.tls == nil }
+
+// awaitRead blocks until bytes arrive, the read side ends, or the wait is interrupted; it reports progress.
+func (c *Conn) awaitRead() bool {
+	if c.readErr != nil {
+		return true
+	}
+	c.progress = false
+	err := c.wire.raw.Read(c.readFn)
+	switch {
+	case err == nil && c.tls != nil:
+		return c.fill()
+	case err == nil:
+		return c.progress
+	case interrupted(err):
+		return false
+	}
+	c.readErr = err
+	return true
+}
+
+// watchRead has a watcher ring t once bytes arrive, unless one is there already, which then rings t.
+func (c *Conn) watchRead(t *Task) {
+	c.owner.Store(t)
+	if c.reading.Swap(true) {
+		return
+	}
+	c.watchers.Add(1)
+	go func() {
+		defer c.watchers.Done()
+		for interrupted(c.wire.raw.Read(func(fd uintptr) bool { return c.wire.poll(fd, unix.POLLIN) })) {
+			c.wire.deadline(time.Time{})
+		}
+		c.reading.Store(false)
+		c.owner.Load().ring()
+	}()
+}
+
+// watchWrite has a watcher ring t once there is room to write.
+func (c *Conn) watchWrite(t *Task) {
+	c.owner.Store(t)
+	if c.writing.Swap(true) {
+		return
+	}
+	c.watchers.Add(1)
+	go func() {
+		defer c.watchers.Done()
+		_ = c.wire.raw.Write(func(fd uintptr) bool { return c.wire.poll(fd, unix.POLLOUT) })
+		c.writing.Store(false)
+		c.owner.Load().ring()
+	}()
+}

@@ -1,0 +1,199 @@
+package task
+
+import (
+	"io"
+	"net"
+)
+
+// Buffered returns the bytes that have arrived and were not consumed. They are valid until the next Discard, Reserve or Wait.
+func (c *Conn) Buffered() []byte {
+	if c.in == nil {
+		return nil
+	}
+	return c.in.b[c.r:c.w]
+}
+
+// Discard consumes the first n buffered bytes.
+func (c *Conn) Discard(n int) {
+	c.r += n
+	if c.r == c.w {
+		c.r, c.w = 0, 0
+	}
+}
+
+// ReadErr is what ended the read side: io.EOF when the peer closed, nil while it is open. Buffered bytes come before it.
+func (c *Conn) ReadErr() error { return c.readErr }
+
+// WriteErr is what ended the write side.
+func (c *Conn) WriteErr() error { return c.writeErr }
+
+// Reserve makes room for n bytes, counted from the first buffered one, so that a message of n bytes can be buffered whole.
+// The room grows with the bytes that really arrive: a length that was only announced costs nothing.
+func (c *Conn) Reserve(n int) {
+	if c.in == nil || n <= len(c.in.b) && c.r == 0 {
+		return
+	}
+	if n <= len(c.in.b) {
+		c.compact()
+		return
+	}
+	if c.w < len(c.in.b) {
+		return // not full yet
+	}
+	if c.r > 0 {
+		c.compact()
+		return
+	}
+	bigger := &buffer{make([]byte, min(n, 2*len(c.in.b)))}
+	copy(bigger.b, c.in.b[:c.w])
+	giveBack(c.in)
+	c.in = bigger
+}
+
+func (c *Conn) compact() {
+	c.w = copy(c.in.b, c.in.b[c.r:c.w])
+	c.r = 0
+}
+
+// Fill reads what has arrived, without blocking, and reports whether that was anything: bytes, the end, or an error.
+func (c *Conn) Fill() bool { return c.fill() }
+
+func (c *Conn) fill() bool {
+	if c.readErr != nil {
+		return true
+	}
+	if c.tls != nil {
+		return c.fillTLS()
+	}
+	room := c.room()
+	if len(room) == 0 {
+		return true
+	}
+	n, err := c.wire.tryRead(room)
+	return c.filled(n, err)
+}
+
+func (c *Conn) fillTLS() bool {
+	room := c.room()
+	if len(room) == 0 {
+		return true
+	}
+	n, err := c.tls.Read(room)
+	if e, ok := err.(net.Error); ok && e == errAgain {
+		err = nil
+	}
+	if err == io.ErrUnexpectedEOF {
+		err = io.EOF
+	}
+	if len(c.wire.queue) > 0 { // a post-handshake message wants an answer
+		_ = c.Flush()
+	}
+	return c.filled(n, err)
+}
+
+func (c *Conn) filled(n int, err error) bool {
+	c.w += n
+	c.readErr = err
+	if c.r == c.w {
+		c.releaseIn()
+	}
+	return n > 0 || err != nil
+}
+
+// room is the free end of the in-buffer, which it borrows if there is none.
+func (c *Conn) room() []byte {
+	if c.in == nil {
+		c.in = borrow()
+		c.r, c.w = 0, 0
+	}
+	if c.w == len(c.in.b) && c.r > 0 {
+		c.compact()
+	}
+	return c.in.b[c.w:]
+}
+
+func (c *Conn) releaseIn() {
+	if c.in != nil {
+		giveBack(c.in)
+		c.in, c.r, c.w = nil, 0, 0
+	}
+}
+
+// Queue appends p to what is to be written; Flush writes it.
+func (c *Conn) Queue(p []byte) {
+	c.SetQueue(append(c.QueueBuffer(), p...))
+}
+
+// QueueBuffer returns the queued bytes for appending to; SetQueue takes the result back. Nothing else may be called between.
+func (c *Conn) QueueBuffer() []byte {
+	if c.out == nil {
+		c.out, c.n = borrow(), 0
+	}
+	return c.out.b[:c.n]
+}
+
+// SetQueue makes b, which began as QueueBuffer's result, the queued bytes.
+func (c *Conn) SetQueue(b []byte) {
+	c.out.b = b[:cap(b)]
+	c.n = len(b)
+}
+
+// QueueOrWrite writes p at once as far as the socket takes it when nothing is queued, and queues the rest.
+func (c *Conn) QueueOrWrite(p []byte) {
+	if c.n == 0 && c.tls == nil && c.writeErr == nil {
+		n, err := c.wire.tryWrite(p)
+		if err != nil {
+			c.writeErr = err
+			return
+		}
+		p = p[n:]
+	}
+	if len(p) > 0 && c.writeErr == nil {
+		c.Queue(p)
+	}
+}
+
+// Pending is the number of queued bytes that are not written yet.
+func (c *Conn) Pending() int { return c.n + len(c.wire.queue) }
+
+// Flush writes what the socket takes of the queue, without blocking. An error ends the write side and empties the queue.
+func (c *Conn) Flush() error {
+	if c.writeErr == nil && c.n+len(c.wire.queue) > 0 {
+		c.writeErr = c.flush()
+	}
+	if c.writeErr != nil {
+		c.n = 0
+		c.wire.queue = c.wire.queue[:0]
+	}
+	if c.n == 0 {
+		c.releaseOut()
+	}
+	return c.writeErr
+}
+
+func (c *Conn) flush() error {
+	if c.tls == nil {
+		n, err := c.wire.tryWrite(c.out.b[:c.n])
+		c.n = copy(c.out.b, c.out.b[n:c.n])
+		return err
+	}
+	if c.n > 0 && len(c.wire.queue) < keepLimit {
+		if _, err := c.tls.Write(c.out.b[:c.n]); err != nil {
+			return err
+		}
+		c.n = 0
+	}
+	n, err := c.wire.tryWrite(c.wire.queue)
+	c.wire.queue = c.wire.queue[:copy(c.wire.queue, c.wire.queue[n:])]
+	if len(c.wire.queue) == 0 {
+		c.wire.queue = nil
+	}
+	return err
+}
+
+func (c *Conn) releaseOut() {
+	if c.out != nil {
+		giveBack(c.out)
+		c.out, c.n = nil, 0
+	}
+}

@@ -1,0 +1,146 @@
+package task
+
+import (
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// Group owns tasks: it starts them and waits for them. The zero Group is ready.
+type Group struct{ wg sync.WaitGroup }
+
+// Go runs f as a task of the group. It returns at once.
+func (g *Group) Go(f func(*Task)) {
+	g.wg.Add(1)
+	go func() {
+		defer g.wg.Done()
+		f(New())
+	}()
+}
+
+// Wait blocks until every task of the group has returned. It is for the owner of the group, never for a task.
+func (g *Group) Wait() { g.wg.Wait() }
+
+// Task is one run of straight-line code that parks only in Wait.
+//
+// Wait and Await are for the code that runs as the task; Wake may be called by anyone at any time.
+type Task struct {
+	woken  atomic.Bool
+	parked atomic.Pointer[Conn] // the connection in whose read the task is parked, when it waits for that alone
+	bell   chan struct{}        // rung when the task waits for more than one thing
+	timer  *time.Timer          // of waits with a deadline; made on first use
+}
+
+// New returns a task for code that is already running in a goroutine of its owner, such as a pool's dialler or a test.
+func New() *Task { return &Task{bell: make(chan struct{}, 1)} }
+
+// Interest is one thing to wait for: that bytes arrive on Conn (Read), that the bytes queued on it are written (Write), or both.
+type Interest struct {
+	Conn  *Conn
+	Read  bool
+	Write bool
+}
+
+// Reading is the interest in bytes, the end or an error from c.
+func Reading(c *Conn) Interest { return Interest{Conn: c, Read: true} }
+
+// Writing is the interest in c's queue becoming empty, or in an error of its write side.
+func Writing(c *Conn) Interest { return Interest{Conn: c, Write: true} }
+
+// Wake makes the running or the next Wait return. It never blocks and may be called from anywhere.
+func (t *Task) Wake() {
+	t.woken.Store(true)
+	if c := t.parked.Load(); c != nil {
+		c.wire.interrupt()
+		return
+	}
+	t.ring()
+}
+
+func (t *Task) ring() {
+	select {
+	case t.bell <- struct{}{}:
+	default:
+	}
+}
+
+// Await runs f, which may block, and returns when it is done. Nothing that f touches may be touched by others meanwhile.
+func (t *Task) Await(f func()) { f() }
+
+// Wait parks the task until an interest made progress (bytes were read into the connection's buffer, its queue was written,
+// or it failed), until Wake, or until deadline, if that is not zero. It reports whether it was the deadline that ended it.
+// It may return early for no reason: callers look at the state they waited for and wait again.
+func (t *Task) Wait(deadline time.Time, on ...Interest) (timedOut bool) {
+	for {
+		if t.woken.Swap(false) {
+			return false
+		}
+		alone := len(on) == 1 && !on[0].Write && on[0].Conn.parkable()
+		if !(alone && on[0].Conn.readsInPark()) && progressed(on) {
+			return false
+		}
+		if !deadline.IsZero() && !time.Now().Before(deadline) {
+			return true
+		}
+		if alone {
+			if t.parkReading(on[0].Conn, deadline) {
+				return false
+			}
+			continue
+		}
+		t.parkMany(on, deadline)
+	}
+}
+
+// progressed tries every interest once, without blocking.
+func progressed(on []Interest) bool {
+	some := false
+	for _, i := range on {
+		if i.Write && i.Conn.Pending() > 0 {
+			if i.Conn.Flush() != nil || i.Conn.Pending() == 0 {
+				some = true
+			}
+		}
+		if i.Read && i.Conn.fill() {
+			some = true
+		}
+	}
+	return some
+}
+
+// parkReading parks in the read of one connection and reports whether it made progress.
+func (t *Task) parkReading(c *Conn, deadline time.Time) bool {
+	c.wire.deadline(deadline)
+	t.parked.Store(c)
+	defer t.parked.Store(nil)
+	if t.woken.Load() {
+		return false
+	}
+	return c.awaitRead()
+}
+
+// parkMany arms a watcher for each interest that has none and waits for one of them, a wake or the deadline.
+func (t *Task) parkMany(on []Interest, deadline time.Time) {
+	for _, i := range on {
+		if i.Read {
+			i.Conn.watchRead(t)
+		}
+		if i.Write && i.Conn.Pending() > 0 {
+			i.Conn.watchWrite(t)
+		}
+	}
+	if deadline.IsZero() {
+		<-t.bell
+		return
+	}
+	if t.timer == nil {
+		t.timer = time.NewTimer(time.Until(deadline))
+	} else {
+		t.timer.Reset(time.Until(deadline))
+	}
+	select {
+	case <-t.bell:
+	case <-t.timer.C:
+	}
+	t.timer.Stop()
+}

@@ -1,0 +1,145 @@
+package task
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"sync"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// errAgain is what a Wire's Read returns, once non-blocking, when nothing has arrived. It is a temporary net.Error, which
+// crypto/tls passes on without spoiling the connection, so that a TLS record may arrive in pieces.
+var errAgain net.Error = again{}
+
+type again struct{}
+
+func (again) Error() string   { return "nothing has arrived yet" }
+func (again) Timeout() bool   { return false }
+func (again) Temporary() bool { return true }
+
+// Wire is a socket. As a net.Conn it blocks, which is what a dialler and a TLS handshake want; Adopt makes it non-blocking.
+type Wire struct {
+	net.Conn
+	raw   syscall.RawConn
+	fd    int
+	async bool
+	until time.Time // the read deadline in force
+	mu    sync.Mutex
+	queue []byte // TLS records not written yet, when async
+}
+
+// NewWire wraps a connected TCP or Unix socket and owns it from then on.
+func NewWire(nc net.Conn) (*Wire, error) {
+	sc, ok := nc.(syscall.Conn)
+	if !ok {
+		return nil, fmt.Errorf("%T is not a socket", nc)
+	}
+	raw, err := sc.SyscallConn()
+	if err != nil {
+		return nil, fmt.Errorf("socket of %s: %w", nc.RemoteAddr(), err)
+	}
+	w := &Wire{Conn: nc, raw: raw}
+	if err := raw.Control(func(fd uintptr) { w.fd = int(fd) }); err != nil {
+		return nil, fmt.Errorf("socket of %s: %w", nc.RemoteAddr(), err)
+	}
+	return w, nil
+}
+
+// Read blocks as a net.Conn does until the wire is adopted; from then on it returns errAgain instead.
+func (w *Wire) Read(p []byte) (int, error) {
+	if !w.async {
+		return w.Conn.Read(p)
+	}
+	n, err := w.tryRead(p)
+	if err == nil && n == 0 {
+		return 0, errAgain
+	}
+	return n, err
+}
+
+// Write blocks as a net.Conn does until the wire is adopted; from then on it queues a copy of p.
+func (w *Wire) Write(p []byte) (int, error) {
+	if !w.async {
+		return w.Conn.Write(p)
+	}
+	w.queue = append(w.queue, p...)
+	return len(p), nil
+}
+
+// tryRead reads what is there: n is 0 and err nil when that is nothing.
+func (w *Wire) tryRead(p []byte) (n int, err error) {
+	for {
+		n, err = syscall.Read(w.fd, p)
+		switch {
+		case err == syscall.EINTR:
+			continue
+		case err == syscall.EAGAIN:
+			return 0, nil
+		case err != nil:
+			return 0, os.NewSyscallError("read", err)
+		case n == 0 && len(p) > 0:
+			return 0, io.EOF
+		}
+		return n, nil
+	}
+}
+
+// tryWrite writes what the socket takes: n is 0 and err nil when that is nothing.
+func (w *Wire) tryWrite(p []byte) (n int, err error) {
+	for n < len(p) {
+		m, err := syscall.Write(w.fd, p[n:])
+		if err == syscall.EINTR {
+			continue
+		}
+		if err == syscall.EAGAIN {
+			return n, nil
+		}
+		if err != nil {
+			return n, os.NewSyscallError("write", err)
+		}
+		n += m
+	}
+	return n, nil
+}
+
+// poll reports whether the socket is ready for events (or has failed), without blocking.
+func (w *Wire) poll(fd uintptr, events int16) bool {
+	p := [1]unix.PollFd{{Fd: int32(fd), Events: events}}
+	for {
+		n, err := unix.Poll(p[:], 0)
+		if err == unix.EINTR {
+			continue
+		}
+		return n != 0 || err != nil
+	}
+}
+
+// deadline sets the time at which a blocked read ends. Only the owner of the wire calls it.
+func (w *Wire) deadline(at time.Time) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.until.Equal(at) {
+		return
+	}
+	w.until = at
+	_ = w.Conn.SetReadDeadline(at) // fails on a closed socket only, as the read then does
+}
+
+// interrupt ends a blocked read at once. Anyone may call it.
+func (w *Wire) interrupt() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.until = past()
+	_ = w.Conn.SetReadDeadline(w.until)
+}
+
+func past() time.Time { return time.Unix(1, 0) }
+
+// interrupted reports whether err is the end of a wait by interrupt or deadline, which leaves the socket as it was.
+func interrupted(err error) bool { return errors.Is(err, os.ErrDeadlineExceeded) }

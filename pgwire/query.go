@@ -1,0 +1,22 @@
+package pgwire
+
+var errQuery = &FormatError{"Query", "the text is not ended by the only NUL byte"}
+
+// AppendQuery adds a Query message (simple protocol).
+func AppendQuery(dst []byte, sql string) []byte {
+	dst, start := begin(dst, MsgQuery)
+	return finish(appendString(dst, sql), start)
+}
+
+// QueryText is a view of the SQL text of a Query frame.
+func QueryText(frame []byte) ([]byte, error) {
+	b, ok := body(frame, MsgQuery)
+	if !ok {
+		return nil, errQuery
+	}
+	text, rest, ok := cutString(b)
+	if !ok || len(rest) != 0 {
+		return nil, errQuery
+	}
+	return text, nil
+}
