@@ -1,0 +1,175 @@
+package admin
+
+import (
+	"cmp"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/pgdrover/pgdrover/cache"
+	"github.com/pgdrover/pgdrover/pool"
+	"github.com/pgdrover/pgdrover/proxy"
+	"github.com/pgdrover/pgdrover/shardmap"
+)
+
+// view is the proxy at one moment, as the console, the metrics and the page show it. It does not change.
+type view struct {
+	at        time.Time
+	databases []database     // by name
+	clients   []proxy.Client // oldest first
+	meters    map[proxy.MeterKey]meter
+	counts    serverCounts
+}
+
+// database is one database of a view.
+type database struct {
+	name     string
+	shards   *shardmap.Map
+	nodes    []pool.NodeStats // by shard, role and address, which no two share
+	backends []pool.BackendStats
+	cache    *cache.Stats // nil: off
+}
+
+// meter is what the proxy has measured for one database, shard and role.
+type meter struct{ statements, own histogram }
+
+// serverCounts are the counters of proxy.Metrics.
+type serverCounts struct{ logins, cancels, retries, panics, refused int64 }
+
+// look takes a view of a proxy; the view of none is empty.
+func look(srv *proxy.Server) view {
+	v := view{at: time.Now(), meters: map[proxy.MeterKey]meter{}}
+	if srv == nil {
+		return v
+	}
+	for _, d := range srv.Databases() {
+		v.databases = append(v.databases, lookAt(d))
+	}
+	slices.SortFunc(v.databases, func(a, b database) int { return cmp.Compare(a.name, b.name) })
+	v.clients = srv.Clients()
+	slices.SortFunc(v.clients, func(a, b proxy.Client) int {
+		return cmp.Or(a.Began.Compare(b.Began), cmp.Compare(a.PID, b.PID))
+	})
+	m := srv.Metrics()
+	for key, measured := range m.Meters() {
+		v.meters[key] = meter{histogramOf(&measured.Statements), histogramOf(&measured.Own)}
+	}
+	v.counts = serverCounts{m.Clients.Load(), m.Cancels.Load(), m.Retries.Load(), m.Panics.Load(), m.Refused.Load()}
+	return v
+}
+
+func lookAt(d *proxy.Database) database {
+	seen := database{name: d.Name(), shards: d.Map(), nodes: mergeNodes(d.Cluster().Stats()), backends: d.Cluster().Backends()}
+	if c := d.Cache(); c != nil {
+		stats := c.Stats()
+		seen.cache = &stats
+	}
+	return seen
+}
+
+// mergeNodes makes one of nodes that have shard, role and address in common: a map may have sent the shard to another database of
+// the same server, and the old pool is still being drained. The state is that of the pool in force.
+func mergeNodes(nodes []pool.NodeStats) []pool.NodeStats {
+	var merged []pool.NodeStats
+	for _, n := range nodes {
+		i := slices.IndexFunc(merged, func(m pool.NodeStats) bool {
+			return m.Shard == n.Shard && m.Role == n.Role && m.Addr == n.Addr
+		})
+		if i < 0 {
+			merged = append(merged, n)
+			continue
+		}
+		if merged[i].Draining && !n.Draining {
+			merged[i], n = n, merged[i]
+		}
+		addNode(&merged[i], n)
+	}
+	return merged
+}
+
+// addNode adds the numbers of another pool to those of a node.
+func addNode(sum *pool.NodeStats, n pool.NodeStats) {
+	sum.Idle += n.Idle
+	sum.Busy += n.Busy
+	sum.Dialing += n.Dialing
+	sum.Waiting += n.Waiting
+	sum.OldestWait = max(sum.OldestWait, n.OldestWait)
+	c := &sum.Counts
+	c.Acquired += n.Counts.Acquired
+	c.Waited += n.Counts.Waited
+	for i := range c.Waits {
+		c.Waits[i] += n.Counts.Waits[i]
+	}
+	c.Timeouts += n.Counts.Timeouts
+	c.Rejected += n.Counts.Rejected
+	c.Failed += n.Counts.Failed
+	c.Cancels += n.Counts.Cancels
+	c.Dials += n.Counts.Dials
+	c.DialErrors += n.Counts.DialErrors
+	destroyed := maps.Clone(c.Destroyed)
+	if destroyed == nil {
+		destroyed = map[string]uint64{}
+	}
+	for reason, count := range n.Counts.Destroyed {
+		destroyed[reason] += count
+	}
+	c.Destroyed = destroyed
+}
+
+// login is the user that the proxy is on all nodes.
+func (d *database) login() string {
+	for _, n := range d.nodes {
+		return n.User
+	}
+	return ""
+}
+
+// primary is the node that takes a shard's writes; nil when there is none.
+func (d *database) primary(shard string) *pool.NodeStats {
+	for i := range d.nodes {
+		if n := &d.nodes[i]; n.Shard == shard && n.Role == pool.Primary && !n.Draining {
+			return n
+		}
+	}
+	return nil
+}
+
+// nodesOf counts the nodes in force of a shard, or of all shards when shard is empty, and those of them that are up.
+func (d *database) nodesOf(shard string) (nodes, up int) {
+	for i := range d.nodes {
+		n := &d.nodes[i]
+		if n.Draining || shard != "" && n.Shard != shard {
+			continue
+		}
+		nodes++
+		if n.Up {
+			up++
+		}
+	}
+	return nodes, up
+}
+
+// pins counts the pins of each shard.
+func (d *database) pins() map[string]int {
+	counts := map[string]int{}
+	for _, pin := range d.shards.Pins() {
+		counts[d.shards.Shard(pin.Shard).Name]++
+	}
+	return counts
+}
+
+// share is the part of all partitions that a shard owns, in percent.
+func (d *database) share(s shardmap.Shard) float64 {
+	return 100 * float64(s.Owned) / float64(d.shards.Partitions())
+}
+
+// clientsOf counts the clients of a database.
+func (v *view) clientsOf(name string) int {
+	n := 0
+	for i := range v.clients {
+		if v.clients[i].Database == name {
+			n++
+		}
+	}
+	return n
+}

@@ -1,0 +1,114 @@
+package main
+
+import (
+	"time"
+
+	"github.com/pgdrover/pgdrover/internal/yamlfile"
+)
+
+// Database is one name that clients connect to, and the shards behind it. In the keys below, DB stands for
+// databases.NAME.
+type Database struct {
+	// ShardMap is the file of the operator's intent. Key: DB.shardmap. Required.
+	ShardMap string `yaml:"shardmap"`
+	// Lock is the file that records which shard owns what. Key: DB.lock. Default: the shard map's name with its
+	// extension replaced by .lock.
+	Lock string `yaml:"lock"`
+	// Backend is how PgDrover logs in to the nodes. Key: DB.backend.
+	Backend Backend `yaml:"backend"`
+	// Pool bounds the backends of each node. Key: DB.pool.
+	Pool Pool `yaml:"pool"`
+	// Reads says where reads outside transactions go. Key: DB.reads.
+	Reads Reads `yaml:"reads"`
+	// Scatter says what becomes of a statement on sharded tables that names no tenant. Key: DB.scatter. Only deny in
+	// this version. Default: deny.
+	Scatter Scatter `yaml:"scatter"`
+	// TwoPhaseCommit makes transactions that write to several shards atomic. Key: DB.two_phase_commit. Only off in this
+	// version. Default: off.
+	TwoPhaseCommit TwoPhaseCommit `yaml:"two_phase_commit"`
+	// Cache is the result cache, off until a table is listed. Key: DB.cache.
+	Cache Cache `yaml:"cache"`
+}
+
+// Backend is how PgDrover logs in to the nodes of a database.
+type Backend struct {
+	// User is the role on the nodes. Key: DB.backend.user. Required.
+	User string `yaml:"user"`
+	// Password is its password, be it given as password or in password_file; empty where the nodes ask for none. Key:
+	// DB.backend.password. Default: none.
+	Password Secret `yaml:"password,secret"`
+	// PasswordFile is a file of one line that holds the password. Key: DB.backend.password_file. Default: none.
+	PasswordFile string `yaml:"password_file"`
+	// TLS is disable, prefer, require or verify-full. Key: DB.backend.tls. Default: prefer.
+	TLS BackendTLS `yaml:"tls"`
+	// CA is a PEM file of the authorities that the nodes' certificates are checked against with verify-full; empty means
+	// the system's. Key: DB.backend.ca. Default: none.
+	CA string `yaml:"ca"`
+}
+
+// Pool bounds the backends that a database keeps on each node.
+type Pool struct {
+	// Mode says how long a client has a backend to itself. Key: DB.pool.mode. Only transaction in this version.
+	// Default: transaction.
+	Mode PoolMode `yaml:"mode"`
+	// Size is the most backends per node, all users together. Key: DB.pool.size. Default: 20.
+	Size int `yaml:"size"`
+	// Wait is how long a client waits for a backend before it gets an error (SQLSTATE 53300). Key: DB.pool.wait.
+	// Default: 10s.
+	Wait time.Duration `yaml:"wait"`
+	// Idle is how long an unused backend is kept; 0 means until its lifetime ends. Key: DB.pool.idle. Default: 10m.
+	Idle time.Duration `yaml:"idle"`
+	// Lifetime is the age at which a backend is closed when it is next free; 0 means never. Key: DB.pool.lifetime.
+	// Default: 1h.
+	Lifetime time.Duration `yaml:"lifetime"`
+	// ConnectTimeout bounds one attempt to connect and log in to a node. Key: DB.pool.connect_timeout. Default: 5s.
+	ConnectTimeout time.Duration `yaml:"connect_timeout"`
+}
+
+// Reads says where reads outside transactions go.
+type Reads struct {
+	// To is replicas or primary. Key: DB.reads.to. Default: replicas.
+	To ReadTarget `yaml:"to"`
+	// Policy chooses among the healthy replicas. Key: DB.reads.policy. Only least_in_flight in this version. Default:
+	// least_in_flight.
+	Policy ReadPolicy `yaml:"policy"`
+	// Sticky is how long a session that wrote reads from the primary. Key: DB.reads.sticky. Default: 5s.
+	Sticky time.Duration `yaml:"sticky"`
+}
+
+// Cache is the result cache of a database.
+type Cache struct {
+	// Redis is the URL of the second layer (redis://, rediss:// or unix://), which may hold a password; empty means
+	// that there is no second layer. Key: DB.cache.redis. Default: none.
+	Redis Secret `yaml:"redis,secret"`
+	// Memory is the budget of the first layer. Key: DB.cache.memory. Default: 64MB.
+	Memory yamlfile.ByteSize `yaml:"memory"`
+	// Tables are the tables whose rows are cached, by name; none means that the cache is off. Key: DB.cache.tables.
+	// Default: none.
+	Tables map[string]CachedTable `yaml:"tables"`
+}
+
+// CachedTable is one table of the cache.
+type CachedTable struct {
+	// TTL is how long a result may be served. Key: DB.cache.tables.NAME.ttl. Required.
+	TTL time.Duration `yaml:"ttl"`
+}
+
+// SetDefaults makes d a database of which nothing has been said.
+func (d *Database) SetDefaults() {
+	*d = Database{
+		Backend: Backend{TLS: BackendTLSPrefer},
+		Pool: Pool{
+			Mode:           PoolTransaction,
+			Size:           20,
+			Wait:           10 * time.Second,
+			Idle:           10 * time.Minute,
+			Lifetime:       time.Hour,
+			ConnectTimeout: 5 * time.Second,
+		},
+		Reads:          Reads{To: ReadReplicas, Policy: LeastInFlight, Sticky: 5 * time.Second},
+		Scatter:        ScatterDeny,
+		TwoPhaseCommit: TwoPhaseOff,
+		Cache:          Cache{Memory: 64 << 20},
+	}
+}

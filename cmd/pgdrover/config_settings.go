@@ -1,0 +1,76 @@
+package main
+
+import (
+	"fmt"
+	"reflect"
+	"slices"
+	"strings"
+)
+
+// Setting is one key of the configuration and its value in force, as text. The value of a secret is ***.
+type Setting struct{ Key, Value string }
+
+// Settings lists every setting, defaults included, in the order of the documentation; what has a name of the operator's
+// choice comes in alphabetical order.
+func (c *Config) Settings() []Setting {
+	list := settingsOf("", reflect.ValueOf(*c))
+	for _, u := range c.Users {
+		at := "users." + u.Name
+		login := Setting{at + ".scram", u.Verifier.String()}
+		switch {
+		case u.PasswordFile != "":
+			login = Setting{at + ".password_file", u.PasswordFile}
+		case u.Password != "":
+			login = Setting{at + ".password", u.Password.String()}
+		}
+		databases := strings.Join(u.Databases, ", ")
+		if databases == "" {
+			databases = "all"
+		}
+		list = append(list, login, Setting{at + ".databases", databases}, Setting{at + ".admin", fmt.Sprint(u.Admin)})
+	}
+	return list
+}
+
+// settingsOf lists the settings below a value, which is a struct with tags for yamlfile, a map or a single value.
+func settingsOf(key string, v reflect.Value) []Setting {
+	switch v.Kind() {
+	case reflect.Pointer:
+		return settingsOf(key, v.Elem())
+	case reflect.Struct:
+		return settingsOfStruct(key, v)
+	case reflect.Map:
+		return settingsOfMap(key, v)
+	}
+	return []Setting{{key, fmt.Sprint(v.Interface())}}
+}
+
+func settingsOfStruct(key string, v reflect.Value) []Setting {
+	var list []Setting
+	for i := range v.NumField() {
+		tag, ok := v.Type().Field(i).Tag.Lookup("yaml")
+		if !ok {
+			continue
+		}
+		name, _, _ := strings.Cut(tag, ",")
+		list = append(list, settingsOf(joinKey(key, name), v.Field(i))...)
+	}
+	return list
+}
+
+func settingsOfMap(key string, v reflect.Value) []Setting {
+	var list []Setting
+	names := v.MapKeys()
+	slices.SortFunc(names, func(a, b reflect.Value) int { return strings.Compare(a.String(), b.String()) })
+	for _, name := range names {
+		list = append(list, settingsOf(joinKey(key, name.String()), v.MapIndex(name))...)
+	}
+	return list
+}
+
+func joinKey(key, name string) string {
+	if key == "" {
+		return name
+	}
+	return key + "." + name
+}

@@ -1,0 +1,133 @@
+package main
+
+import (
+	"encoding/base64"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/pgdrover/pgdrover/internal/yamlfile"
+)
+
+// User is one role that may log in to PgDrover. It has a Verifier or a Password, never both.
+type User struct {
+	// Name is the role's name. Key: users[].name. Required, unique.
+	Name string
+	// Verifier is a SCRAM-SHA-256 verifier in the form that pg_authid.rolpassword has. Key: users[].scram.
+	Verifier Secret
+	// Password is the password in clear, be it given as password or in password_file. Key: users[].password.
+	Password Secret
+	// PasswordFile is a file of one line that holds the password. Key: users[].password_file.
+	PasswordFile string
+	// Databases are the names this user may connect to; empty means all of them. Key: users[].databases. Default: all.
+	Databases []string
+	// Admin allows the psql console, database "pgdrover". Key: users[].admin. Default: false.
+	Admin bool
+}
+
+// userEntry is an element of users as the file has it, with the places to name in errors.
+type userEntry struct {
+	Name         yamlfile.Value[string]                   `yaml:"name,required"`
+	Verifier     yamlfile.Value[Secret]                   `yaml:"scram,secret"`
+	Password     yamlfile.Value[Secret]                   `yaml:"password,secret"`
+	PasswordFile yamlfile.Value[string]                   `yaml:"password_file"`
+	Databases    yamlfile.Value[[]yamlfile.Value[string]] `yaml:"databases"`
+	Admin        bool                                     `yaml:"admin"`
+}
+
+// mergeUsers lays the users of a later file over those of the files before: one of a name that was there takes its
+// place, whole.
+func mergeUsers(users, later []yamlfile.Value[userEntry]) []yamlfile.Value[userEntry] {
+	merged := slices.Clone(users)
+	for _, user := range later {
+		i := slices.IndexFunc(users, func(u yamlfile.Value[userEntry]) bool { return u.V.Name.V == user.V.Name.V })
+		if i < 0 {
+			merged = append(merged, user)
+			continue
+		}
+		merged[i] = user
+	}
+	return merged
+}
+
+// duplicateUsers reports names that one file gives twice.
+func duplicateUsers(users []yamlfile.Value[userEntry]) error {
+	var errs yamlfile.Errors
+	lines := map[string]int{}
+	for _, user := range users {
+		name := user.V.Name
+		if first, ok := lines[name.V]; ok && name.IsSet() {
+			errs.Add(name.Pos, "user %s was already given on line %d: keep one of them", name.V, first)
+			continue
+		}
+		lines[name.V] = name.Pos.Line
+	}
+	return errs.Err()
+}
+
+// user checks an element of users and makes it a User, reading its password file.
+func (l *loader) user(entry yamlfile.Value[userEntry]) User {
+	e, at := entry.V, entry.V.Name.Pos
+	u := User{Name: e.Name.V, Verifier: e.Verifier.V, Password: e.Password.V, Admin: e.Admin}
+	if u.Name == "" || len(u.Name) > 63 {
+		l.errs.Add(at, "a user's name has 1 to 63 bytes")
+	}
+	switch given := countSet(e.Verifier.IsSet(), e.Password.IsSet(), e.PasswordFile.IsSet()); {
+	case given == 0:
+		l.errs.Add(at, "user %s cannot log in: give scram, password or password_file", u.Name)
+	case given > 1:
+		l.errs.Add(at, "user %s: give one of scram, password and password_file, not %d of them", u.Name, given)
+	case e.Verifier.IsSet() && !scramVerifier(u.Verifier.Reveal()):
+		l.errs.Add(e.Verifier.Pos, "user %s: not a SCRAM-SHA-256 verifier; copy it from pg_authid.rolpassword, it has the form SCRAM-SHA-256$4096:SALT$STOREDKEY:SERVERKEY", u.Name)
+	case e.Password.IsSet() && u.Password == "":
+		l.errs.Add(e.Password.Pos, "user %s: the password is empty: nobody could log in with it", u.Name)
+	case e.PasswordFile.IsSet():
+		u.PasswordFile = beside(e.PasswordFile.Pos.File, e.PasswordFile.V)
+		u.Password = l.secretFile(e.PasswordFile.Pos, u.PasswordFile)
+	}
+	if e.Databases.IsSet() && len(e.Databases.V) == 0 {
+		l.errs.Add(e.Databases.Pos, "user %s: the list of databases is empty: name one, or leave databases out to allow all", u.Name)
+	}
+	for _, name := range e.Databases.V {
+		if _, ok := l.config.Databases[name.V]; !ok {
+			l.errs.Add(name.Pos, "user %s: there is no database %q%s", u.Name, name.V, l.nearestDatabase(name.V))
+		}
+		u.Databases = append(u.Databases, name.V)
+	}
+	return u
+}
+
+func countSet(set ...bool) int {
+	n := 0
+	for _, one := range set {
+		if one {
+			n++
+		}
+	}
+	return n
+}
+
+// scramVerifier reports whether text has the form of a stored verifier: SCRAM-SHA-256$ITERATIONS:SALT$STOREDKEY:SERVERKEY
+// with the last three in base64.
+func scramVerifier(text string) bool {
+	rest, ok := strings.CutPrefix(text, "SCRAM-SHA-256$")
+	if !ok {
+		return false
+	}
+	head, keys, _ := strings.Cut(rest, "$")
+	iterations, salt, _ := strings.Cut(head, ":")
+	stored, server, _ := strings.Cut(keys, ":")
+	if n, err := strconv.Atoi(iterations); err != nil || n < 1 {
+		return false
+	}
+	return decodedLen(salt) > 0 && decodedLen(stored) == 32 && decodedLen(server) == 32
+}
+
+// decodedLen is the number of bytes that a base64 text stands for, -1 when it is none.
+func decodedLen(text string) int {
+	raw, err := base64.StdEncoding.DecodeString(text)
+	if err != nil {
+		return -1
+	}
+	return len(raw)
+}

@@ -1,0 +1,148 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"runtime"
+	"sync"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/pgdrover/pgdrover/admin"
+	"github.com/pgdrover/pgdrover/proxy"
+)
+
+const serveHelp = `Run the proxy until it is told to stop.
+
+SIGTERM or Ctrl-C: no new client is taken, idle ones are told to go, and open transactions
+may end within limits.drain; then serve exits with status 0. SIGHUP, or a change of
+pgdrover.yaml, shardmap.yaml or shardmap.lock: they are read again, checked whole, and put in
+force while traffic flows; if anything is wrong with them, all stays as it was.
+
+The first start writes shardmap.lock, if no shard has rows yet.`
+
+func newServeCommand() *cobra.Command {
+	var config *configFlag
+	cmd := &cobra.Command{
+		Use:     "serve",
+		Short:   "Run the proxy",
+		Long:    serveHelp,
+		Example: "  pgdrover serve --config /etc/pgdrover/pgdrover.yaml",
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return runProxy(cmd.Context(), config.files(), nil)
+		},
+	}
+	config = addConfigFlag(cmd)
+	return cmd
+}
+
+// service is one running proxy.
+type service struct {
+	paths   []string
+	log     *slog.Logger
+	server  *proxy.Server
+	console *admin.Console
+
+	mu        sync.Mutex // one reload at a time
+	config    *Config
+	databases map[string]*served
+}
+
+// served is a database that is being served, and the files that it was made of.
+type served struct {
+	*proxy.Database
+	placement *placement
+}
+
+// runProxy serves the configuration in files until ctx ends, and drains then. It tells ready where it listens, if that is not nil.
+func runProxy(ctx context.Context, files []string, ready chan<- proxyAddrs) error {
+	config, err := Load(files...)
+	if err != nil {
+		return err
+	}
+	s := &service{paths: files, config: config, log: config.Log.Logger(os.Stderr), databases: map[string]*served{}}
+	defer s.close()
+	for _, name := range config.databaseNames() {
+		db, err := s.open(ctx, name, config)
+		if err != nil {
+			return err
+		}
+		s.databases[name] = db
+	}
+	cfg, err := s.proxyConfig(config)
+	if err != nil {
+		return err
+	}
+	if s.server, err = proxy.NewServer(cfg); err != nil {
+		return err
+	}
+	return s.serve(ctx, ready)
+}
+
+// serve listens, tells where, and works until ctx ends or a listener fails.
+func (s *service) serve(ctx context.Context, ready chan<- proxyAddrs) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	ln, err := net.Listen("tcp", s.config.Listen)
+	if err != nil {
+		return fmt.Errorf("listen: %w", err)
+	}
+	var group sync.WaitGroup
+	defer group.Wait()
+	addrs := proxyAddrs{SQL: ln.Addr().String()}
+	if s.config.Admin.Listen != "" {
+		hl, err := net.Listen("tcp", s.config.Admin.Listen)
+		if err != nil {
+			_ = ln.Close()
+			return fmt.Errorf("admin.listen: %w", err)
+		}
+		addrs.HTTP = hl.Addr().String()
+		group.Go(func() { cancel(admin.Serve(ctx, hl, s.adminOptions())) })
+	}
+	group.Go(func() { s.watch(ctx) })
+	group.Go(func() {
+		if err := s.server.Serve(ln); !errors.Is(err, proxy.ErrServerClosed) {
+			cancel(err)
+		}
+	})
+	s.log.Info("serving", "version", buildVersion(), "listen", addrs.SQL, "admin", addrs.HTTP, "cores", runtime.GOMAXPROCS(0))
+	if ready != nil {
+		ready <- addrs
+	}
+	<-ctx.Done()
+	s.shutdown()
+	if err := context.Cause(ctx); !errors.Is(err, context.Canceled) {
+		return err
+	}
+	return nil
+}
+
+// shutdown drains the sessions within limits.drain.
+func (s *service) shutdown() {
+	s.mu.Lock()
+	drain := s.config.Limits.Drain
+	s.mu.Unlock()
+	s.log.Info("stopping", "drain", drain)
+	ctx, cancel := context.WithTimeout(context.Background(), drain)
+	defer cancel()
+	if err := s.server.Shutdown(ctx); err != nil {
+		s.log.Warn("clients were disconnected with transactions open", "after", drain)
+	}
+}
+
+// closeTime bounds how long backends and Redis may take to say goodbye.
+const closeTime = 5 * time.Second
+
+func (s *service) close() {
+	ctx, cancel := context.WithTimeout(context.Background(), closeTime)
+	defer cancel()
+	for _, db := range s.databases {
+		db.Close(ctx)
+	}
+}

@@ -1,0 +1,197 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"fmt"
+	"maps"
+	"strings"
+	"time"
+
+	"github.com/pgdrover/pgdrover/admin"
+	"github.com/pgdrover/pgdrover/cache"
+	"github.com/pgdrover/pgdrover/pool"
+	"github.com/pgdrover/pgdrover/proxy"
+	"github.com/pgdrover/pgdrover/router"
+	"github.com/pgdrover/pgdrover/shardmap"
+)
+
+// open makes a database ready to be served: its placement, its catalog, its backends and its cache.
+func (s *service) open(ctx context.Context, name string, config *Config) (*served, error) {
+	db := config.Databases[name]
+	p, err := readPlacement(name, db)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.firstLock(ctx, p); err != nil {
+		return nil, err
+	}
+	m, err := p.toMap()
+	if err != nil {
+		return nil, err
+	}
+	catalog, err := s.awaitCatalog(ctx, p, m)
+	if err != nil {
+		return nil, err
+	}
+	poolConfig, err := db.poolConfig(name, s.log)
+	if err != nil {
+		return nil, err
+	}
+	results, err := s.openCache(ctx, name, db)
+	if err != nil {
+		return nil, err
+	}
+	opened := proxy.OpenDatabase(db.options(name, config, s), pool.New(poolConfig), results, m, catalog)
+	return &served{opened, p}, nil
+}
+
+// options are the settings of a database in the words of package proxy.
+func (d *Database) options(name string, config *Config, s *service) proxy.Options {
+	return proxy.Options{
+		Name: name, Replicas: d.Reads.To == ReadReplicas, Sticky: d.Reads.Sticky,
+		Cached: cachedTables(d.Cache.Tables), Drain: config.Limits.ReloadWait, Templates: config.Limits.Templates, Log: s.log,
+	}
+}
+
+// firstLock writes the lock of a database that has none. With several shards they have to be empty: where rows lie already, only
+// the lock that was lost knew what belongs where.
+func (s *service) firstLock(ctx context.Context, p *placement) error {
+	if p.lock != nil {
+		return nil
+	}
+	if len(p.file.Shards) > 1 {
+		if err := p.checkEmpty(ctx); err != nil {
+			return fmt.Errorf("%s is missing, and a new one can be written for empty shards only: restore it: %w", p.db.Lock, err)
+		}
+	}
+	s.log.Info("writing the first placement", "database", p.name, "lock", p.db.Lock)
+	return p.writeFirstLock()
+}
+
+// awaitCatalog reads the catalog, waiting for a shard to come up, and checks what stands in it against the map.
+func (s *service) awaitCatalog(ctx context.Context, p *placement, m *shardmap.Map) (*router.Catalog, error) {
+	nodes, err := newAsker(p.name, p.db)
+	if err != nil {
+		return nil, err
+	}
+	defer nodes.close(ctx)
+	for {
+		catalog, err := s.checkShards(ctx, nodes, m)
+		if err == nil || !isUnreachable(err) {
+			return catalog, err
+		}
+		s.log.Warn("no shard gave its catalog; trying again", "database", p.name, "error", err)
+		select {
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case <-time.After(time.Second):
+		}
+	}
+}
+
+// openCache opens the cache of a database; nil when no table is listed.
+func (s *service) openCache(ctx context.Context, name string, db *Database) (*cache.Cache, error) {
+	if len(db.Cache.Tables) == 0 {
+		return nil, nil
+	}
+	c, err := cache.Open(ctx, cache.Config{
+		Namespace: name, Tables: cacheTables(db.Cache.Tables), Memory: int64(db.Cache.Memory), Redis: db.Cache.Redis.Reveal(), Log: s.log,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("database %s: %w", name, err)
+	}
+	return c, nil
+}
+
+// cacheTables are the listed tables by their qualified names: a bare name is a table of schema public.
+func cacheTables(listed map[string]CachedTable) map[string]cache.Table {
+	tables := make(map[string]cache.Table, len(listed))
+	for name, t := range listed {
+		tables[qualified(name)] = cache.Table{TTL: t.TTL}
+	}
+	return tables
+}
+
+func qualified(name string) string {
+	if strings.Contains(name, ".") {
+		return name
+	}
+	return "public." + name
+}
+
+// cachedTables tells the router which tables are listed.
+func cachedTables(listed map[string]CachedTable) func(schema, name string) bool {
+	tables := maps.Clone(cacheTables(listed))
+	return func(schema, name string) bool {
+		_, ok := tables[schema+"."+name]
+		return ok
+	}
+}
+
+// proxyConfig is the configuration in the words of package proxy.
+func (s *service) proxyConfig(config *Config) (proxy.Config, error) {
+	cfg := proxy.Config{
+		Users: map[string]*proxy.User{}, Databases: map[string]*proxy.Database{}, Console: s.newConsole(),
+		MaxFrame: int(config.Limits.MaxMessage), AuthTime: config.Limits.AuthTimeout, Statements: config.Limits.PreparedStatements,
+		TLSMode: clientTLS[config.TLS.Mode], Log: s.log,
+	}
+	for name, db := range s.databases {
+		cfg.Databases[name] = db.Database
+	}
+	for _, u := range config.Users {
+		verifier, err := u.verifier()
+		if err != nil {
+			return cfg, fmt.Errorf("users: %s: %w", u.Name, err)
+		}
+		cfg.Users[u.Name] = &proxy.User{Name: u.Name, Verifier: verifier, Databases: u.Databases, Admin: u.Admin}
+	}
+	if cfg.TLSMode != proxy.TLSOff {
+		pair, err := tls.LoadX509KeyPair(config.TLS.Cert, config.TLS.Key)
+		if err != nil {
+			return cfg, fmt.Errorf("tls: %w", err)
+		}
+		cfg.TLS = &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12}
+	}
+	return cfg, nil
+}
+
+// clientTLS says in the words of package proxy what tls.mode says. It is not changed.
+var clientTLS = map[TLSMode]proxy.TLSMode{TLSOff: proxy.TLSOff, TLSPrefer: proxy.TLSPrefer, TLSRequire: proxy.TLSRequire}
+
+func (u User) verifier() (*proxy.Verifier, error) {
+	if u.Verifier != "" {
+		return proxy.ParseVerifier(u.Verifier.Reveal())
+	}
+	return proxy.NewVerifier(u.Password.Reveal())
+}
+
+// newConsole is the psql console, which lives as long as the service.
+func (s *service) newConsole() *admin.Console {
+	if s.console == nil {
+		s.console = admin.NewConsole(s.adminOptions())
+	}
+	return s.console
+}
+
+// adminOptions are what console and HTTP side need to know of the service.
+func (s *service) adminOptions() admin.Options {
+	return admin.Options{
+		Server:  func() *proxy.Server { return s.server },
+		Reload:  s.reload,
+		Version: buildVersion(),
+		Config:  s.settings,
+		Log:     s.log,
+	}
+}
+
+// settings are the settings in force, secrets masked.
+func (s *service) settings() [][2]string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var list [][2]string
+	for _, e := range s.config.Settings() {
+		list = append(list, [2]string{e.Key, e.Value})
+	}
+	return list
+}

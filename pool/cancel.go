@@ -1,0 +1,83 @@
+package pool
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"time"
+
+	"github.com/pgdrover/pgdrover/pgwire"
+)
+
+// cancelLimit is how long a cancel may take before the backend is given up.
+const cancelLimit = 10 * time.Second
+
+// Cancel asks the server to end what b runs for r, and returns when the server has passed that on. It blocks, for 10 seconds
+// at most, and may be called from any goroutine. ErrNotHeld says that r does not hold b any more: nothing was sent.
+//
+// A cancel never hits the next holder: while one is under way, a released backend waits; it is destroyed if the server did
+// not confirm.
+func (b *Backend) Cancel(ctx context.Context, r *Request) error {
+	n := b.node
+	n.mu.Lock()
+	if b.state != held || b.holder != r {
+		n.mu.Unlock()
+		return ErrNotHeld
+	}
+	b.cancels++
+	n.counts.Cancels++
+	n.mu.Unlock()
+
+	ctx, stop := context.WithTimeout(ctx, cancelLimit)
+	defer stop()
+	sent, err := b.session.cancel(ctx)
+
+	n.mu.Lock()
+	b.cancels--
+	if sent && err != nil {
+		b.spoilt = reasonCancel
+	}
+	if b.state != returning || b.cancels > 0 {
+		n.mu.Unlock()
+		return err
+	}
+	wake, closing := n.give(b, time.Now())
+	n.mu.Unlock()
+	b.given(wake, closing)
+	return err
+}
+
+// serverSession is a session of a server, as seen by who wants to interrupt it.
+type serverSession struct {
+	node    *Node
+	pid     uint32
+	secret  []byte
+	address net.Addr // of the very server, whatever a name may resolve to by now
+	wiring  wiring   // as the session itself is wired
+}
+
+// cancel sends a cancel request over a connection of its own, and waits until the server closes that: it has signalled the
+// session by then. sent is true if the request may have reached the server.
+func (s *serverSession) cancel(ctx context.Context) (sent bool, err error) {
+	nc, err := s.dial(ctx)
+	if err != nil {
+		return false, fmt.Errorf("cancel on %s: %w", s.node, err)
+	}
+	defer nc.Close()
+	defer context.AfterFunc(ctx, func() { _ = nc.SetDeadline(time.Unix(1, 0)) })()
+	if _, err := nc.Write(pgwire.AppendCancelRequest(nil, s.pid, s.secret)); err != nil {
+		return true, fmt.Errorf("cancel on %s: %w", s.node, err)
+	}
+	var p [1]byte
+	if _, err := nc.Read(p[:]); err != nil && ctx.Err() != nil {
+		return true, fmt.Errorf("cancel on %s: the server did not confirm it: %w", s.node, ctx.Err())
+	}
+	return true, nil
+}
+
+func (s *serverSession) dial(ctx context.Context) (net.Conn, error) {
+	if s.address.Network() == "unix" {
+		return s.wiring.dial(ctx, "unix", s.node.addr)
+	}
+	return s.wiring.dial(ctx, s.address.Network(), s.address.String())
+}

@@ -1,0 +1,115 @@
+package pool
+
+import (
+	"cmp"
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"net"
+	"slices"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/pgdrover/pgdrover/internal/task"
+)
+
+// maxMessage is the largest message that a node may send while logging in or answering a control query, in bytes.
+const maxMessage = 64 << 20
+
+// loginTo is what pgconn is told to log in with: all of it ours, nothing from the environment.
+func (cfg *Config) loginTo(id identity) (*pgconn.Config, error) {
+	// Fixed values shadow those of PG* variables, which pgconn would read otherwise; the fields set below replace the rest.
+	login, err := pgconn.ParseConfig("host=localhost port=5432 user=- password=- database=- sslmode=disable sslcertmode=allow " +
+		"target_session_attrs=any connect_timeout=0 min_protocol_version=3.0 max_protocol_version=3.0 channel_binding=prefer")
+	if err != nil {
+		return nil, fmt.Errorf("a PG* variable of the environment is in the way: %w", err)
+	}
+	login.Host, login.Port, login.Database = id.host, uint16(id.port), id.database
+	login.User, login.Password = cfg.User, cfg.Password
+	login.RequireAuth, login.KerberosSrvName, login.KerberosSpn = "", "", ""
+	login.Fallbacks, login.ValidateConnect = nil, nil
+	login.RuntimeParams = map[string]string{"application_name": "pgdrover"}
+	maps.Copy(login.RuntimeParams, cfg.Params)
+	login.TLSConfig, login.DialFunc = nil, cfg.wiringTo(id.host).dial
+	login.MaxProtocolMessageBodyLen = maxMessage
+	return login, nil
+}
+
+// connect logs in and hands over the connection, on which the server waits for a query.
+func connect(ctx context.Context, login *pgconn.Config) (*pgconn.HijackedConn, error) {
+	pc, err := pgconn.ConnectConfig(ctx, login)
+	if err != nil {
+		return nil, err
+	}
+	if err := pc.SyncConn(ctx); err != nil {
+		_ = pc.Close(ctx)
+		return nil, err
+	}
+	hc, err := pc.Hijack()
+	if err != nil {
+		_ = pc.Close(ctx)
+		return nil, err
+	}
+	return hc, nil
+}
+
+// dial makes a backend. Nobody holds it.
+func (n *Node) dial(ctx context.Context) (*Backend, error) {
+	if n.loginErr != nil {
+		return nil, n.loginErr
+	}
+	hc, err := connect(ctx, n.login)
+	if err != nil {
+		return nil, err
+	}
+	w := wireOf(hc.Conn)
+	if w == nil {
+		_ = hc.Conn.Close()
+		return nil, errors.New("the connection does not stand on the socket that was dialled")
+	}
+	c, err := task.Adopt(hc.Conn)
+	if err != nil {
+		return nil, err
+	}
+	b := &Backend{
+		Conn: c, PID: hc.PID, Secret: hc.SecretKey, Params: reported(hc.ParameterStatuses), node: n, serial: n.cluster.serial.Add(1),
+		born: time.Now(), socket: w.Conn, session: n.sessionOf(hc), state: returning,
+	}
+	if life := n.cluster.limits.Load().lifetime; life > 0 {
+		b.expires = b.born.Add(life - life/10 + rand.N(life/5+1))
+	}
+	return b, nil
+}
+
+// wireOf finds the socket below a connection.
+func wireOf(nc net.Conn) *task.Wire {
+	if tc, ok := nc.(*tls.Conn); ok {
+		nc = tc.NetConn()
+	}
+	w, _ := nc.(*task.Wire)
+	return w
+}
+
+// sessionOf is how to interrupt what runs on a connection.
+func (n *Node) sessionOf(hc *pgconn.HijackedConn) serverSession {
+	with := wiring{mode: TLSOff}
+	if _, secure := hc.Conn.(*tls.Conn); secure {
+		with = n.cluster.cfg.wiringTo(n.id.host)
+		with.mode = TLSRequire
+	}
+	return serverSession{node: n, pid: hc.PID, secret: hc.SecretKey, address: hc.Conn.RemoteAddr(), wiring: with}
+}
+
+// reported lists parameters by name.
+func reported(values map[string]string) []Param {
+	params := make([]Param, 0, len(values))
+	for name, value := range values {
+		params = append(params, Param{name, value})
+	}
+	slices.SortFunc(params, func(a, b Param) int { return cmp.Compare(a.Name, b.Name) })
+	return params
+}

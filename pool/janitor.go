@@ -1,0 +1,90 @@
+package pool
+
+import (
+	"context"
+	"time"
+)
+
+// linger is how long a node that left the map is kept for those who began with an older map.
+const linger = time.Minute
+
+// clean ends what is idle or old until ctx ends.
+func (c *Cluster) clean(ctx context.Context) {
+	for {
+		l := c.limits.Load()
+		pause := time.Second
+		for _, limit := range []time.Duration{l.idle, l.lifetime} {
+			if limit > 0 {
+				pause = min(pause, max(limit/4, 5*time.Millisecond))
+			}
+		}
+		timer := time.NewTimer(pause)
+		select {
+		case <-ctx.Done():
+			timer.Stop()
+			return
+		case <-timer.C:
+		}
+		now := time.Now()
+		for _, n := range c.Nodes() {
+			n.sweep(now)
+		}
+		c.bury(now)
+	}
+}
+
+// sweep closes idle backends that are past a limit.
+func (n *Node) sweep(now time.Time) {
+	n.mu.Lock()
+	l := n.cluster.limits.Load()
+	var closing []*Backend
+	kept := n.idle[:0]
+	for _, b := range n.idle {
+		reason := n.unfit(b, now)
+		if reason == "" && l.idle > 0 && now.Sub(b.idleSince) >= l.idle {
+			reason = reasonIdle
+		}
+		if reason == "" {
+			kept = append(kept, b)
+			continue
+		}
+		n.forget(b, reason)
+		closing = append(closing, b)
+	}
+	clear(n.idle[len(kept):])
+	n.idle = kept
+	n.published()
+	n.mu.Unlock()
+	for _, b := range closing {
+		b.terminate()
+	}
+}
+
+// bury ends the nodes that left the map and that nobody has used for a while.
+func (c *Cluster) bury(now time.Time) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for id, n := range c.nodes {
+		if n.unused(now) {
+			delete(c.nodes, id)
+			n.stop()
+		}
+	}
+}
+
+// unused closes a node that nobody needs any more, and reports whether it did.
+func (n *Node) unused(now time.Time) bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.retired.IsZero() {
+		return false
+	}
+	if len(n.all)+n.dialing+n.queue.len > 0 {
+		n.retired = now
+	}
+	if now.Sub(n.retired) < linger {
+		return false
+	}
+	n.closed = true
+	return true
+}

@@ -1,0 +1,158 @@
+package pool
+
+import (
+	"errors"
+	"time"
+)
+
+// errElsewhere says that a node was not able to serve after all.
+var errElsewhere = errors.New("choose another node")
+
+// acquire gives r an idle backend or queues it. With a choice of nodes it is errElsewhere if this one is not able to serve.
+func (n *Node) acquire(r *Request, choice bool) (*Backend, error) {
+	for {
+		b, err := n.takeOrQueue(r, choice)
+		if b == nil || b.quiet() {
+			return b, err
+		}
+		b.drop(reasonDied)
+	}
+}
+
+func (n *Node) takeOrQueue(r *Request, choice bool) (*Backend, error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if b := n.takeIdle(r.Affinity); b != nil {
+		n.grant(b, r)
+		n.published()
+		return b, nil
+	}
+	now := time.Now()
+	l := n.cluster.limits.Load()
+	switch {
+	case n.closed:
+		return nil, n.gone()
+	case choice && !n.able.Load():
+		return nil, errElsewhere
+	case n.hopeless(now) && (!n.up.Load() || now.Before(n.retryAt)):
+		n.counts.Failed++
+		return nil, n.trouble.err
+	case n.queue.len >= l.maxWaiting:
+		n.counts.Rejected++
+		return nil, n.queueFull(l.maxWaiting)
+	}
+	if r.since.IsZero() {
+		r.since, r.deadline = now, now.Add(l.wait)
+	}
+	r.node, r.state = n, stateWaiting
+	n.queue.insert(r)
+	n.published()
+	if n.trouble != nil || len(n.all)+n.dialing < l.size {
+		ring(n.kick)
+	}
+	return nil, nil
+}
+
+// takeIdle takes the idle backend that was used last, preferring those of an affinity; nil when none is idle. With n.mu held.
+func (n *Node) takeIdle(affinity uint64) *Backend {
+	top := len(n.idle) - 1
+	if top < 0 {
+		return nil
+	}
+	at := top
+	for i := top; affinity != 0 && i >= 0; i-- {
+		if n.idle[i].Affinity == affinity {
+			at = i
+			break
+		}
+	}
+	b := n.idle[at]
+	copy(n.idle[at:], n.idle[at+1:])
+	n.idle[top] = nil
+	n.idle = n.idle[:top]
+	return b
+}
+
+// grant makes r the holder of b. With n.mu held.
+func (n *Node) grant(b *Backend, r *Request) {
+	b.state, b.holder = held, r
+	n.counts.Acquired++
+	if r.since.IsZero() {
+		n.counts.Waits[0]++
+		return
+	}
+	waited := time.Since(r.since)
+	n.counts.Waited += waited
+	n.counts.Waits[waitBucket(waited)]++
+}
+
+// give passes on a backend that nobody holds: to the oldest waiter, else to the idle ones, else, when it is not to be kept,
+// to nobody. What it returns is for b.given, after n.mu, which the caller holds, is released.
+func (n *Node) give(b *Backend, now time.Time) (wake func(), closing bool) {
+	defer n.published()
+	b.holder = nil
+	if reason := n.unfit(b, now); reason != "" {
+		n.forget(b, reason)
+		return nil, true
+	}
+	if r := n.queue.pop(); r != nil {
+		r.state, r.granted = stateGranted, b
+		n.grant(b, r)
+		return r.Notify, false
+	}
+	b.state, b.idleSince = idle, now
+	n.idle = append(n.idle, b)
+	return nil, false
+}
+
+// unfit says why b is not to be kept; empty when it is.
+func (n *Node) unfit(b *Backend, now time.Time) string {
+	switch {
+	case b.spoilt != "":
+		return b.spoilt
+	case n.closed:
+		return reasonShutdown
+	case !n.retired.IsZero() && n.queue.len == 0:
+		return reasonRemoved
+	case !b.expires.IsZero() && now.After(b.expires):
+		return reasonLifetime
+	case len(n.all)+n.dialing > n.cluster.limits.Load().size:
+		return reasonShrunk
+	}
+	return ""
+}
+
+// forget ends b, which is not among the idle ones; the caller closes it once n.mu is released.
+func (n *Node) forget(b *Backend, reason string) {
+	b.state, b.holder = dead, nil
+	delete(n.all, b)
+	n.counts.destroyed(reason)
+	if n.queue.len > 0 {
+		ring(n.kick)
+	}
+	n.cluster.lost()
+}
+
+// published tells the policy how much is in flight. With n.mu held, after each change.
+func (n *Node) published() {
+	n.load.Store(int64(len(n.all) - len(n.idle) + n.queue.len))
+	n.able.Store(n.up.Load() && (n.trouble == nil || len(n.all) > 0))
+}
+
+// failAll ends every wait with err and returns whom to notify. With n.mu held.
+func (n *Node) failAll(err *Error) []func() {
+	var wake []func()
+	for r := n.queue.pop(); r != nil; r = n.queue.pop() {
+		r.state, r.err = stateFailed, err
+		n.counts.Failed++
+		wake = append(wake, r.Notify)
+	}
+	n.published()
+	return wake
+}
+
+func wakeAll(wake []func()) {
+	for _, notify := range wake {
+		notify()
+	}
+}

@@ -1,0 +1,85 @@
+package pool
+
+import "time"
+
+// trouble is why a node cannot be dialled or probed.
+type trouble struct {
+	fault
+	since time.Time // start of the first attempt that failed
+}
+
+// hopeless reports whether waiting for a backend is in vain. With n.mu held.
+func (n *Node) hopeless(now time.Time) bool {
+	t := n.trouble
+	if t == nil || len(n.all) > 0 && n.up.Load() {
+		return false
+	}
+	return !t.patient || now.Sub(t.since) >= n.cluster.cfg.ConnectTimeout
+}
+
+// failed takes note of a failed attempt that began at start and returns whom to notify. With n.mu held.
+func (n *Node) failed(f fault, start time.Time) []func() {
+	now := time.Now()
+	t := &trouble{fault: f, since: start}
+	if n.trouble != nil {
+		t.since = n.trouble.since
+	}
+	n.trouble = t
+	if f.down {
+		n.markDown(now)
+	}
+	wake := n.displace()
+	if n.hopeless(now) {
+		wake = append(wake, n.failAll(t.err)...)
+	}
+	return wake
+}
+
+// markDown has nothing be expected of the node. With n.mu held.
+func (n *Node) markDown(now time.Time) {
+	if n.up.Swap(false) {
+		n.since = now
+		n.cluster.cfg.Log.Warn("node is down", "node", n.String(), "why", n.trouble.err.Message)
+	}
+}
+
+// displace sends the reads that wait here elsewhere if the node has just become unable to serve them, and returns whom to
+// notify. With n.mu held.
+func (n *Node) displace() []func() {
+	was := n.able.Load()
+	n.published()
+	if !was || n.able.Load() {
+		return nil
+	}
+	var wake []func()
+	for r := n.queue.first; r != nil; {
+		next := r.next
+		if r.role == Replica {
+			n.queue.remove(r)
+			r.state = stateDisplaced
+			wake = append(wake, r.Notify)
+		}
+		r = next
+	}
+	n.published()
+	return wake
+}
+
+// markUp has the node serve again. With n.mu held.
+func (n *Node) markUp(now time.Time) {
+	if n.up.Swap(true) {
+		return
+	}
+	n.since = now
+	n.published()
+	n.cluster.cfg.Log.Info("node is up", "node", n.String())
+}
+
+// mended forgets a trouble. With n.mu held.
+func (n *Node) mended() {
+	n.trouble, n.failures, n.retryAt = nil, 0, noTime
+	n.published()
+	if n.queue.len > 0 {
+		ring(n.kick)
+	}
+}

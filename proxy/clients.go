@@ -1,0 +1,88 @@
+package proxy
+
+import (
+	"time"
+
+	"github.com/pgdrover/pgdrover/router"
+)
+
+// ClientState is what a session is doing.
+type ClientState uint8
+
+const (
+	ClientLogin       ClientState = iota // it is not authenticated yet
+	ClientIdle                           // it waits for the client
+	ClientActive                         // a statement is in flight
+	ClientTransaction                    // it waits for the client, inside a transaction
+	ClientWaiting                        // it waits for a backend
+)
+
+// String returns the word that SHOW CLIENTS prints.
+func (c ClientState) String() string {
+	return [...]string{"login", "idle", "active", "transaction", "waiting"}[min(c, ClientWaiting)]
+}
+
+// Client is one session at one moment.
+type Client struct {
+	PID      uint32
+	User     string
+	Database string
+	Address  string
+	TLS      bool
+	State    ClientState
+	Began    time.Time
+	Hold     []string // why it keeps backends
+	Backends []string // nodes of the backends in use
+}
+
+// Clients are the sessions that have logged in.
+func (s *Server) Clients() []Client {
+	var all []Client
+	s.each(func(ss *session) {
+		if seen := ss.seen.Load(); seen != nil {
+			c := *seen
+			c.State = ClientState(ss.state.Load())
+			if ss.waiting.Load() {
+				c.State = ClientWaiting
+			}
+			ss.mu.Lock()
+			for _, l := range ss.serving {
+				c.Backends = append(c.Backends, l.backend.Node().String())
+			}
+			c.Hold = append(c.Hold, ss.holdReasons...)
+			ss.mu.Unlock()
+			all = append(all, c)
+		}
+	})
+	return all
+}
+
+// holdWords are the reasons of router.Hold in words, by bit.
+var holdWords = [...]string{"temp table", "listen", "advisory lock", "cursor", "prepare", "setting"}
+
+// noteHolds says why the session keeps backends, if that has changed.
+func (s *session) noteHolds() {
+	var held router.Hold
+	for _, l := range s.links {
+		held |= l.hold
+	}
+	if held == s.held {
+		return
+	}
+	s.held = held
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.holdReasons = s.holdReasons[:0]
+	for i, word := range holdWords {
+		if held&(1<<i) != 0 {
+			s.holdReasons = append(s.holdReasons, word)
+		}
+	}
+}
+
+// publish says what the session is doing now.
+func (s *session) publish(c ClientState) {
+	if ClientState(s.state.Load()) != c {
+		s.state.Store(uint32(c))
+	}
+}

@@ -1,0 +1,83 @@
+package proxy
+
+import (
+	"crypto/tls"
+	"log/slog"
+	"time"
+)
+
+// TLSMode says whether clients may, or must, encrypt.
+type TLSMode uint8
+
+const (
+	TLSOff     TLSMode = iota // SSLRequest is answered N
+	TLSPrefer                 // both are welcome
+	TLSRequire                // plaintext is refused
+)
+
+// Config is what a Server runs with. It is copied by NewServer and Reconfigure; what it points to must not change afterwards.
+type Config struct {
+	Users      map[string]*User     // by name
+	Databases  map[string]*Database // by name
+	TLSMode    TLSMode
+	TLS        *tls.Config   // the certificate shown to clients; needed unless TLSMode is TLSOff
+	Console    Console       // answers database "pgdrover"; nil refuses it
+	MaxFrame   int           // largest message taken from a client, in bytes (default 256 MiB)
+	AuthTime   time.Duration // how long a client may take to log in (default 15s)
+	Statements int           // prepared statements kept on each backend (default 200)
+	Log        *slog.Logger  // default slog.Default()
+}
+
+// User is somebody who may log in.
+type User struct {
+	Name      string
+	Verifier  *Verifier
+	Databases []string // what it may connect to; empty: every database
+	Admin     bool     // may use the console
+}
+
+// Console answers the statements of a session on database "pgdrover". Run may block and is called by many sessions at once.
+type Console interface {
+	Run(user, sql string) (Table, error)
+}
+
+// Table is what the console answers: rows of text, or the tag of a command without rows (Columns empty).
+type Table struct {
+	Columns []string
+	Rows    [][]string
+	Tag     string
+}
+
+const consoleDatabase = "pgdrover"
+
+func (c Config) withDefaults() Config {
+	if c.MaxFrame == 0 {
+		c.MaxFrame = 256 << 20
+	}
+	if c.AuthTime == 0 {
+		c.AuthTime = 15 * time.Second
+	}
+	if c.Statements == 0 {
+		c.Statements = 200
+	}
+	if c.Log == nil {
+		c.Log = slog.Default()
+	}
+	return c
+}
+
+// mayUse reports whether the user may connect to a database.
+func (u *User) mayUse(database string) bool {
+	if database == consoleDatabase {
+		return u.Admin
+	}
+	if len(u.Databases) == 0 {
+		return true
+	}
+	for _, d := range u.Databases {
+		if d == database {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,153 @@
+package proxy
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/pgdrover/pgdrover/cache"
+	"github.com/pgdrover/pgdrover/pool"
+	"github.com/pgdrover/pgdrover/router"
+	"github.com/pgdrover/pgdrover/shardmap"
+)
+
+// Options are the settings of one database.
+type Options struct {
+	Name      string
+	Replicas  bool                           // reads outside transactions go to replicas
+	Sticky    time.Duration                  // for so long after a write a session reads the primary
+	Cached    func(schema, name string) bool // the tables whose results may be cached; nil: none
+	Drain     time.Duration                  // how long a change of placement waits for transactions of the tenants concerned (default 10s)
+	Templates int                            // routes kept (default of the router when 0)
+	Log       *slog.Logger
+}
+
+// Database is one database of the applications: its placement in force, its backends, and its cache.
+type Database struct {
+	opt     atomic.Pointer[Options]
+	cluster *pool.Cluster
+	cache   *cache.Cache // nil: off
+	place   atomic.Pointer[placement]
+	gate    gate
+	names   statementNames
+	logins  loginParams
+
+	mu sync.Mutex // one change of placement at a time
+}
+
+// placement is what a transaction begins and ends with: one map, the router made from it, and its nodes.
+type placement struct {
+	shards *shardmap.Map
+	router *router.Router
+	nodes  *pool.Topology
+}
+
+// home is the first shard that owns partitions: one that was added owns nothing, and serves nothing, until it is given some.
+func (p *placement) home() int {
+	for i, sh := range p.shards.Shards() {
+		if sh.Owned > 0 {
+			return i
+		}
+	}
+	return 0
+}
+
+func (p *placement) single() bool { return len(p.shards.Shards()) == 1 }
+
+// OpenDatabase makes a database of its backends, its map and its catalog; cache may be nil. It owns cluster and cache.
+func OpenDatabase(opt Options, cluster *pool.Cluster, results *cache.Cache, m *shardmap.Map, c *router.Catalog) *Database {
+	d := &Database{cluster: cluster, cache: results}
+	opt = opt.withDefaults()
+	d.opt.Store(&opt)
+	d.gate.init()
+	d.names.init()
+	d.logins.init()
+	d.place.Store(d.placement(m, c))
+	return d
+}
+
+func (o Options) withDefaults() Options {
+	if o.Drain == 0 {
+		o.Drain = 10 * time.Second
+	}
+	if o.Log == nil {
+		o.Log = slog.Default()
+	}
+	return o
+}
+
+func (d *Database) options() *Options { return d.opt.Load() }
+
+// Adjust replaces the options, for statements that begin from now on. The name stays.
+func (d *Database) Adjust(opt Options) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	opt = opt.withDefaults()
+	opt.Name = d.Name()
+	d.opt.Store(&opt)
+	p := d.place.Load()
+	d.place.Store(&placement{shards: p.shards, router: d.newRouter(p.shards, p.router.Catalog()), nodes: p.nodes})
+}
+
+func (d *Database) placement(m *shardmap.Map, c *router.Catalog) *placement {
+	return &placement{shards: m, router: d.newRouter(m, c), nodes: d.cluster.Apply(m)}
+}
+
+func (d *Database) newRouter(m *shardmap.Map, c *router.Catalog) *router.Router {
+	return router.New(m, c, router.Options{Templates: d.options().Templates, Cached: d.options().Cached})
+}
+
+// Name is the name that clients connect to.
+func (d *Database) Name() string { return d.options().Name }
+
+// Map is the shard map in force.
+func (d *Database) Map() *shardmap.Map { return d.place.Load().shards }
+
+// Router is the router in force.
+func (d *Database) Router() *router.Router { return d.place.Load().router }
+
+// Cluster are the backends.
+func (d *Database) Cluster() *pool.Cluster { return d.cluster }
+
+// Cache is the result cache; nil when it is off.
+func (d *Database) Cache() *cache.Cache { return d.cache }
+
+// Close closes the backends and the cache. No session may be left.
+func (d *Database) Close(ctx context.Context) {
+	d.cluster.Close(ctx)
+	if d.cache != nil {
+		d.cache.Close()
+	}
+}
+
+// LoadCatalog reads the catalog from the first shard that answers.
+func LoadCatalog(ctx context.Context, c *pool.Cluster, m *shardmap.Map) (*router.Catalog, error) {
+	var last error
+	for _, sh := range m.Shards() {
+		rows, err := c.Exec(ctx, sh.Name, pool.Primary, router.CatalogSQL)
+		if err != nil {
+			last = fmt.Errorf("shard %s: %w", sh.Name, err)
+			continue
+		}
+		return router.ParseCatalog(rows.Rows[0][0])
+	}
+	return nil, fmt.Errorf("no shard gave its catalog: %w", last)
+}
+
+// refreshCatalog loads the catalog again and, if it changed, routes by it from the next transaction on.
+func (d *Database) refreshCatalog(ctx context.Context) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	old := d.place.Load()
+	c, err := LoadCatalog(ctx, d.cluster, old.shards)
+	if err != nil {
+		return err
+	}
+	if c.Version() != old.router.Catalog().Version() {
+		d.place.Store(&placement{shards: old.shards, router: d.newRouter(old.shards, c), nodes: old.nodes})
+	}
+	return nil
+}

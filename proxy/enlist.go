@@ -1,0 +1,229 @@
+package proxy
+
+import (
+	"slices"
+	"time"
+
+	"github.com/pgdrover/pgdrover/pgwire"
+	"github.com/pgdrover/pgdrover/pool"
+	"github.com/pgdrover/pgdrover/router"
+)
+
+// enlist gives the session a backend for a route: one that it has already, or one of the pool, with the session's settings in
+// force there and, inside a transaction, with the transaction begun.
+func (s *session) enlist(r router.Route) (*link, *pgwire.Error) {
+	shard := s.shardFor(r)
+	role := s.role(r)
+	l := s.linkTo(shard, role)
+	if l == nil {
+		if e := s.mayJoin(shard, r); e != nil {
+			return nil, e
+		}
+		var e *pgwire.Error
+		if l, e = s.acquire(shard, role, nil); e != nil {
+			return nil, e
+		}
+	}
+	if e := s.prepareLink(l); e != nil {
+		return nil, e
+	}
+	return l, nil
+}
+
+// shardFor is the shard of a route; any shard will do for some, and then the one in use is best.
+func (s *session) shardFor(r router.Route) int {
+	if r.Kind == router.Single {
+		s.lastShard = r.Shard
+		return r.Shard
+	}
+	if len(s.links) > 0 {
+		return s.links[0].shard
+	}
+	if s.lastShard >= s.place.shards.ShardCount() || s.place.shards.Shard(s.lastShard).Owned == 0 {
+		s.lastShard = s.place.home()
+	}
+	return s.lastShard
+}
+
+// linkTo is the link that the session has to a shard and that may serve a role.
+func (s *session) linkTo(shard int, role pool.Role) *link {
+	for _, l := range s.links {
+		if l.shard == shard && l.lost == nil && (l.role == role || l.role == pool.Primary) {
+			return l
+		}
+	}
+	return nil
+}
+
+// mayJoin says why a transaction that has backends may not have one more; nil if it may.
+func (s *session) mayJoin(shard int, r router.Route) *pgwire.Error {
+	if !s.tx.open {
+		return nil
+	}
+	joined := s.inTransaction()
+	if len(joined) == 0 || r.Kind == router.Every {
+		return nil
+	}
+	if s.tx.strict != "" {
+		return &pgwire.Error{Code: "0A000", Message: "a " + s.tx.strict + " transaction cannot span shards",
+			Detail: "It has begun on shard " + s.place.shards.Shard(joined[0].shard).Name + ", and this statement belongs to shard " +
+				s.place.shards.Shard(shard).Name + "; there is no common snapshot.",
+			Hint: "use READ COMMITTED, or one transaction for each tenant"}
+	}
+	if !r.Write {
+		return nil
+	}
+	for _, l := range joined {
+		if l.wrote {
+			return &pgwire.Error{Code: "0A000", Message: "a transaction cannot write on several shards",
+				Detail: "It has written on shard " + s.place.shards.Shard(l.shard).Name + ", and this statement writes on shard " +
+					s.place.shards.Shard(shard).Name + ".",
+				Hint: "use one transaction for each tenant; atomic commits over shards need two_phase_commit, which this version does not have"}
+		}
+	}
+	return nil
+}
+
+// acquire waits for a backend in the pool's queue. The client hears of a failure and stays connected.
+func (s *session) acquire(shard int, role pool.Role, not *pool.Node) (*link, *pgwire.Error) {
+	l := s.spareLink()
+	l.req.Affinity = s.settings.id
+	l.req.Exclude = not
+	b, err := s.place.nodes.Acquire(&l.req, shard, role)
+	if b == nil && err == nil {
+		b, err = s.queue(l)
+	}
+	if err != nil {
+		s.spare = append(s.spare, l)
+		return nil, clientError(err)
+	}
+	l.backend, l.conn, l.shard, l.role = b, b.Conn, shard, b.Role()
+	l.status = 'I'
+	l.notes = s.notesOf(b)
+	l.before = l.notes.settings
+	s.links = append(s.links, l)
+	s.mu.Lock()
+	s.serving = append(s.serving, l)
+	s.mu.Unlock()
+	return l, nil
+}
+
+func (s *session) spareLink() *link {
+	if n := len(s.spare); n > 0 {
+		l := s.spare[n-1]
+		s.spare = s.spare[:n-1]
+		return l
+	}
+	l := &link{status: 'I'}
+	l.req.Notify = s.t.Wake
+	return l
+}
+
+// queue waits until the pool serves the request, its time is over, or the client cancels.
+func (s *session) queue(l *link) (*pool.Backend, error) {
+	s.cancelled.Store(false)
+	s.waiting.Store(true)
+	began := time.Now()
+	defer func() {
+		s.waiting.Store(false)
+		s.timing.waited += time.Since(began)
+	}()
+	for {
+		b, err, done := l.req.Take()
+		if done {
+			return b, err
+		}
+		if s.cancelled.Swap(false) {
+			l.req.Cancel()
+			return nil, errCancelled
+		}
+		if s.cut.Load() {
+			l.req.Cancel()
+			return nil, errShutdown
+		}
+		if s.t.Wait(l.req.Deadline()) {
+			return nil, l.req.Expire()
+		}
+	}
+}
+
+// release gives a clean backend back.
+func (s *session) release(l *link) {
+	b := l.backend
+	b.Affinity = 0
+	if l.notes.settings != nil {
+		b.Affinity = l.notes.settings.id
+	}
+	s.unlink(l)
+	b.Release()
+}
+
+// destroy closes a backend.
+func (s *session) destroy(l *link, reason string) {
+	b := l.backend
+	s.unlink(l)
+	b.Destroy(reason)
+}
+
+func (s *session) unlink(l *link) {
+	s.mu.Lock()
+	s.serving = slices.DeleteFunc(s.serving, func(o *link) bool { return o == l })
+	s.mu.Unlock()
+	s.links = slices.DeleteFunc(s.links, func(o *link) bool { return o == l })
+	if s.batch.link == l {
+		s.batch.link = nil
+	}
+	l.reset()
+	s.spare = append(s.spare, l)
+}
+
+// prepareLink puts the session's settings in force on a backend and begins the transaction there, if one is open.
+func (s *session) prepareLink(l *link) *pgwire.Error {
+	if l.status == 'E' {
+		return nil
+	}
+	if !s.settingsInForce(l) {
+		if e := s.sendSettings(l); e != nil {
+			return e
+		}
+	}
+	if s.tx.open && l.status == 'I' && s.batch.link != l {
+		for _, sql := range s.tx.prelude {
+			l.sendQuery(sql)
+		}
+		l.status = 'T'
+		l.before = l.notes.settings
+	}
+	if l.notes.params != s.reported {
+		s.report(l.notes.params)
+	}
+	return nil
+}
+
+func (s *session) settingsInForce(l *link) bool {
+	return l.notes.settings != nil && l.notes.settings.same(s.settings)
+}
+
+// sendSettings changes a backend's settings to the session's and waits for the result: a statement must not run under
+// settings that are not in force.
+func (s *session) sendSettings(l *link) *pgwire.Error {
+	if s.batch.link == l && l.busy() {
+		return nil // in the middle of an implicit transaction, what was SET there is in force there
+	}
+	var out sink
+	l.sendQuery(changeSQL(l.notes.settings, s.settings))
+	l.notes.settings = nil
+	s.command(l, &out, time.Now().Add(commitTime))
+	if out.fault != nil {
+		if l.lost == nil {
+			l.lost = out.fault
+		}
+		s.sweep()
+		return out.fault
+	}
+	l.notes.settings = s.settings
+	if l.status == 'I' {
+		l.before = s.settings
+	}
+	return nil
+}

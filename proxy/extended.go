@@ -1,0 +1,380 @@
+package proxy
+
+import (
+	"encoding/binary"
+
+	"github.com/pgdrover/pgdrover/pgwire"
+	"github.com/pgdrover/pgdrover/pool"
+	"github.com/pgdrover/pgdrover/router"
+)
+
+// batch is what the client sent of the extended protocol since its last Sync.
+type batch struct {
+	open     bool
+	link     *link // the backend it runs on, once that is known
+	parsed   bool  // an unnamed statement was prepared in it
+	deferred []deferred
+}
+
+// deferred is a message, or an owed reply, that waits for the batch's backend.
+type deferred struct {
+	kind byte // MsgParse, describeStatement; 0: fake
+	stmt *prepared
+	fake []byte
+}
+
+var (
+	parseComplete = pgwire.AppendParseComplete(nil)
+	bindComplete  = pgwire.AppendBindComplete(nil)
+	closeComplete = pgwire.AppendCloseComplete(nil)
+)
+
+// extended takes one message of the extended protocol.
+func (s *session) extended(frame []byte) bool {
+	if !s.batch.open {
+		s.batch.open = true
+		s.publish(ClientActive)
+		s.enterTransaction()
+	}
+	switch frame[0] {
+	case pgwire.MsgParse:
+		return s.parse(frame)
+	case pgwire.MsgBind:
+		return s.bind(frame)
+	case pgwire.MsgDescribe:
+		return s.describe(frame)
+	case pgwire.MsgExecute:
+		return s.execute(frame)
+	case pgwire.MsgClose:
+		return s.closeNamed(frame)
+	}
+	return s.flush()
+}
+
+// parse takes a Parse: the statement is analysed now, once, and sent when it is known where the batch goes.
+func (s *session) parse(frame []byte) bool {
+	var m pgwire.Parse
+	if err := pgwire.DecodeParse(frame, &m); err != nil {
+		return s.fail(errProtocol)
+	}
+	if len(m.Name) > 0 && s.statements[string(m.Name)] != nil {
+		return s.fail(&pgwire.Error{Code: "42P05", Message: "prepared statement \"" + string(m.Name) + "\" already exists"})
+	}
+	p := s.newPrepared(&m)
+	s.analyse(&p.query, p.text)
+	sts := p.query.Statements()
+	p.own = len(sts) == 1 && (isOwnStatement(&sts[0]) || s.deallocates(&sts[0]))
+	if s.tx.poisoned && !p.own {
+		return s.fail(s.abortedError())
+	}
+	s.keep(p)
+	if p.own {
+		s.owe(parseComplete, p)
+		return true
+	}
+	if p.name != "" {
+		p.shared = s.db.names.take(p.text, p.oids)
+	}
+	return s.op(deferred{kind: pgwire.MsgParse, stmt: p})
+}
+
+// newPrepared copies a Parse. The unnamed statement's memory is used again.
+func (s *session) newPrepared(m *pgwire.Parse) *prepared {
+	var p *prepared
+	if len(m.Name) == 0 && s.unnamedSpace != nil && !s.batch.parsed {
+		p = s.unnamedSpace
+	} else {
+		p = &prepared{name: string(m.Name)}
+	}
+	if len(m.Name) == 0 {
+		s.unnamedSpace = p
+		s.batch.parsed = true // what runs in this batch may still refer to it
+	}
+	p.text = append(p.text[:0], m.Text...)
+	p.oids = binary.BigEndian.AppendUint16(p.oids[:0], uint16(m.NumOIDs()))
+	for i := range m.NumOIDs() {
+		p.oids = binary.BigEndian.AppendUint32(p.oids, m.OID(i))
+	}
+	p.serial = s.srv.serials.Add(1)
+	return p
+}
+
+// op carries out a message on the batch's backend, or keeps it until there is one.
+func (s *session) op(d deferred) bool {
+	if s.batch.link == nil {
+		s.batch.deferred = append(s.batch.deferred, d)
+		return true
+	}
+	return s.apply(s.batch.link, d)
+}
+
+// apply sends a deferred message.
+func (s *session) apply(l *link, d deferred) bool {
+	switch {
+	case d.kind == 0:
+		s.oweOn(l, d.fake, d.stmt)
+	case d.kind == describeStatement:
+		s.know(l, d.stmt)
+		l.send(pgwire.AppendDescribe(l.conn.QueueBuffer(), 'S', d.stmt.backendName()), reply{kind: describeStatement})
+	case d.stmt.shared != nil && l.notes.known.use(d.stmt.shared):
+		s.oweOn(l, parseComplete, d.stmt)
+	default:
+		if d.stmt.shared == nil {
+			l.notes.unnamed = d.stmt.serial
+		} else {
+			s.learn(l, d.stmt)
+		}
+		l.send(pgwire.AppendParse(l.conn.QueueBuffer(), d.stmt.backendName(), string(d.stmt.text), d.stmt.oids),
+			reply{kind: pgwire.MsgParse, stmt: d.stmt})
+	}
+	return s.relieve(l)
+}
+
+// relieve begins to send what is queued for a backend before the batch is over, when that is much.
+func (s *session) relieve(l *link) bool {
+	if l.conn.Pending() > queueLimit {
+		_ = l.conn.Flush()
+	}
+	return true
+}
+
+// owe tells the client something in its turn.
+func (s *session) owe(what []byte, p *prepared) {
+	if s.batch.link == nil && len(s.batch.deferred) > 0 {
+		s.batch.deferred = append(s.batch.deferred, deferred{fake: what, stmt: p})
+		return
+	}
+	s.oweOn(s.batch.link, what, p)
+}
+
+func (s *session) oweOn(l *link, what []byte, p *prepared) {
+	if l == nil || !l.busy() {
+		s.client.Queue(what)
+		return
+	}
+	l.replies.push(reply{do: fake, fake: what, stmt: p})
+}
+
+// onShard makes sure that the batch has a backend, and sends it what was deferred.
+func (s *session) onShard(r router.Route) (*link, *pgwire.Error) {
+	if l := s.batch.link; l != nil {
+		if r.Kind == router.Single && r.Shard != l.shard || r.Write && l.role == pool.Replica {
+			return nil, &pgwire.Error{Code: "0A000", Message: "the statements before one Sync belong to more than one shard",
+				Detail: "They are one transaction, which began on shard " + s.place.shards.Shard(l.shard).Name + ".",
+				Hint:   "send a Sync between statements of different tenants"}
+		}
+		return l, nil
+	}
+	l, e := s.enlist(r)
+	if e != nil {
+		return nil, e
+	}
+	s.batch.link = l
+	return l, s.applyDeferred(l)
+}
+
+func (s *session) applyDeferred(l *link) *pgwire.Error {
+	for _, d := range s.batch.deferred {
+		s.apply(l, d)
+	}
+	s.batch.deferred = s.batch.deferred[:0]
+	return nil
+}
+
+// describe takes a Describe of a statement or a portal.
+func (s *session) describe(frame []byte) bool {
+	kind, name, err := pgwire.DecodeDescribe(frame)
+	if err != nil {
+		return s.fail(errProtocol)
+	}
+	if kind == 'P' {
+		return s.describePortal(frame, name)
+	}
+	p := s.statement(name)
+	if p == nil {
+		return s.fail(noStatement(name))
+	}
+	if p.own {
+		s.owe(s.describeOwn(p, true), nil)
+		return true
+	}
+	return s.op(deferred{kind: describeStatement, stmt: p})
+}
+
+func noStatement(name []byte) *pgwire.Error {
+	if len(name) == 0 {
+		return &pgwire.Error{Code: "26000", Message: "unnamed prepared statement does not exist"}
+	}
+	return &pgwire.Error{Code: "26000", Message: "prepared statement \"" + string(name) + "\" does not exist"}
+}
+
+// closeNamed takes a Close. Backends keep the statement: others may use it.
+func (s *session) closeNamed(frame []byte) bool {
+	kind, name, err := pgwire.DecodeClose(frame)
+	if err != nil {
+		return s.fail(errProtocol)
+	}
+	if kind == 'S' {
+		if p := s.statement(name); p != nil {
+			if s.deferredUses(p) { // it was prepared in this batch: it has to be there until then
+				if !s.startBatch() {
+					return !s.cut.Load()
+				}
+			}
+			s.forgetStatement(p)
+		}
+		s.owe(closeComplete, nil)
+		return true
+	}
+	return s.closePortal(frame, name)
+}
+
+func (s *session) deferredUses(p *prepared) bool {
+	for _, d := range s.batch.deferred {
+		if d.stmt == p {
+			return true
+		}
+	}
+	return false
+}
+
+// startBatch sends what was deferred to any shard, when the batch asks for an answer before it says where it goes. A
+// transaction that no backend has joined yet is not begun for that.
+func (s *session) startBatch() bool {
+	if s.batch.link != nil || len(s.batch.deferred) == 0 {
+		return true
+	}
+	r := router.Route{Kind: router.Any, Write: true}
+	var l *link
+	var e *pgwire.Error
+	if s.tx.open && !s.place.single() && len(s.inTransaction()) == 0 {
+		if l, e = s.acquire(s.shardFor(r), pool.Primary, nil); e == nil && !s.settingsInForce(l) {
+			e = s.sendSettings(l)
+		}
+		if e == nil {
+			l.aside = true
+		}
+	} else {
+		l, e = s.enlist(r)
+	}
+	if e != nil {
+		return s.fail(e)
+	}
+	s.batch.link = l
+	s.applyDeferred(l)
+	return true
+}
+
+// flush takes a Flush: the client gets what it is owed so far.
+func (s *session) flush() bool {
+	if !s.startBatch() {
+		return false
+	}
+	l := s.batch.link
+	if l == nil || s.skipping {
+		return true
+	}
+	s.take()
+	if l.busy() {
+		l.conn.SetQueue(pgwire.AppendFlush(l.conn.QueueBuffer()))
+		return s.finish(l) && !s.cut.Load()
+	}
+	return true
+}
+
+// sync takes a Sync: the batch is over, and the transaction with it unless one is open.
+func (s *session) sync() bool {
+	wasSkipping := s.skipping
+	s.skipping = false
+	if !wasSkipping && !s.startBatch() {
+		return false
+	}
+	l := s.batch.link
+	s.take()
+	if l == nil || l.lost != nil || s.skipping {
+		s.skipping = false
+		return s.syncAlone()
+	}
+	s.sent(l)
+	if l.aside {
+		l.send(pgwire.AppendSync(l.conn.QueueBuffer()), reply{kind: pgwire.MsgSync, do: skip})
+		ok := s.finish(l)
+		if l.lost == nil {
+			return ok && s.syncAlone()
+		}
+	} else {
+		l.send(pgwire.AppendSync(l.conn.QueueBuffer()), reply{kind: pgwire.MsgSync})
+		if !s.finish(l) {
+			return false
+		}
+		if l.unsynced && l.lost == nil {
+			return !s.cut.Load()
+		}
+	}
+	s.batchEnd()
+	return s.unitEnd()
+}
+
+// syncAlone answers a Sync that no backend needs to hear of.
+func (s *session) syncAlone() bool {
+	s.client.SetQueue(pgwire.AppendReadyForQuery(s.client.QueueBuffer(), s.tx.status()))
+	if !s.tx.open {
+		s.transactionEnded(false)
+	}
+	s.batchEnd()
+	return s.unitEnd()
+}
+
+// batchEnd forgets the batch; portals end with their transaction.
+func (s *session) batchEnd() {
+	if l := s.batch.link; l != nil {
+		if l.captured != nil {
+			s.store(l, &s.cached)
+		}
+	}
+	s.timing = timing{}
+	s.batch = batch{deferred: s.batch.deferred[:0]}
+	s.skipping = false
+	if !s.tx.open {
+		clear(s.portals)
+		s.portal = portal{}
+	}
+}
+
+// closeBatch ends a batch that a Query follows without a Sync.
+func (s *session) closeBatch() bool {
+	if !s.batch.open {
+		return true
+	}
+	if !s.startBatch() {
+		return false
+	}
+	if l := s.batch.link; l != nil && l.busy() {
+		l.conn.SetQueue(pgwire.AppendFlush(l.conn.QueueBuffer()))
+		if !s.finish(l) {
+			return false
+		}
+	}
+	s.batch = batch{deferred: s.batch.deferred[:0]}
+	return true
+}
+
+// fail answers a message of the extended protocol with an error of PgDrover's own. What follows is discarded up to Sync, and what
+// the batch did outside a transaction is undone, as after an error of the server.
+func (s *session) fail(e *pgwire.Error) bool {
+	what := pgwire.AppendError(nil, e)
+	l := s.batch.link
+	s.sweep()
+	if l != nil && s.batch.link == nil {
+		l = nil
+	}
+	s.owe(what, nil)
+	s.flushDeferredFakes()
+	if l != nil && l.status == 'I' && l.lost == nil && !l.aside {
+		l.send(pgwire.AppendDescribe(l.conn.QueueBuffer(), 'P', "pgdrover: undo the batch"),
+			reply{kind: pgwire.MsgDescribe, do: skip, quiet: true})
+	}
+	s.abort()
+	s.skipping = true
+	return e.Severity != pgwire.SeverityFatal
+}

@@ -1,0 +1,214 @@
+package proxy
+
+import (
+	"github.com/pgdrover/pgdrover/pgwire"
+)
+
+// frame looks at one whole frame of a backend: it keeps the queue of replies and the session's state in step, and says what
+// becomes of the frame.
+func (s *session) frame(l *link, frame []byte) verdict {
+	first := l.replies.first()
+	switch frame[0] {
+	case pgwire.MsgDataRow, pgwire.MsgCopyData, pgwire.MsgCopyDone, pgwire.MsgCopyOut, pgwire.MsgFunctionCallResponse:
+		s.answering(l)
+		return l.passed(frame)
+	case pgwire.MsgNoticeResponse:
+		if first != nil && first.do == skip {
+			return drop
+		}
+		s.answering(l)
+		return pass
+	case pgwire.MsgParameterStatus:
+		return s.parameterStatus(l, frame)
+	case pgwire.MsgNotification:
+		s.answering(l)
+		return pass
+	}
+	if first == nil {
+		return s.unasked(l, frame)
+	}
+	switch frame[0] {
+	case pgwire.MsgParseComplete, pgwire.MsgBindComplete, pgwire.MsgCloseComplete, pgwire.MsgNoData, pgwire.MsgRowDescription,
+		pgwire.MsgParameterDescription:
+		return s.prepareStep(l, first, frame)
+	case pgwire.MsgCopyIn:
+		l.copyIn = true
+		if l.replies.has(pgwire.MsgSync) { // the server ignores one that came before the data (manual, "COPY Operations")
+			l.replies.remove(pgwire.MsgSync)
+			l.unsynced = true
+		}
+		s.answering(l)
+		return l.passed(frame)
+	case pgwire.MsgCommandComplete, pgwire.MsgEmptyQuery, pgwire.MsgPortalSuspended:
+		return s.executed(l, first, frame)
+	case pgwire.MsgErrorResponse:
+		return s.failed(l, first, frame)
+	case pgwire.MsgReadyForQuery:
+		return s.readyAgain(l, first, frame)
+	}
+	l.lost = protocolError(frame[0])
+	return stop
+}
+
+// passed is the verdict on a frame of the answer that is arriving.
+func (l *link) passed(frame []byte) verdict {
+	if l.forwards() {
+		return pass
+	}
+	l.collect(frame)
+	return drop
+}
+
+// unasked is a frame that answers nothing: only an error is allowed then, after which the server closes.
+func (s *session) unasked(l *link, frame []byte) verdict {
+	if frame[0] != pgwire.MsgErrorResponse {
+		l.lost = protocolError(frame[0])
+		return stop
+	}
+	e, err := pgwire.DecodeError(frame)
+	if err != nil {
+		l.lost = err
+		return stop
+	}
+	l.lost = e
+	return stop
+}
+
+// prepareStep is a reply to Parse, Bind, Close or Describe.
+func (s *session) prepareStep(l *link, first *reply, frame []byte) verdict {
+	v := l.passed(frame)
+	done := byte(0)
+	switch frame[0] {
+	case pgwire.MsgParseComplete:
+		done = pgwire.MsgParse
+	case pgwire.MsgBindComplete:
+		done = pgwire.MsgBind
+	case pgwire.MsgCloseComplete:
+		done = pgwire.MsgClose
+	case pgwire.MsgParameterDescription:
+		return v
+	case pgwire.MsgRowDescription, pgwire.MsgNoData:
+		if first.kind == pgwire.MsgQuery || first.kind == pgwire.MsgExecute {
+			s.answering(l)
+			return v
+		}
+		done = first.kind
+		if done != pgwire.MsgDescribe && done != describeStatement {
+			done = 0
+		}
+	}
+	if first.kind != done {
+		l.lost = protocolError(frame[0])
+		return stop
+	}
+	l.replies.pop()
+	return v
+}
+
+// executed is the end of one statement.
+func (s *session) executed(l *link, first *reply, frame []byte) verdict {
+	s.answering(l)
+	v := l.passed(frame)
+	l.copyIn = false
+	if frame[0] == pgwire.MsgCommandComplete {
+		tag, err := pgwire.CommandTag(frame)
+		if err != nil {
+			l.lost = err
+			return stop
+		}
+		if l.sink != nil && first.do == skip {
+			l.sink.tag = string(tag)
+		}
+		s.completed(l, first, tag)
+	}
+	if first.kind == pgwire.MsgExecute {
+		l.replies.pop()
+	}
+	return v
+}
+
+// failed is an error of the backend. In the extended protocol the server discards what follows, up to Sync.
+func (s *session) failed(l *link, first *reply, frame []byte) verdict {
+	if l.retry && first.do == forward && string(pgwire.ErrorField(frame, pgwire.FieldCode)) == "25006" {
+		l.lost = errReadOnly
+		return stop
+	}
+	s.answering(l)
+	l.copyIn = false
+	s.tx.fault(l)
+	if l.captured != nil {
+		l.captured.spoil()
+	}
+	v := pass
+	extended := first.kind != pgwire.MsgQuery && first.kind != pgwire.MsgFunctionCall
+	if first.quiet || first.do == skip && (l.sink != nil || !extended) {
+		l.fault(frame)
+		v = drop
+	}
+	if extended {
+		s.discardReplies(l)
+	}
+	severity := pgwire.ErrorField(frame, pgwire.FieldSeverity)
+	if string(severity) == pgwire.SeverityFatal || string(severity) == pgwire.SeverityPanic {
+		e, err := pgwire.DecodeError(frame)
+		if err != nil {
+			l.lost = err
+		} else {
+			l.lost = e
+		}
+		return stop
+	}
+	return v
+}
+
+// fault notes the first error of messages of the session's own.
+func (l *link) fault(frame []byte) {
+	if l.sink == nil || l.sink.fault != nil {
+		return
+	}
+	if e, err := pgwire.DecodeError(frame); err == nil {
+		l.sink.fault = e
+	} else {
+		l.sink.fault = errProtocol
+	}
+}
+
+// discardReplies drops what will not be answered after an error: everything up to the next Sync.
+func (s *session) discardReplies(l *link) {
+	for f := l.replies.first(); f != nil; f = l.replies.first() {
+		if f.kind == pgwire.MsgSync {
+			return
+		}
+		r := l.replies.pop()
+		if r.stmt == nil {
+			continue
+		}
+		if r.kind == pgwire.MsgParse {
+			l.notes.forget(r.stmt)
+		}
+		if r.do != skip { // the client's own Parse: it did not happen
+			s.forgetStatement(r.stmt)
+		}
+	}
+	if l.sink == nil {
+		s.skipping = true
+	}
+}
+
+// readyAgain is a ReadyForQuery: the backend has carried out all before it.
+func (s *session) readyAgain(l *link, first *reply, frame []byte) verdict {
+	status, err := pgwire.ReadyStatus(frame)
+	if err != nil || first.kind != pgwire.MsgQuery && first.kind != pgwire.MsgSync && first.kind != pgwire.MsgFunctionCall {
+		l.lost = protocolError(frame[0])
+		return stop
+	}
+	r := l.replies.pop()
+	l.status = status
+	l.copyIn, l.unsynced = false, false
+	if r.do == skip {
+		return drop
+	}
+	s.answering(l)
+	s.synced(l, status)
+	return pass
+}

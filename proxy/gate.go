@@ -1,0 +1,132 @@
+package proxy
+
+import (
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/pgdrover/pgdrover/pgwire"
+	"github.com/pgdrover/pgdrover/router"
+	"github.com/pgdrover/pgdrover/shardmap"
+)
+
+// What session.partition says besides a partition plus one.
+const (
+	noTransaction  = 0
+	anyTransaction = -1 // its tenant is not known: it counts for all
+)
+
+// gate holds new transactions of some partitions while their placement is being changed.
+type gate struct {
+	closed  atomic.Pointer[closure]
+	mu      sync.Mutex
+	waiters map[*session]struct{}
+}
+
+// closure says which partitions are held; immutable.
+type closure struct {
+	all        bool
+	partitions map[int]bool
+	keys       []shardmap.Key // tenants whose partitions are held, until those are worked out
+}
+
+func (g *gate) init() { g.waiters = map[*session]struct{}{} }
+
+// concerns reports whether a transaction, as session.partition says it, is held.
+func (c *closure) concerns(partition int64) bool {
+	switch {
+	case partition == noTransaction:
+		return false
+	case c.all || partition == anyTransaction:
+		return true
+	}
+	return c.partitions[int(partition-1)]
+}
+
+// enterGate announces the transaction of a statement and reports whether the statement may run on the placement it was routed
+// by. It waits while the gate is closed to it; when false is returned, the placement has changed and the route is to be made
+// again.
+//
+// The session announces first and looks at the gate second; who closes the gate does it the other way round. So either the
+// session sees the closed gate, or the other sees the transaction.
+func (s *session) enterGate(r router.Route) (bool, *pgwire.Error) {
+	p, was := s.partitionOf(r), s.partition.Load()
+	if p == noTransaction || p == was || was == anyTransaction {
+		return true, nil
+	}
+	begun := was != noTransaction
+	if begun {
+		s.partition.Store(anyTransaction)
+	} else {
+		s.partition.Store(p)
+	}
+	c := s.db.gate.closed.Load()
+	current := s.db.place.Load()
+	if (c == nil || !c.concerns(p)) && (s.place == current || begun && s.place.shards == current.shards) {
+		return true, nil
+	}
+	s.partition.Store(was)
+	if c != nil && c.concerns(p) {
+		if e := s.waitGate(c); e != nil {
+			return false, e
+		}
+	}
+	if begun && s.place.shards != s.db.place.Load().shards {
+		return false, &pgwire.Error{Code: "40001", Message: "the shard map was changed while the transaction was open",
+			Hint: "repeat the transaction"}
+	}
+	return begun, nil
+}
+
+// partitionOf is what a statement's transaction is announced as.
+func (s *session) partitionOf(r router.Route) int64 {
+	switch {
+	case s.place.single():
+		return anyTransaction
+	case !r.Tenant.IsZero():
+		return int64(s.place.shards.Partition(r.Tenant)) + 1
+	case r.Kind == router.Any && !r.Write && !s.tx.open:
+		return noTransaction
+	}
+	return anyTransaction
+}
+
+// waitGate waits until the gate is not closed in this way any more.
+func (s *session) waitGate(c *closure) *pgwire.Error {
+	g := &s.db.gate
+	g.mu.Lock()
+	g.waiters[s] = struct{}{}
+	g.mu.Unlock()
+	defer func() {
+		g.mu.Lock()
+		delete(g.waiters, s)
+		g.mu.Unlock()
+	}()
+	until := time.Now().Add(2 * s.db.options().Drain)
+	for s.db.gate.closed.Load() == c {
+		if s.cancelled.Swap(false) {
+			return errCancelled
+		}
+		if s.cut.Load() {
+			return errShutdown
+		}
+		if s.t.Wait(until) {
+			return &pgwire.Error{Code: "55P03", Message: "the placement of this tenant is being changed, and that takes too long",
+				Hint: "repeat the transaction"}
+		}
+	}
+	return nil
+}
+
+// close holds new transactions of the partitions that c names.
+func (g *gate) close(c *closure) { g.closed.Store(c) }
+
+// open lets all go on.
+func (g *gate) open() {
+	g.closed.Store(nil)
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for s := range g.waiters {
+		s.t.Wake()
+	}
+}

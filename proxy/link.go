@@ -1,0 +1,91 @@
+package proxy
+
+import (
+	"github.com/pgdrover/pgdrover/internal/task"
+	"github.com/pgdrover/pgdrover/pgwire"
+	"github.com/pgdrover/pgdrover/pool"
+	"github.com/pgdrover/pgdrover/router"
+)
+
+// link is a session's use of one backend, from acquire to release.
+type link struct {
+	req     pool.Request // the session's place in the pool's queue; reused from backend to backend
+	backend *pool.Backend
+	conn    *task.Conn
+	notes   *notes
+	shard   int
+	role    pool.Role
+	hold    router.Hold // why the backend stays with the session after the transaction
+	status  byte        // of the backend's last ReadyForQuery: I, T or E
+	wrote   bool        // something was written in the open transaction
+	before  *settings   // in force there when the transaction began
+
+	replies  replies
+	rest     int      // bytes of a large frame that are still to come
+	restSkip bool     // they are not for the client
+	copyIn   bool     // the backend waits for CopyData
+	retry    bool     // nothing of the answer has reached the client: another node may answer instead
+	mark     int      // length of the client's queue before the answer, while retry
+	need     int      // size of the frame that is arriving
+	unsynced bool     // COPY took the Sync that was sent: the client sends another
+	aside    bool     // it serves a Parse or Describe only, and takes no part in the open transaction
+	lost     error    // what broke the connection
+	sink     *sink    // where skipped replies go, if anybody wants them
+	captured *capture // the bytes of the answer, for the cache
+}
+
+// notes is what the proxy knows of a backend, whoever uses it. It stays with the backend.
+type notes struct {
+	settings *settings // in force there; nil: not known
+	known    statementSet
+	unnamed  uint64 // serial of the statement that is the backend's unnamed one
+	params   *params
+	meter    *Meter
+}
+
+// sink collects the replies to messages of the session's own.
+type sink struct {
+	frames []byte // rows and what comes with them, when keep is set
+	keep   bool
+	fault  *pgwire.Error // the first error
+	tag    string        // of the last CommandComplete
+}
+
+// notesOf are the proxy's notes on a backend, made when it is new.
+func (s *session) notesOf(b *pool.Backend) *notes {
+	if n, ok := b.Proxy.(*notes); ok {
+		return n
+	}
+	n := &notes{settings: noSettings}
+	n.meter = s.srv.metrics.meter(MeterKey{s.db.Name(), b.Shard(), b.Role().String()})
+	n.params = newParams(b.Params)
+	b.Proxy = n
+	return n
+}
+
+// send appends a message made by the session, and what becomes of its reply.
+func (l *link) send(message []byte, r reply) {
+	l.conn.SetQueue(message)
+	if r.kind != 0 {
+		l.replies.push(r)
+	}
+}
+
+// sendQuery appends a Query of the session's own; its replies are skipped.
+func (l *link) sendQuery(sql string) {
+	l.send(pgwire.AppendQuery(l.conn.QueueBuffer(), sql), reply{kind: pgwire.MsgQuery, do: skip})
+}
+
+// busy reports whether replies are outstanding.
+func (l *link) busy() bool { return l.replies.n > 0 }
+
+// reset makes the link ready for another backend.
+func (l *link) reset() {
+	l.backend, l.conn, l.notes = nil, nil, nil
+	l.hold, l.status, l.wrote, l.before = 0, 'I', false, nil
+	l.rest, l.restSkip, l.copyIn, l.retry, l.mark, l.need = 0, false, false, false, 0, 0
+	l.lost, l.sink, l.captured, l.aside, l.unsynced = nil, nil, nil, false, false
+	for l.replies.n > 0 {
+		l.replies.pop()
+	}
+}

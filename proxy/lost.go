@@ -1,0 +1,77 @@
+package proxy
+
+import (
+	"errors"
+	"time"
+
+	"github.com/pgdrover/pgdrover/pgwire"
+)
+
+// errReadOnly marks an answer of a replica that it may not run the statement: the primary is asked instead.
+var errReadOnly = errors.New("a replica can not run the statement")
+
+// linkLost tells the client what became of the answer that it waits for when a backend is gone, and gives the backend up.
+// The session goes on: outside a transaction as if a statement had failed, inside one with the transaction aborted.
+func (s *session) linkLost(l *link) {
+	if l.retry && (errors.Is(l.lost, errReadOnly) || l.isReplica()) && l.sink == nil {
+		return // whoever sent the statement asks another node
+	}
+	broken := l.rest > 0 && !l.restSkip
+	owed := l.busy() || s.tx.open || l.hold != 0
+	e := s.lostMessage(l)
+	s.tx.lost(l)
+	s.settle(false) // nobody knows what became of it
+	if broken {     // the client has half a message: nothing can be said any more
+		s.cut.Store(true)
+		return
+	}
+	switch {
+	case !owed || l.sink != nil:
+		return
+	case l.hold != 0: // what the session had there cannot be had again
+		e.Severity = pgwire.SeverityFatal
+		s.client.SetQueue(pgwire.AppendError(s.client.QueueBuffer(), e))
+		s.flushOut(time.Now().Add(time.Second))
+		s.cut.Store(true)
+		return
+	case !l.busy(): // the client is told when it speaks
+		s.tx.reason = e
+		return
+	}
+	s.client.SetQueue(pgwire.AppendError(s.client.QueueBuffer(), e))
+	waits := false // for a ReadyForQuery
+	for l.busy() && !waits {
+		r := l.replies.pop()
+		waits = r.do == forward && (r.kind == pgwire.MsgQuery || r.kind == pgwire.MsgSync || r.kind == pgwire.MsgFunctionCall)
+	}
+	for l.busy() {
+		l.replies.pop()
+	}
+	if !waits {
+		s.skipping = s.batch.open
+	} else {
+		s.client.SetQueue(pgwire.AppendReadyForQuery(s.client.QueueBuffer(), s.tx.status()))
+	}
+}
+
+// lostMessage is what the client is told: the server's last words if it had any, as an error that does not end the session.
+func (s *session) lostMessage(l *link) *pgwire.Error {
+	var last *pgwire.Error
+	if errors.As(l.lost, &last) {
+		e := *last
+		e.Severity = pgwire.SeverityError
+		return &e
+	}
+	return lostError(l.node(), l.lost)
+}
+
+// sweep gives up the links that were lost.
+func (s *session) sweep() {
+	for i := 0; i < len(s.links); {
+		if l := s.links[i]; l.lost != nil {
+			s.destroy(l, l.lost.Error())
+			continue
+		}
+		i++
+	}
+}

@@ -1,0 +1,104 @@
+package proxy
+
+import (
+	"maps"
+	"math/bits"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// Metrics are the counters of a Server. They only grow, and may be read at any time.
+type Metrics struct {
+	Clients atomic.Int64 // clients that logged in
+	Cancels atomic.Int64 // cancel requests
+	Retries atomic.Int64 // reads that another node answered, because the first could not
+	Panics  atomic.Int64 // sessions that ended by a mistake in PgDrover
+	Refused atomic.Int64 // statements refused by PgDrover itself
+
+	mu     sync.Mutex // guards meters
+	meters map[MeterKey]*Meter
+}
+
+// MeterKey says what a Meter is of.
+type MeterKey struct{ Database, Shard, Role string }
+
+// Meter measures the statements of one shard and role.
+type Meter struct {
+	Statements Histogram // from the arrival of a statement to the end of its answer
+	Own        Histogram // PgDrover's own part of it: from arrival until it is sent, without the wait for a backend
+}
+
+// Meters are all meters so far.
+func (m *Metrics) Meters() map[MeterKey]*Meter {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return maps.Clone(m.meters)
+}
+
+// meter is the meter for a key, made when it is new.
+func (m *Metrics) meter(k MeterKey) *Meter {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.meters == nil {
+		m.meters = map[MeterKey]*Meter{}
+	}
+	if m.meters[k] == nil {
+		m.meters[k] = &Meter{}
+	}
+	return m.meters[k]
+}
+
+// Histogram counts durations in buckets that double, from 1 µs on.
+type Histogram struct {
+	buckets [histogramBuckets]atomic.Int64
+	sum     atomic.Int64 // nanoseconds
+}
+
+const histogramBuckets = 26
+
+// Observe counts one duration.
+func (h *Histogram) Observe(d time.Duration) {
+	us := uint64(max(d, 0) / time.Microsecond)
+	h.buckets[min(bits.Len64(us), histogramBuckets-1)].Add(1)
+	h.sum.Add(int64(d))
+}
+
+// Snapshot returns the upper bounds of the buckets in seconds, the cumulative counts up to each, the number of all and the sum
+// in seconds.
+func (h *Histogram) Snapshot() (bounds []float64, cumulative []uint64, count uint64, sum float64) {
+	for i := range histogramBuckets - 1 {
+		count += uint64(h.buckets[i].Load())
+		bounds = append(bounds, float64(uint64(1)<<i)/1e6)
+		cumulative = append(cumulative, count)
+	}
+	count += uint64(h.buckets[histogramBuckets-1].Load())
+	return bounds, cumulative, count, time.Duration(h.sum.Load()).Seconds()
+}
+
+// timing measures the statement, or the batch, in hand.
+type timing struct {
+	began  time.Time     // zero: nothing is in hand
+	waited time.Duration // for a backend
+}
+
+// timed begins to measure.
+func (s *session) timed() {
+	if s.timing.began.IsZero() {
+		s.timing = timing{began: time.Now()}
+	}
+}
+
+// sent notes that what is in hand is on its way to a backend.
+func (s *session) sent(l *link) {
+	if !s.timing.began.IsZero() {
+		l.notes.meter.Own.Observe(time.Since(s.timing.began) - s.timing.waited)
+	}
+}
+
+// answered notes that a backend has answered it.
+func (s *session) answered(l *link) {
+	if !s.timing.began.IsZero() {
+		l.notes.meter.Statements.Observe(time.Since(s.timing.began))
+	}
+}

@@ -1,0 +1,85 @@
+package proxy
+
+import (
+	"strings"
+
+	"github.com/pgdrover/pgdrover/pgwire"
+	"github.com/pgdrover/pgdrover/router"
+	"github.com/pgdrover/pgdrover/shardmap"
+)
+
+// PgDrover's own settings, which no backend hears of.
+const (
+	ownPrefix  = "pgdrover."
+	ownTenant  = "pgdrover.tenant"
+	ownScatter = "pgdrover.scatter"
+)
+
+func isOwn(name string) bool { return strings.HasPrefix(name, ownPrefix) }
+
+// checkOwn says what is wrong with a value of one of PgDrover's settings; nil when it is fine.
+func (s *session) checkOwn(name, value string) *pgwire.Error {
+	switch name {
+	case ownTenant:
+		if value == "" {
+			return nil
+		}
+		m := s.db.Map()
+		if _, err := m.TenantType().ParseText([]byte(value)); err != nil {
+			return &pgwire.Error{Code: "22023", Message: "invalid value for parameter \"" + name + "\": \"" + value + "\"",
+				Hint: "the tenant key of this database is a " + m.TenantType().String()}
+		}
+		return nil
+	case ownScatter:
+		if v := strings.ToLower(value); v == "off" || v == "false" || v == "no" || v == "0" {
+			return nil
+		}
+		return &pgwire.Error{Code: "0A000", Message: "scatter reads are not available",
+			Hint: "name a tenant in the statement, or ask each tenant's shard in turn"}
+	}
+	return &pgwire.Error{Code: "42704", Message: "unrecognized configuration parameter \"" + name + "\"",
+		Hint: "PgDrover's own settings are " + ownTenant + " and " + ownScatter}
+}
+
+// showOwn is the value of one of PgDrover's settings as SHOW prints it.
+func (s *session) showOwn(name string) string {
+	if name == ownTenant && !s.tx.tenant.IsZero() {
+		return s.tx.tenant.String()
+	}
+	if e, ok := s.settings.lookup(name); ok {
+		return e.value
+	}
+	if name == ownScatter {
+		return "off"
+	}
+	return ""
+}
+
+// applyEnv tells the router what the session's settings say, after they changed.
+func (s *session) applyEnv() {
+	s.env.User = s.userName
+	path, _ := s.settings.lookup("search_path")
+	s.env.SearchPath = path.value
+	plain, _ := s.settings.lookup("standard_conforming_strings")
+	s.env.PlainBackslash = plain.value == "off" || plain.value == "false" || plain.value == "no" || plain.value == "0"
+	s.env.Tenant, s.env.TenantSource = s.tenantSet()
+}
+
+// tenantSet is the tenant that the session named, and how: SET LOCAL before SET before the startup packet.
+func (s *session) tenantSet() (shardmap.Key, router.Source) {
+	if !s.tx.tenant.IsZero() {
+		return s.tx.tenant, router.SourceSetLocal
+	}
+	e, ok := s.settings.lookup(ownTenant)
+	if !ok || e.value == "" {
+		return shardmap.Key{}, router.SourceNone
+	}
+	key, err := s.db.Map().TenantType().ParseText([]byte(e.value))
+	if err != nil {
+		return shardmap.Key{}, router.SourceNone
+	}
+	if b, ok := s.base.lookup(ownTenant); ok && b == e {
+		return key, router.SourceStartup
+	}
+	return key, router.SourceSet
+}

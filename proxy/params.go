@@ -1,0 +1,159 @@
+package proxy
+
+import (
+	"sync"
+
+	"github.com/pgdrover/pgdrover/pgwire"
+	"github.com/pgdrover/pgdrover/pool"
+)
+
+// params are reported parameter values (ParameterStatus): immutable.
+type params struct{ list []pgwire.Param }
+
+// newParams copies what a backend has reported. Which node it is a client is not to see: it talks to all of them.
+func newParams(reported []pool.Param) *params {
+	p := &params{list: make([]pgwire.Param, 0, len(reported))}
+	for _, r := range reported {
+		if r.Name != "in_hot_standby" {
+			p.list = append(p.list, pgwire.Param{Name: r.Name, Value: r.Value})
+		}
+	}
+	return p
+}
+
+func (p *params) value(name string) (string, bool) {
+	if p == nil {
+		return "", false
+	}
+	for _, e := range p.list {
+		if e.Name == name {
+			return e.Value, true
+		}
+	}
+	return "", false
+}
+
+// with returns the values with one replaced.
+func (p *params) with(name, value string) *params {
+	next := &params{list: make([]pgwire.Param, 0, len(p.list)+1)}
+	found := false
+	for _, e := range p.list {
+		if e.Name == name {
+			e.Value, found = value, true
+		}
+		next.list = append(next.list, e)
+	}
+	if !found {
+		next.list = append(next.list, pgwire.Param{Name: name, Value: value})
+	}
+	return next
+}
+
+// report tells the client the values that differ from those it was told.
+func (s *session) report(now *params) {
+	for _, e := range now.list {
+		if told, ok := s.reported.value(e.Name); ok && told == e.Value {
+			continue
+		}
+		s.client.SetQueue(pgwire.AppendParameterStatus(s.client.QueueBuffer(), e.Name, e.Value))
+	}
+	s.reported = now
+}
+
+// parameterStatus notes a value that a backend reports, and tells the client if it was told another.
+func (s *session) parameterStatus(l *link, frame []byte) verdict {
+	name, value, err := pgwire.ParameterStatus(frame)
+	if err != nil {
+		l.lost = err
+		return stop
+	}
+	if string(name) == "in_hot_standby" {
+		return drop
+	}
+	l.notes.params = l.notes.params.with(string(name), string(value))
+	if f := l.replies.first(); f != nil && f.do == skip {
+		return drop // the session's settings are being put in force: the client knows them, or hears at the end
+	}
+	told, ok := s.reported.value(string(name))
+	s.reported = l.notes.params
+	if ok && told == string(value) {
+		return drop
+	}
+	s.answering(l)
+	return pass
+}
+
+// loginParams are the values to tell clients that log in, by their startup settings, as a backend reported them.
+type loginParams struct {
+	mu   sync.Mutex // guards what follows
+	byID map[uint64]*loginEntry
+}
+
+type loginEntry struct {
+	settings *settings
+	params   *params
+}
+
+// loginLimit bounds how many kinds of startup settings are remembered.
+const loginLimit = 1024
+
+func (p *loginParams) init() { p.byID = map[uint64]*loginEntry{} }
+
+func (p *loginParams) find(set *settings) *params {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if e := p.byID[set.id]; e != nil && e.settings.same(set) {
+		return e.params
+	}
+	return nil
+}
+
+func (p *loginParams) add(set *settings, now *params) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if len(p.byID) >= loginLimit {
+		clear(p.byID)
+	}
+	p.byID[set.id] = &loginEntry{set, now}
+}
+
+// forget makes the next login ask a backend: a node may have another version now.
+func (p *loginParams) forget() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	clear(p.byID)
+}
+
+// reportParams tells a client that has logged in what a backend of its database reports under the client's settings. It checks
+// the settings by that: PostgreSQL refuses a login with a setting that is no good.
+func (s *session) reportParams() bool {
+	known := s.db.logins.find(s.settings)
+	if known == nil {
+		s.enterTransaction()
+		l, e := s.loginLink()
+		if e != nil {
+			s.fatal(e.Code, e.Message, e.Hint)
+			return false
+		}
+		known = l.notes.params
+		s.db.logins.add(s.settings, known)
+		s.releaseAfter()
+	}
+	s.reported = nil
+	s.report(known)
+	return true
+}
+
+// loginLink is a backend of the first shard that has one.
+func (s *session) loginLink() (l *link, e *pgwire.Error) {
+	for i := range s.place.shards.ShardCount() {
+		if l, e = s.acquire(i, pool.Primary, nil); e != nil {
+			continue
+		}
+		if s.settingsInForce(l) {
+			return l, nil
+		}
+		return l, s.sendSettings(l)
+	}
+	return nil, e
+}

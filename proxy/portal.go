@@ -1,0 +1,373 @@
+package proxy
+
+import (
+	"github.com/pgdrover/pgdrover/pgwire"
+	"github.com/pgdrover/pgdrover/pool"
+	"github.com/pgdrover/pgdrover/router"
+)
+
+// portal is a bound statement.
+type portal struct {
+	stmt  *prepared
+	link  *link // where it is; nil: on no backend
+	route router.Route
+	set   []router.Change // settings that running it changes
+
+	own       bool   // PgDrover answers it itself
+	answered  bool   // from the cache, whole, at Bind
+	every     bool   // it runs on every shard
+	described bool   // with every: the client wants the description of its rows
+	bind      []byte // with every: the Bind, kept until Execute
+}
+
+// bindParams are the parameters of a Bind as the router reads them.
+type bindParams struct {
+	bind *pgwire.Bind
+	stmt *prepared
+}
+
+func (b *bindParams) Len() int                         { return b.bind.NumParams() }
+func (b *bindParams) Param(i int) ([]byte, bool, bool) { return b.bind.Param(i) }
+
+// OID is the type that Parse declared for a parameter; 0 when it left that to the server.
+func (b *bindParams) OID(i int) uint32 {
+	o := b.stmt.oids
+	if at := 2 + 4*i; at+4 <= len(o) {
+		return uint32(o[at])<<24 | uint32(o[at+1])<<16 | uint32(o[at+2])<<8 | uint32(o[at+3])
+	}
+	return 0
+}
+
+// bind takes a Bind: with its parameters the statement has a route.
+func (s *session) bind(frame []byte) bool {
+	m := &s.bound
+	if err := pgwire.DecodeBind(frame, m); err != nil {
+		return s.fail(errProtocol)
+	}
+	p := s.statement(m.Statement)
+	if p == nil {
+		return s.fail(noStatement(m.Statement))
+	}
+	at := s.newPortal(m.Portal)
+	*at = portal{stmt: p}
+	if p.own {
+		at.own = true
+		s.owe(bindComplete, nil)
+		return true
+	}
+	if s.tx.poisoned {
+		return s.fail(s.abortedError())
+	}
+	if l := s.abortedOn(&p.query); l != nil {
+		at.route = router.Route{Kind: router.Single, Shard: l.shard, Write: true}
+		return s.bindOnShard(frame, at)
+	}
+	if p.query.Router() != s.router() {
+		s.analyse(&p.query, p.text)
+	}
+	s.params = bindParams{m, p}
+	r, e := s.route(&p.query, &s.params)
+	if e != nil {
+		return s.fail(e)
+	}
+	at.route = r
+	s.timed()
+	if r.Kind == router.Every && !s.place.single() {
+		at.every = true
+		at.bind = append([]byte(nil), frame...)
+		s.owe(bindComplete, nil)
+		return true
+	}
+	return s.bindOnShard(frame, at)
+}
+
+// bindOnShard sends a Bind to the shard of its route, unless the cache has the answer.
+func (s *session) bindOnShard(frame []byte, at *portal) bool {
+	p, r := at.stmt, at.route
+	alone, described := s.standsAlone(frame)
+	if !alone {
+		r.Write = true // one backend serves the whole batch: the primary can
+	}
+	var c *cacheQuery
+	if alone {
+		if c = s.cacheable(&p.query, r, &s.bound); c != nil {
+			c.describe(described)
+			if s.answerCached(c) {
+				at.answered = true
+				return true
+			}
+			r.Write = true
+		}
+	}
+	s.markWrite(&p.query, at.route)
+	l, e := s.onShard(r)
+	if e != nil {
+		return s.fail(e)
+	}
+	s.capture(l, c)
+	s.know(l, p)
+	if p.shared == nil {
+		l.conn.Queue(frame)
+	} else {
+		l.conn.SetQueue(pgwire.AppendBindNamed(l.conn.QueueBuffer(), &s.bound, p.backendName()))
+	}
+	l.replies.push(reply{kind: pgwire.MsgBind})
+	at.link = l
+	if len(p.query.Statements()) == 1 {
+		at.set, _ = p.query.Changes(0, &s.params)
+	}
+	return s.relieve(l)
+}
+
+// standsAlone reports whether the batch is this one statement, already here up to its Sync, outside a transaction, and whether
+// it asks for the description of its rows.
+func (s *session) standsAlone(frame []byte) (alone, described bool) {
+	if s.tx.open || s.batch.link != nil || len(s.bound.Portal) > 0 {
+		return false, false
+	}
+	b := s.client.Buffered()[len(frame):]
+	executed := false
+	for len(b) > 0 {
+		typ, size, err := pgwire.Peek(b, s.cfg.MaxFrame)
+		if err != nil || size == 0 || size > len(b) {
+			return false, false
+		}
+		switch {
+		case typ == pgwire.MsgSync:
+			return executed, described
+		case typ == pgwire.MsgDescribe && !executed && b[5] == 'P':
+			described = true
+		case typ == pgwire.MsgExecute && !executed:
+			_, rows, err := pgwire.DecodeExecute(b[:size])
+			if err != nil || rows != 0 {
+				return false, false
+			}
+			executed = true
+		default:
+			return false, false
+		}
+		b = b[size:]
+	}
+	return false, false
+}
+
+// newPortal is the place of a portal of a name.
+func (s *session) newPortal(name []byte) *portal {
+	if len(name) == 0 {
+		return &s.portal
+	}
+	if s.portals == nil {
+		s.portals = map[string]*portal{}
+	}
+	p := &portal{}
+	s.portals[string(name)] = p
+	return p
+}
+
+// portalOf is the portal of a name; nil if PgDrover knows none, such as one that DECLARE made.
+func (s *session) portalOf(name []byte) *portal {
+	if len(name) == 0 {
+		if s.portal.stmt == nil {
+			return nil
+		}
+		return &s.portal
+	}
+	return s.portals[string(name)]
+}
+
+// linkOf is where a message about a portal goes.
+func (s *session) linkOf(at *portal) *link {
+	if at != nil && at.link != nil {
+		return at.link
+	}
+	if s.batch.link != nil {
+		return s.batch.link
+	}
+	if joined := s.inTransaction(); len(joined) == 1 {
+		return joined[0]
+	}
+	return nil
+}
+
+func noPortal(name []byte) *pgwire.Error {
+	return &pgwire.Error{Code: "34000", Message: "portal \"" + string(name) + "\" does not exist"}
+}
+
+// describePortal takes a Describe of a portal.
+func (s *session) describePortal(frame, name []byte) bool {
+	at := s.portalOf(name)
+	switch {
+	case at != nil && at.own:
+		s.owe(s.describeOwn(at.stmt, false), nil)
+		return true
+	case at != nil && at.answered:
+		return true
+	case at != nil && at.every:
+		at.described = true
+		return true
+	}
+	l, e := s.portalLink(at, name)
+	if e != nil {
+		return s.fail(e)
+	}
+	l.conn.Queue(frame)
+	l.replies.push(reply{kind: pgwire.MsgDescribe})
+	return s.relieve(l)
+}
+
+// portalLink is linkOf, with the batch begun there.
+func (s *session) portalLink(at *portal, name []byte) (*link, *pgwire.Error) {
+	l := s.linkOf(at)
+	if l == nil {
+		return nil, noPortal(name)
+	}
+	if s.batch.link == nil {
+		s.batch.link = l
+		return l, s.applyDeferred(l)
+	}
+	if s.batch.link != l {
+		return nil, noPortal(name)
+	}
+	return l, nil
+}
+
+// closePortal takes a Close of a portal.
+func (s *session) closePortal(frame, name []byte) bool {
+	at := s.portalOf(name)
+	l := s.linkOf(at)
+	if at != nil {
+		*at = portal{}
+		delete(s.portals, string(name))
+	}
+	if l == nil || at != nil && at.link == nil && at.stmt != nil {
+		s.owe(closeComplete, nil)
+		return true
+	}
+	if l, e := s.portalLink(&portal{link: l}, name); e == nil {
+		l.conn.Queue(frame)
+		l.replies.push(reply{kind: pgwire.MsgClose})
+		return s.relieve(l)
+	}
+	s.owe(closeComplete, nil)
+	return true
+}
+
+// execute takes an Execute.
+func (s *session) execute(frame []byte) bool {
+	name, _, err := pgwire.DecodeExecute(frame)
+	if err != nil {
+		return s.fail(errProtocol)
+	}
+	at := s.portalOf(name)
+	switch {
+	case at != nil && at.answered:
+		return true
+	case at != nil && at.own:
+		return s.executeOwn(at)
+	case at != nil && at.every:
+		return s.executeEvery(at)
+	}
+	l, e := s.portalLink(at, name)
+	if e != nil {
+		return s.fail(e)
+	}
+	r := reply{kind: pgwire.MsgExecute}
+	if at != nil {
+		r.text, r.set = &at.stmt.query, at.set
+	}
+	l.conn.Queue(frame)
+	l.replies.push(r)
+	return s.relieve(l)
+}
+
+// executeOwn carries out a statement that PgDrover answers. Transaction control goes to the one backend that has joined.
+func (s *session) executeOwn(at *portal) bool {
+	p := at.stmt
+	st := &p.query.Statements()[0]
+	if isTransactionVerb(st.Verb) && !s.tx.poisoned {
+		l := s.batch.link
+		if joined := s.inTransaction(); l == nil && len(joined) == 1 {
+			l = joined[0]
+		}
+		if l != nil && !l.aside && (len(s.inTransaction()) <= 1) {
+			return s.executeOn(l, p)
+		}
+	}
+	if !s.settleBatch() {
+		return false
+	}
+	if st.Verb == router.ExplainRoute {
+		return s.executeRoute(p)
+	}
+	rows, tag, e := s.runLocal(&p.query, nil)
+	if e != nil {
+		return s.fail(e)
+	}
+	s.owe(pgwire.AppendCommandComplete(withoutDescription(rows), tag), nil)
+	return true
+}
+
+// executeOn runs a statement on a backend that has not been told of it before.
+func (s *session) executeOn(l *link, p *prepared) bool {
+	if s.batch.link == nil {
+		s.batch.link = l
+		s.applyDeferred(l)
+	}
+	l.notes.unnamed = 0
+	l.send(pgwire.AppendParse(l.conn.QueueBuffer(), "", string(p.text), nil), reply{kind: pgwire.MsgParse, do: skip})
+	l.send(appendPlainBind(l.conn.QueueBuffer()), reply{kind: pgwire.MsgBind, do: skip})
+	l.send(pgwire.AppendExecute(l.conn.QueueBuffer(), "", 0), reply{kind: pgwire.MsgExecute, text: &p.query})
+	return s.relieve(l)
+}
+
+// appendPlainBind binds the unnamed statement without parameters to the unnamed portal.
+func appendPlainBind(dst []byte) []byte {
+	return append(dst, pgwire.MsgBind, 0, 0, 0, 12, 0, 0, 0, 0, 0, 0, 0, 0)
+}
+
+// settleBatch waits until the client has been told all that backends owe it so far.
+func (s *session) settleBatch() bool {
+	l := s.batch.link
+	if l == nil || !l.busy() {
+		return true
+	}
+	l.conn.SetQueue(pgwire.AppendFlush(l.conn.QueueBuffer()))
+	return s.finish(l)
+}
+
+// executeRoute answers EXPLAIN (ROUTE) in the extended protocol.
+func (s *session) executeRoute(p *prepared) bool {
+	r, e := s.route(&p.query, &s.params)
+	if e != nil {
+		return s.fail(e)
+	}
+	rows := withoutDescription(textRows("ROUTE", s.explain(&p.query, r)))
+	s.owe(pgwire.AppendCommandComplete(rows, "EXPLAIN"), nil)
+	return true
+}
+
+// describeOwn describes a statement that PgDrover answers.
+func (s *session) describeOwn(p *prepared, params bool) []byte {
+	var b []byte
+	if params {
+		b = pgwire.AppendParameterDescription(b, nil)
+	}
+	switch st := &p.query.Statements()[0]; st.Verb {
+	case router.Show:
+		return append(b, textRows(st.Name, nil)...)
+	case router.ExplainRoute:
+		return append(b, textRows("ROUTE", nil)...)
+	}
+	return pgwire.AppendNoData(b)
+}
+
+// withoutDescription drops a RowDescription at the head of frames.
+func withoutDescription(frames []byte) []byte {
+	if typ, size, err := pgwire.Peek(frames, maxBackendFrame); err == nil && typ == pgwire.MsgRowDescription {
+		return frames[size:]
+	}
+	return frames
+}
+
+// isReplica reports whether a link is to a replica.
+func (l *link) isReplica() bool { return l.role == pool.Replica }

@@ -1,0 +1,202 @@
+package proxy
+
+import (
+	"errors"
+	"time"
+
+	"github.com/pgdrover/pgdrover/pgwire"
+	"github.com/pgdrover/pgdrover/pool"
+	"github.com/pgdrover/pgdrover/router"
+)
+
+// simple carries out a Query message. It reports whether the session goes on.
+func (s *session) simple(frame []byte) bool {
+	text, err := pgwire.QueryText(frame)
+	if err != nil {
+		s.fatal("08P01", err.Error(), "")
+		return false
+	}
+	s.timed()
+	s.publish(ClientActive)
+	if !s.closeBatch() {
+		return false
+	}
+	s.forgetUnnamed() // as PostgreSQL (manual, "Simple Query")
+	s.enterTransaction()
+	q := &s.query
+	s.analyse(q, text)
+	sts := q.Statements()
+	if len(sts) == 1 && s.local(&sts[0]) {
+		s.answerLocal(q)
+		return s.unitEnd()
+	}
+	if s.tx.poisoned {
+		return s.refuseSimple(s.abortedError())
+	}
+	if l := s.abortedOn(q); l != nil {
+		return s.simpleOnShard(frame, q, router.Route{Kind: router.Single, Shard: l.shard, Write: true})
+	}
+	r, e := s.route(q, nil)
+	if e != nil {
+		return s.refuseSimple(e)
+	}
+	switch {
+	case r.Kind == router.Local:
+		s.answerRoute(q, r)
+		return s.unitEnd()
+	case r.Kind == router.Every && !s.place.single():
+		s.everySimple(q, r)
+		return s.unitEnd()
+	}
+	return s.simpleOnShard(frame, q, r)
+}
+
+// analyse has the router read a text. Long texts are read where they do not hold up others.
+func (s *session) analyse(q *router.Query, text []byte) {
+	if len(text) > longText {
+		s.t.Await(func() { s.router().Analyse(q, text, &s.env) })
+		return
+	}
+	s.router().Analyse(q, text, &s.env)
+}
+
+// longText is the size of a text, in bytes, from which on a parse is waited for.
+const longText = 8 << 10
+
+// simpleOnShard sends a Query to the shard that its route names and relays the answer.
+func (s *session) simpleOnShard(frame []byte, q *router.Query, r router.Route) bool {
+	c := s.cacheable(q, r, nil)
+	if c != nil {
+		c.describe(true)
+		if s.answerCached(c) {
+			s.client.SetQueue(pgwire.AppendReadyForQuery(s.client.QueueBuffer(), s.tx.status()))
+			return s.unitEnd()
+		}
+		r.Write = true // filled from the primary only
+	}
+	s.markWrite(q, r)
+	var not *pool.Node
+	for {
+		l, e := s.enlistSimple(r, not)
+		if e != nil {
+			return s.refuseSimple(e)
+		}
+		s.capture(l, c)
+		l.conn.Queue(frame)
+		l.replies.push(reply{kind: pgwire.MsgQuery, text: q})
+		l.retry = l.role == pool.Replica && l.hold == 0 && !s.tx.open
+		l.mark = len(s.client.QueueBuffer())
+		s.sent(l)
+		if !s.finish(l) {
+			return false
+		}
+		if l.lost != nil && l.retry {
+			not = s.elsewhere(l, &r)
+			continue
+		}
+		s.store(l, c)
+		return s.unitEnd()
+	}
+}
+
+// enlistSimple is enlist for a statement that another node may have failed to answer.
+func (s *session) enlistSimple(r router.Route, not *pool.Node) (*link, *pgwire.Error) {
+	if not == nil {
+		return s.enlist(r)
+	}
+	role := pool.Replica
+	if r.Write {
+		role = pool.Primary
+	}
+	l, e := s.acquire(s.shardFor(r), role, not)
+	if e != nil {
+		return nil, e
+	}
+	return l, s.prepareLink(l)
+}
+
+// elsewhere gives up a replica that could not answer, takes back what it said, and names the node not to ask again. A statement
+// that only a primary may run goes there.
+func (s *session) elsewhere(l *link, r *router.Route) *pool.Node {
+	s.client.SetQueue(s.client.QueueBuffer()[:l.mark])
+	node := l.backend.Node()
+	if errors.Is(l.lost, errReadOnly) {
+		r.Write = true
+	}
+	s.srv.metrics.Retries.Add(1)
+	s.destroy(l, l.lost.Error())
+	return node
+}
+
+// refuseSimple answers a Query with an error of PgDrover's own.
+func (s *session) refuseSimple(e *pgwire.Error) bool {
+	s.srv.metrics.Refused.Add(1)
+	s.sweep()
+	s.abort()
+	b := pgwire.AppendError(s.client.QueueBuffer(), e)
+	s.client.SetQueue(pgwire.AppendReadyForQuery(b, s.tx.status()))
+	if !s.tx.open {
+		s.transactionEnded(false)
+	}
+	if e.Severity == pgwire.SeverityFatal {
+		s.flushOut(time.Now().Add(time.Second))
+		return false
+	}
+	return s.unitEnd()
+}
+
+// abort leaves the open transaction as an error of the server would.
+func (s *session) abort() {
+	s.tx.faulted = true
+	if s.tx.open && !s.tx.aborted {
+		s.tx.aborted, s.tx.poisoned = true, true
+	}
+}
+
+// unitEnd is the end of a statement or of a batch: backends that nothing binds to the session are given back.
+func (s *session) unitEnd() bool {
+	s.sweep()
+	s.releaseAfter()
+	s.noteHolds()
+	if s.tx.open {
+		s.publish(ClientTransaction)
+	} else {
+		s.leaveTransaction()
+		s.publish(ClientIdle)
+	}
+	if !s.batch.open {
+		s.timing = timing{}
+	}
+	s.take()
+	return !s.cut.Load()
+}
+
+// functionCall passes a call of the legacy fast-path interface to a primary. The function may do anything: it counts as a write
+// of a tenant that is not known.
+func (s *session) functionCall(frame []byte) bool {
+	if !s.closeBatch() {
+		return false
+	}
+	s.enterTransaction()
+	if s.tx.poisoned {
+		return s.refuseSimple(s.abortedError())
+	}
+	r := router.Route{Kind: router.Any, Write: true, Tenant: s.env.Tenant}
+	switch {
+	case s.place.single():
+		r.Kind = router.Single
+	case !s.env.Tenant.IsZero():
+		r.Kind, r.Shard = router.Single, s.place.shards.Locate(s.env.Tenant)
+	}
+	l, e := s.enlist(r)
+	if e != nil {
+		return s.refuseSimple(e)
+	}
+	l.wrote = true
+	l.conn.Queue(frame)
+	l.replies.push(reply{kind: pgwire.MsgFunctionCall})
+	if !s.finish(l) {
+		return false
+	}
+	return s.unitEnd()
+}

@@ -1,0 +1,85 @@
+package proxy
+
+import "github.com/pgdrover/pgdrover/router"
+
+// action says what becomes of a reply.
+type action uint8
+
+const (
+	forward action = iota // the client's: it goes to the client
+	skip                  // of a message that the session added: the client does not see it
+	fake                  // the client is owed it for a message that no backend got
+)
+
+// Kinds of requests beside the message types: a Describe of a statement has one reply more than one of a portal.
+const describeStatement byte = 'd'
+
+// reply is a reply that is owed: to a message sent to a backend, or to the client for one that was not.
+type reply struct {
+	kind  byte // type of the message that asks for it
+	do    action
+	stmt  *prepared // Parse: what the backend knows once it succeeded
+	text  *router.Query
+	at    int             // index of the next statement of text to complete
+	set   []router.Change // settings that change when it completes, if they depend on parameters
+	fake  []byte          // what the client is told instead
+	quiet bool            // it is meant to fail, and the client does not hear of it
+}
+
+// replies are the replies outstanding on one link, oldest first. A backend whose queue is not empty belongs to its session.
+type replies struct {
+	ring []reply
+	head int
+	n    int
+}
+
+func (q *replies) push(r reply) {
+	if q.n == len(q.ring) {
+		q.grow()
+	}
+	q.ring[(q.head+q.n)%len(q.ring)] = r
+	q.n++
+}
+
+func (q *replies) grow() {
+	bigger := make([]reply, max(16, 2*len(q.ring)))
+	for i := range q.n {
+		bigger[i] = q.ring[(q.head+i)%len(q.ring)]
+	}
+	q.ring, q.head = bigger, 0
+}
+
+// first is the oldest reply, nil if there is none. It is valid until the queue changes.
+func (q *replies) first() *reply {
+	if q.n == 0 {
+		return nil
+	}
+	return &q.ring[q.head]
+}
+
+func (q *replies) pop() reply {
+	r := q.ring[q.head]
+	q.ring[q.head] = reply{}
+	q.head = (q.head + 1) % len(q.ring)
+	q.n--
+	return r
+}
+
+// has reports whether a message of this kind is still to be answered.
+func (q *replies) has(kind byte) bool {
+	for i := range q.n {
+		if q.ring[(q.head+i)%len(q.ring)].kind == kind {
+			return true
+		}
+	}
+	return false
+}
+
+// remove drops every reply of a kind that is owed.
+func (q *replies) remove(kind byte) {
+	for i := q.n; i > 0; i-- {
+		if r := q.pop(); r.kind != kind {
+			q.push(r)
+		}
+	}
+}

@@ -1,0 +1,147 @@
+package proxy
+
+import (
+	"context"
+	"time"
+
+	"github.com/pgdrover/pgdrover/pgwire"
+	"github.com/pgdrover/pgdrover/router"
+)
+
+// catalogTime bounds how long a statement waits for the catalog to be read again.
+const catalogTime = 10 * time.Second
+
+// lookup is what the session knows of the age of its routes.
+type lookup struct {
+	settings *settings // that env was made from
+	ddl      bool      // a transaction with DDL was committed: the catalog is old
+	asked    time.Time // when an unknown relation last made the session read the catalog
+}
+
+// router is what statements are routed by: the database's, or the transaction's own once it has seen its DDL.
+func (s *session) router() *router.Router {
+	if s.tx.router != nil {
+		return s.tx.router
+	}
+	return s.place.router
+}
+
+// enterTransaction takes the placement in force, unless a transaction is open, which ends on the one it began with.
+func (s *session) enterTransaction() {
+	if s.lookup.ddl {
+		s.lookup.ddl = false
+		s.t.Await(func() { s.refreshCatalog() })
+	}
+	if !s.tx.open && len(s.links) == 0 || s.place == nil {
+		s.place = s.db.place.Load()
+	}
+}
+
+func (s *session) refreshCatalog() {
+	ctx, cancel := context.WithTimeout(context.Background(), catalogTime)
+	defer cancel()
+	if err := s.db.refreshCatalog(ctx); err != nil {
+		s.log().Warn("the catalog could not be read again", "database", s.db.Name(), "error", err)
+	}
+}
+
+// leaveTransaction lets a change of placement go on that waits for the session.
+func (s *session) leaveTransaction() { s.partition.Store(noTransaction) }
+
+// route asks the router where the statement in q goes, and waits while the placement of its tenant is being changed.
+func (s *session) route(q *router.Query, p router.Params) (router.Route, *pgwire.Error) {
+	for {
+		s.env.TempTables = s.holds(router.HoldTempTable)
+		r, err := s.router().Route(q, p, &s.env)
+		if err == nil && r.Unknown && !s.env.TempTables && !s.place.single() {
+			r, err = s.routeUnknown(q, p, r)
+		}
+		if err != nil {
+			return r, clientError(err)
+		}
+		entered, e := s.enterGate(r)
+		if e != nil {
+			return r, e
+		}
+		if entered {
+			return r, nil
+		}
+		s.place = s.db.place.Load() // it was changed meanwhile
+		s.router().Analyse(q, q.SQL(), &s.env)
+	}
+}
+
+// holds reports whether a backend is held for a reason.
+func (s *session) holds(why router.Hold) bool {
+	for _, l := range s.links {
+		if l.hold&why != 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// routeUnknown routes a statement on a relation that the catalog does not know, after reading the catalog again: it may have been
+// made since. What is still unknown is refused as PostgreSQL would: on the wrong shard it could be created or written.
+func (s *session) routeUnknown(q *router.Query, p router.Params, r router.Route) (router.Route, error) {
+	if s.tx.ddl {
+		if e := s.ownCatalog(); e != nil {
+			return r, e
+		}
+	} else if time.Since(s.lookup.asked) > time.Second {
+		s.lookup.asked = time.Now()
+		s.t.Await(func() { s.refreshCatalog() })
+		if !s.tx.open {
+			s.place = s.db.place.Load()
+		}
+	}
+	if q.Router() == s.router() {
+		return r, nil
+	}
+	s.router().Analyse(q, q.SQL(), &s.env)
+	return s.router().Route(q, p, &s.env)
+}
+
+// ownCatalog reads the catalog inside the open transaction, which sees what its own DDL made.
+func (s *session) ownCatalog() *pgwire.Error {
+	joined := s.inTransaction()
+	if len(joined) == 0 {
+		return nil
+	}
+	l := joined[0]
+	out := sink{keep: true}
+	l.sendQuery(router.CatalogSQL)
+	s.command(l, &out, time.Now().Add(catalogTime))
+	if out.fault != nil {
+		return out.fault
+	}
+	doc, err := firstValue(out.frames)
+	if err != nil {
+		return clientError(err)
+	}
+	c, err := router.ParseCatalog(doc)
+	if err != nil {
+		return clientError(err)
+	}
+	s.tx.router = s.db.newRouter(s.place.shards, c)
+	return nil
+}
+
+// firstValue is the first column of the first row among frames.
+func firstValue(frames []byte) ([]byte, error) {
+	for len(frames) > 0 {
+		typ, size, err := pgwire.Peek(frames, maxBackendFrame)
+		if err != nil || size == 0 || size > len(frames) {
+			break
+		}
+		if typ == pgwire.MsgDataRow && size >= 11 {
+			n := int(int32(uint32(frames[7])<<24 | uint32(frames[8])<<16 | uint32(frames[9])<<8 | uint32(frames[10])))
+			if n < 0 || 11+n > size {
+				break
+			}
+			return frames[11 : 11+n], nil
+		}
+		frames = frames[size:]
+	}
+	return nil, protocolError(pgwire.MsgDataRow)
+}

@@ -1,0 +1,171 @@
+package proxy
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/pgdrover/pgdrover/internal/task"
+)
+
+// ErrServerClosed is what Serve returns after Shutdown.
+var ErrServerClosed = errors.New("proxy: server closed")
+
+// Server accepts clients and owns their sessions.
+type Server struct {
+	config  atomic.Pointer[Config]
+	group   task.Group
+	keys    keys
+	metrics Metrics
+	serials atomic.Uint64 // of unnamed statements
+	nobody  *Verifier     // of a password that nobody has
+
+	mu        sync.Mutex // guards what follows
+	listeners map[net.Listener]struct{}
+	sessions  map[*session]struct{}
+	draining  bool
+}
+
+// NewServer returns a server for cfg. Databases stay the caller's: it closes them after Shutdown.
+func NewServer(cfg Config) (*Server, error) {
+	nobody, err := NewVerifier(rand.Text())
+	if err != nil {
+		return nil, err
+	}
+	s := &Server{nobody: nobody, listeners: map[net.Listener]struct{}{}, sessions: map[*session]struct{}{}}
+	s.keys.init()
+	s.Reconfigure(cfg)
+	return s, nil
+}
+
+// Reconfigure replaces the configuration for sessions that begin from now on.
+func (s *Server) Reconfigure(cfg Config) {
+	c := cfg.withDefaults()
+	s.config.Store(&c)
+}
+
+// Databases are the databases in force, by name.
+func (s *Server) Databases() map[string]*Database { return s.config.Load().Databases }
+
+// Metrics are the counters of the server.
+func (s *Server) Metrics() *Metrics { return &s.metrics }
+
+// Serve accepts clients on ln until Shutdown, and returns ErrServerClosed then. It owns ln.
+func (s *Server) Serve(ln net.Listener) error {
+	if !s.listen(ln) {
+		_ = ln.Close()
+		return ErrServerClosed
+	}
+	for {
+		nc, err := ln.Accept()
+		if err != nil {
+			if s.closing() {
+				return ErrServerClosed
+			}
+			var ne net.Error
+			if errors.As(err, &ne) && !errors.Is(err, net.ErrClosed) { // out of file descriptors, say: give others time to free some
+				s.config.Load().Log.Error("accept failed", "error", err)
+				time.Sleep(10 * time.Millisecond)
+				continue
+			}
+			return err
+		}
+		s.admit(nc)
+	}
+}
+
+func (s *Server) listen(ln net.Listener) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.draining {
+		return false
+	}
+	s.listeners[ln] = struct{}{}
+	return true
+}
+
+func (s *Server) closing() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.draining
+}
+
+// admit starts the session of a connection.
+func (s *Server) admit(nc net.Conn) {
+	if tc, ok := nc.(*net.TCPConn); ok {
+		_ = tc.SetNoDelay(true)
+		_ = tc.SetKeepAlive(true)
+	}
+	client, err := task.Adopt(nc)
+	if err != nil {
+		s.config.Load().Log.Error("connection refused", "error", err)
+		return
+	}
+	cfg := s.config.Load()
+	s.group.Go(func(t *task.Task) {
+		ss := newSession(s, cfg, t, client)
+		if s.enter(ss) {
+			ss.run()
+			s.leave(ss)
+		}
+		client.Close()
+	})
+}
+
+func (s *Server) enter(ss *session) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.draining {
+		return false
+	}
+	s.sessions[ss] = struct{}{}
+	return true
+}
+
+func (s *Server) leave(ss *session) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.sessions, ss)
+}
+
+// each calls f for every session, without holding the lock.
+func (s *Server) each(f func(*session)) {
+	s.mu.Lock()
+	all := make([]*session, 0, len(s.sessions))
+	for ss := range s.sessions {
+		all = append(all, ss)
+	}
+	s.mu.Unlock()
+	for _, ss := range all {
+		f(ss)
+	}
+}
+
+// Shutdown stops accepting, ends idle sessions, lets open transactions finish until ctx ends, and then cuts what is left.
+// It returns once every session has ended: nil if all ended by themselves, else the context's error.
+func (s *Server) Shutdown(ctx context.Context) error {
+	s.mu.Lock()
+	s.draining = true
+	for ln := range s.listeners {
+		_ = ln.Close()
+	}
+	s.mu.Unlock()
+	s.each(func(ss *session) { ss.drain(false) })
+	done := make(chan struct{})
+	go func() {
+		s.group.Wait()
+		close(done)
+	}()
+	select {
+	case <-done:
+		return nil
+	case <-ctx.Done():
+	}
+	s.each(func(ss *session) { ss.drain(true) })
+	<-done
+	return ctx.Err()
+}

@@ -1,0 +1,317 @@
+package proxy
+
+import (
+	"log/slog"
+	"runtime/debug"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/pgdrover/pgdrover/cache"
+	"github.com/pgdrover/pgdrover/internal/task"
+	"github.com/pgdrover/pgdrover/pgwire"
+	"github.com/pgdrover/pgdrover/pool"
+	"github.com/pgdrover/pgdrover/router"
+)
+
+// queueLimit is how much may wait to be written on one side before the other side is not read any more, in bytes.
+const queueLimit = 256 << 10
+
+// session is one client connection from startup to end. Its fields belong to its task, but for those below mu and the atomics.
+type session struct {
+	srv      *Server
+	cfg      *Config
+	t        *task.Task
+	client   *task.Conn
+	cur      int // size of the frame in hand, which is consumed when it is done with
+	copyRest int // bytes that are still to come of a CopyData
+
+	userName, databaseName string
+	user                   *User
+	db                     *Database
+	minor                  uint16 // of the protocol
+	key                    cancelKey
+	began                  time.Time
+
+	place *placement   // of the open transaction
+	env   router.Env   // what routing needs to know of the session
+	query router.Query // scratch: the statement in hand
+
+	base, settings, committed *settings // at startup; now; when the open transaction began
+	reported                  *params   // what the client has been told
+
+	statements   map[string]*prepared
+	unnamed      *prepared
+	unnamedSpace *prepared // memory of the last unnamed statement, used again
+	portals      map[string]*portal
+	portal       portal // the unnamed one
+	batch        batch
+	bound        pgwire.Bind // scratch: the Bind in hand, and its parameters
+	params       bindParams
+
+	cached  cacheQuery
+	written cache.Deps // scratch
+	mark    cache.Mark // what the open transaction writes, for the cache
+	timing  timing
+
+	tx          transaction
+	links       []*link // in use, in the order of enlistment
+	spare       []*link
+	lastShard   int
+	held        router.Hold // why backends are kept, as SHOW CLIENTS says it
+	stickyUntil time.Time
+	skipping    bool // an error was met: messages are discarded until Sync
+	lookup      lookup
+
+	draining, cut atomic.Bool
+	cancelled     atomic.Bool
+	waiting       atomic.Bool   // in a pool's queue
+	partition     atomic.Int64  // of the open transaction's tenant, plus one; -1: any; 0: no transaction
+	state         atomic.Uint32 // a ClientState
+
+	within atomic.Pointer[Database] // db, for others
+	seen   atomic.Pointer[Client]   // who the client is, for SHOW CLIENTS
+
+	mu          sync.Mutex
+	serving     []*link  // links with a backend, for cancel requests
+	holdReasons []string // why backends are kept
+}
+
+func newSession(srv *Server, cfg *Config, t *task.Task, client *task.Conn) *session {
+	return &session{srv: srv, cfg: cfg, t: t, client: client, began: time.Now(), base: noSettings, settings: noSettings,
+		committed: noSettings}
+}
+
+// database is the database that the session is in, nil before it has logged in. Anyone may ask.
+func (s *session) database() *Database { return s.within.Load() }
+
+func (s *session) log() *slog.Logger { return s.cfg.Log }
+
+// run is the life of the session.
+func (s *session) run() {
+	defer s.end()
+	defer s.recoverPanic()
+	until := time.Now().Add(s.cfg.AuthTime)
+	if !s.start(until) || !s.flushOut(until) {
+		return
+	}
+	step := s.step
+	if s.db == nil {
+		step = s.consoleStep
+	}
+	for step() {
+	}
+}
+
+// recoverPanic keeps a mistake in one session from ending all others.
+func (s *session) recoverPanic() {
+	if p := recover(); p != nil {
+		s.srv.metrics.Panics.Add(1)
+		s.log().Error("a session failed", "panic", p, "stack", string(debug.Stack()))
+		s.fatal("XX000", "internal error of PgDrover", "please report it with PgDrover's log of this moment")
+	}
+}
+
+// step takes the next message and does what it asks for. It reports whether the session goes on.
+func (s *session) step() bool {
+	frame, ok := s.next()
+	if !ok {
+		return false
+	}
+	s.cur = len(frame)
+	goOn := s.handle(frame)
+	s.take()
+	return goOn && !s.cut.Load()
+}
+
+func (s *session) handle(frame []byte) bool {
+	typ := frame[0]
+	switch typ {
+	case pgwire.MsgTerminate:
+		return false
+	case pgwire.MsgCopyData, pgwire.MsgCopyDone, pgwire.MsgCopyFail:
+		return true // late: the COPY failed already (manual, "COPY Operations")
+	case pgwire.MsgSync:
+		return s.sync()
+	}
+	if s.skipping {
+		return true
+	}
+	switch typ {
+	case pgwire.MsgQuery:
+		return s.simple(frame)
+	case pgwire.MsgFunctionCall:
+		return s.functionCall(frame)
+	case pgwire.MsgParse, pgwire.MsgBind, pgwire.MsgDescribe, pgwire.MsgExecute, pgwire.MsgClose, pgwire.MsgFlush:
+		return s.extended(frame)
+	}
+	s.fatal("08P01", "invalid frontend message type "+string(rune(typ)), "")
+	return false
+}
+
+// next waits for a whole message of the client; it is valid until the client is read again.
+func (s *session) next() ([]byte, bool) {
+	if s.copyRest > 0 && !s.copyEnded() {
+		return nil, false
+	}
+	for {
+		b := s.client.Buffered()
+		_, size, err := pgwire.Peek(b, s.cfg.MaxFrame)
+		if err != nil {
+			s.fatal("08P01", "invalid message length", "the limit is \"limits: max_message\" in pgdrover.yaml")
+			return nil, false
+		}
+		if size > 0 && len(b) >= size {
+			return b[:size], true
+		}
+		if s.draining.Load() && s.tx.status() == 'I' && len(b) == 0 && !s.batch.open {
+			s.fatal(errShutdown.Code, errShutdown.Message, "")
+			return nil, false
+		}
+		if !s.park(size) {
+			return nil, false
+		}
+	}
+}
+
+// take consumes the frame in hand. Its bytes are not valid any more.
+func (s *session) take() {
+	s.consume(s.cur)
+	s.cur = 0
+}
+
+func (s *session) consume(n int) {
+	if n > 0 {
+		s.client.Discard(n)
+	}
+}
+
+// park waits for the client, moving meanwhile what backends send without being asked. It reports whether the session goes on.
+func (s *session) park(size int) bool {
+	if s.client.Flush() != nil || s.cut.Load() {
+		return false
+	}
+	var on [4]task.Interest
+	n := 0
+	crowded := s.client.Pending() > queueLimit
+	for _, l := range s.links {
+		if n == len(on)-1 || !l.busy() && l.hold == 0 {
+			continue
+		}
+		if l.conn.Pending() > queueLimit {
+			_ = l.conn.Flush()
+		}
+		crowded = crowded || l.conn.Pending() > queueLimit
+		on[n] = task.Interest{Conn: l.conn, Read: s.client.Pending() <= queueLimit, Write: l.conn.Pending() > queueLimit}
+		n++
+	}
+	s.client.Reserve(size)
+	on[n] = task.Interest{Conn: s.client, Read: !crowded, Write: s.client.Pending() > 0}
+	s.t.Wait(time.Time{}, on[:n+1]...)
+	for i := range s.links {
+		if i < len(s.links) {
+			s.pump(s.links[i])
+		}
+	}
+	return s.client.ReadErr() == nil || s.complete()
+}
+
+// complete reports whether a whole message has arrived: the client may close right behind it.
+func (s *session) complete() bool {
+	b := s.client.Buffered()
+	_, size, err := pgwire.Peek(b, s.cfg.MaxFrame)
+	return err == nil && size > 0 && len(b) >= size
+}
+
+// await waits until more has arrived of a packet of size bytes (0: not known), within the time for logging in.
+func (s *session) await(size int, until time.Time) bool {
+	if s.client.Flush() != nil || s.client.ReadErr() != nil || s.cut.Load() {
+		return false
+	}
+	s.client.Reserve(size)
+	if s.t.Wait(until, task.Interest{Conn: s.client, Read: true, Write: s.client.Pending() > 0}) {
+		s.fatal("08006", "the login took too long", "the limit is \"limits: auth_timeout\" in pgdrover.yaml")
+		return false
+	}
+	return len(s.client.Buffered()) > 0 || s.client.ReadErr() == nil
+}
+
+// flushOut waits until the client has taken all that is queued.
+func (s *session) flushOut(until time.Time) bool {
+	for s.client.Flush() == nil && s.client.Pending() > 0 {
+		if s.t.Wait(until, task.Writing(s.client)) {
+			return false
+		}
+	}
+	return s.client.WriteErr() == nil
+}
+
+// fatal tells the client why the session ends.
+func (s *session) fatal(code, message, hint string) {
+	e := &pgwire.Error{Severity: pgwire.SeverityFatal, Code: code, Message: message, Hint: hint}
+	s.client.SetQueue(pgwire.AppendError(s.client.QueueBuffer(), e))
+	s.flushOut(time.Now().Add(time.Second))
+}
+
+// drain asks the session to end: between transactions, or with cut at once.
+func (s *session) drain(cut bool) {
+	s.draining.Store(true)
+	if cut {
+		s.cut.Store(true)
+	}
+	s.t.Wake()
+}
+
+// end gives back what the session has. A backend in a transaction is rolled back before anyone else gets it.
+func (s *session) end() {
+	s.srv.keys.remove(s)
+	for len(s.links) > 0 {
+		l := s.links[0]
+		if l.busy() || l.copyIn || l.lost != nil || l.hold != 0 {
+			s.destroy(l, "the client left while it was in use")
+			continue
+		}
+		if l.status != 'I' {
+			s.rollback(l)
+		}
+		s.release(l)
+	}
+	if s.db != nil {
+		s.settle(false)
+		s.forgetStatements()
+	}
+	s.leaveTransaction()
+}
+
+// rollback ends the transaction that the client left open, within a few seconds.
+func (s *session) rollback(l *link) {
+	var out sink
+	l.sendQuery("ROLLBACK")
+	s.command(l, &out, time.Now().Add(5*time.Second))
+	if l.lost == nil && (l.status != 'I' || out.fault != nil) {
+		l.lost = errNotReset
+	}
+}
+
+// releaseAfter gives back the backends that the session does not need any more.
+func (s *session) releaseAfter() {
+	for i := 0; i < len(s.links); {
+		l := s.links[i]
+		if l.busy() || l.status != 'I' || l.hold != 0 || l.copyIn {
+			i++
+			continue
+		}
+		s.release(l)
+	}
+}
+
+// role is where a statement may run.
+func (s *session) role(r router.Route) pool.Role {
+	if r.Write || !s.db.options().Replicas || s.tx.open && !s.tx.readOnly {
+		return pool.Primary
+	}
+	if !s.stickyUntil.IsZero() && time.Now().Before(s.stickyUntil) {
+		return pool.Primary
+	}
+	return pool.Replica
+}

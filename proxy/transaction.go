@@ -1,0 +1,302 @@
+package proxy
+
+import (
+	"strings"
+	"time"
+
+	"github.com/pgdrover/pgdrover/pgwire"
+	"github.com/pgdrover/pgdrover/router"
+	"github.com/pgdrover/pgdrover/shardmap"
+)
+
+// transaction is what the client's open transaction is, as far as it is not on backends.
+type transaction struct {
+	open     bool
+	aborted  bool // by an error: only its end is accepted
+	poisoned bool // the error was PgDrover's own, or a backend was lost: backends may not know that it is aborted
+	faulted  bool // an error was met since the settings were last committed
+	readOnly bool
+	strict   string // isolation level above READ COMMITTED, if any
+	prelude  []string
+	marks    []savepoint
+	tenant   shardmap.Key // SET LOCAL pgdrover.tenant
+	ddl      bool
+	reason   *pgwire.Error  // why it is poisoned, until the client was told
+	router   *router.Router // made from a catalog that sees the transaction's own DDL
+}
+
+// savepoint is a savepoint of the open transaction and what was in force when it was made.
+type savepoint struct {
+	name     string
+	settings *settings
+	tenant   shardmap.Key
+	prelude  int
+}
+
+// status is what ReadyForQuery says.
+func (t *transaction) status() byte {
+	switch {
+	case !t.open:
+		return 'I'
+	case t.aborted:
+		return 'E'
+	}
+	return 'T'
+}
+
+// fault notes an error of a backend.
+func (t *transaction) fault(l *link) {
+	if l.sink != nil {
+		return
+	}
+	t.faulted = true
+	if t.open {
+		t.aborted = true
+	}
+}
+
+// lost notes that a backend is gone, and what it had of the transaction.
+func (t *transaction) lost(l *link) {
+	t.faulted = true
+	if t.open && l.status != 'I' {
+		t.aborted, t.poisoned = true, true
+	}
+}
+
+// begin opens a transaction that no backend has heard of yet.
+func (s *session) begin(st *router.Statement, sql string) {
+	s.tx.open = true
+	s.tx.readOnly = st.ReadOnly
+	s.strictness(st.Isolation)
+	s.tx.prelude = append(s.tx.prelude[:0], sql)
+}
+
+func (s *session) strictness(isolation string) {
+	switch strings.ToLower(isolation) {
+	case "repeatable read", "serializable":
+		s.tx.strict = strings.ToUpper(isolation)
+	case "read committed", "read uncommitted":
+		s.tx.strict = ""
+	}
+}
+
+// synced notes a ReadyForQuery that the client waits for.
+func (s *session) synced(l *link, status byte) {
+	s.answered(l)
+	switch status {
+	case 'I':
+		s.transactionEnded(l.wrote)
+		l.wrote = false
+	case 'T':
+		s.tx.open, s.tx.aborted = true, false
+	case 'E':
+		s.tx.open, s.tx.aborted = true, true
+	}
+}
+
+// transactionEnded settles the session's state once a transaction, or a statement outside one, is over.
+func (s *session) transactionEnded(wrote bool) {
+	s.settle(s.tx.faulted)
+	if s.tx.faulted && s.settings != s.committed {
+		s.settings = s.committed
+		s.revertNotes()
+	}
+	s.committed = s.settings
+	if wrote {
+		s.stickyUntil = time.Now().Add(s.db.options().Sticky)
+	}
+	hadTenant := !s.tx.tenant.IsZero()
+	s.lookup.ddl = s.lookup.ddl || s.tx.ddl && !s.tx.faulted
+	s.tx = transaction{prelude: s.tx.prelude[:0], marks: s.tx.marks[:0]}
+	if hadTenant || s.settings != s.lookup.settings {
+		s.lookup.settings = s.settings
+		s.applyEnv()
+	}
+}
+
+// revertNotes notes that backends went back to the settings they had when the transaction began.
+func (s *session) revertNotes() {
+	for _, l := range s.links {
+		if l.notes != nil {
+			l.notes.settings = l.before
+		}
+	}
+}
+
+// completed notes what a statement did, once the backend says that it did it.
+func (s *session) completed(l *link, r *reply, tag []byte) {
+	if r.do == skip || r.text == nil {
+		return
+	}
+	sts := r.text.Statements()
+	for r.at < len(sts)-1 && sts[r.at].Verb == router.Empty {
+		r.at++
+	}
+	if r.at >= len(sts) {
+		return
+	}
+	i := r.at
+	r.at++
+	s.effect(l, r.text, i, r.set, string(tag) == "ROLLBACK")
+}
+
+// effect carries over to the session what the i-th statement of q did on a backend. rolledBack says that its tag was ROLLBACK.
+func (s *session) effect(l *link, q *router.Query, i int, set []router.Change, rolledBack bool) {
+	st := &q.Statements()[i]
+	switch st.Verb {
+	case router.Begin:
+		if !s.tx.open {
+			s.begin(st, string(q.Text(i)))
+		}
+		return
+	case router.Commit, router.Rollback, router.PrepareTransaction:
+		s.outcome(l, st, rolledBack)
+		return
+	case router.Savepoint, router.Release, router.RollbackTo:
+		s.savepoint(st, string(q.Text(i)))
+		return
+	case router.Deallocate, router.Discard:
+		s.discarded(l, st)
+	case router.Unlisten:
+		if st.Name == "" {
+			l.hold &^= router.HoldListen
+		}
+	case router.Set:
+		s.strictness(st.Isolation)
+		s.addPrelude(q, i)
+	case router.DDL:
+		s.tx.ddl = true
+	}
+	l.hold |= st.Hold
+	l.wrote = l.wrote || st.Write && !l.isReplica()
+	if set == nil {
+		set, _ = q.Changes(i, nil)
+	}
+	for _, c := range set {
+		s.change(l, c)
+	}
+}
+
+// addPrelude keeps a statement that backends which join the transaction later have to hear too.
+func (s *session) addPrelude(q *router.Query, i int) {
+	if s.tx.open && !s.place.single() {
+		s.tx.prelude = append(s.tx.prelude, string(q.Text(i)))
+	}
+}
+
+// outcome settles a COMMIT or ROLLBACK that was carried out.
+func (s *session) outcome(l *link, st *router.Statement, rolledBack bool) {
+	wrote := l != nil && l.wrote
+	for _, o := range s.links {
+		wrote = wrote || o.wrote
+		o.wrote = false
+	}
+	prelude := s.tx.prelude
+	s.tx.faulted = rolledBack || st.Verb == router.Rollback
+	s.transactionEnded(wrote && !s.tx.faulted)
+	if st.Chain {
+		s.tx.open = true
+		s.tx.prelude = prelude[:min(1, len(prelude))]
+	}
+}
+
+// savepoint keeps the savepoints of the open transaction.
+func (s *session) savepoint(st *router.Statement, sql string) {
+	t := &s.tx
+	if st.Verb == router.Savepoint {
+		t.marks = append(t.marks, savepoint{st.Name, s.settings, t.tenant, len(t.prelude)})
+		t.prelude = append(t.prelude, sql)
+		return
+	}
+	at := t.savepoint(st.Name)
+	if at < 0 {
+		return
+	}
+	m := t.marks[at]
+	if st.Verb == router.Release {
+		t.marks = t.marks[:at]
+		t.prelude = append(t.prelude[:m.prelude], t.prelude[m.prelude+1:]...)
+		return
+	}
+	t.marks = t.marks[:at+1]
+	t.prelude = t.prelude[:m.prelude+1]
+	t.aborted, t.poisoned, t.faulted = false, false, false
+	s.settings, t.tenant = m.settings, m.tenant
+	for _, l := range s.links {
+		l.notes.settings = m.settings
+	}
+	s.applyEnv()
+}
+
+// savepoint is the index of the latest savepoint of a name, -1 if there is none.
+func (t *transaction) savepoint(name string) int {
+	for i := len(t.marks) - 1; i >= 0; i-- {
+		if t.marks[i].name == name {
+			return i
+		}
+	}
+	return -1
+}
+
+// change notes a setting that was changed on a backend.
+func (s *session) change(l *link, c router.Change) {
+	if c.Local {
+		if c.Name == ownTenant {
+			s.tx.tenant, _ = s.db.Map().TenantType().ParseText([]byte(c.Value))
+			s.tx.tenant = s.tx.tenant.Clone()
+			s.applyEnv()
+		}
+		return
+	}
+	s.settings = s.settings.apply(c, s.base)
+	s.lookup.settings = s.settings
+	if l != nil {
+		l.notes.settings = l.notes.settings.apply(c, noSettings)
+		if isOwn(c.Name) {
+			l.notes.settings = nil // set_config put it on the backend, too
+		}
+	}
+	s.applyEnv()
+}
+
+// discarded notes DEALLOCATE and DISCARD: what is gone on the backend, and what need not be held any more.
+func (s *session) discarded(l *link, st *router.Statement) {
+	all := st.Verb == router.Discard && strings.EqualFold(st.Name, "all")
+	if !all && (st.Verb != router.Deallocate || st.Name != "") {
+		return
+	}
+	s.forgetStatements()
+	if l != nil {
+		l.notes.forgetAll()
+		if all {
+			l.hold = 0
+		}
+	}
+}
+
+// abortedError is what a statement of an aborted transaction is told: why, the first time, if the client does not know yet.
+func (s *session) abortedError() *pgwire.Error {
+	if e := s.tx.reason; e != nil {
+		s.tx.reason = nil
+		return e
+	}
+	return errAborted
+}
+
+// abortedOn is the backend that refuses a statement of a transaction that is aborted there; nil if the statement may end the
+// transaction.
+func (s *session) abortedOn(q *router.Query) *link {
+	if !s.tx.aborted || s.tx.poisoned {
+		return nil
+	}
+	sts := q.Statements()
+	for i := range sts {
+		if isTransactionVerb(sts[i].Verb) {
+			return nil
+		}
+	}
+	if joined := s.inTransaction(); len(joined) == 1 {
+		return joined[0]
+	}
+	return nil
+}

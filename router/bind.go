@@ -1,0 +1,172 @@
+package router
+
+// binder reads one statement's tree: it fills the graph with what the
+// equalities say, and notes what the statement touches and does.
+type binder struct {
+	r     *Router
+	src   *source // nil within a view, whose constants no text holds
+	path  []string
+	g     *graph
+	items int32
+	ctes  *ctes
+	views int // how deep in views
+
+	links map[*sublinkNode]result // subqueries are bound once
+	needs []need
+	facts facts
+}
+
+// need is a table that must be bound to the tenant.
+type need struct {
+	table *Table
+	node  int32
+	use   use
+}
+
+// use says what a need is for.
+type use uint8
+
+const (
+	useRead use = iota
+	useWrite
+	useInsert // the tenant of rows that are inserted
+	useSet    // the tenant that an UPDATE sets
+)
+
+// facts is what a tree says about a statement besides its tenant.
+type facts struct {
+	reads, writes []*Table
+	write         string   // why it writes; empty: it does not
+	unknown       []string // relations that the catalog does not know
+	unknownWrite  string   // one of them that is written
+	undeclared    []*Table // neither sharded nor in the map
+	system        bool     // reads system catalogs
+	guarded       string   // a system relation or function that shows other tenants' data
+	opens         string   // a function that may touch any table
+	opensWrite    bool     // and may write
+	home          string   // works on what each shard has its own of: advisory locks, sequences
+	opaque        string   // a construct that is not understood
+	uncacheable   string   // why the result may not be cached
+	temp          bool     // creates a temporary table
+	hold          Hold
+	diverges      string // a function that gives another value on every shard
+	changes       []setting
+	settings      int // calls of set_config
+	deletes       bool
+	updates       bool
+}
+
+func (r *Router) newBinder(src *source, path []string) *binder {
+	return &binder{
+		r: r, src: src, path: path, g: newGraph(), items: 1, links: map[*sublinkNode]result{},
+	}
+}
+
+// uncacheable notes the first reason against caching.
+func (f *facts) refuseCache(why string) {
+	if f.uncacheable == "" {
+		f.uncacheable = why
+	}
+}
+
+// writing notes the first reason why a statement writes.
+func (f *facts) writing(why string) {
+	if f.write == "" {
+		f.write = why
+	}
+}
+
+// statement binds a query or DML statement, and returns its result.
+func (b *binder) statement(n *node, s *scope) result {
+	if x := n.GetSelectStmt(); x != nil {
+		return b.query(x, s)
+	}
+	if x := n.GetInsertStmt(); x != nil {
+		return b.insert(x, s)
+	}
+	if x := n.GetUpdateStmt(); x != nil {
+		return b.update(x, s)
+	}
+	if x := n.GetDeleteStmt(); x != nil {
+		return b.delete(x, s)
+	}
+	if x := n.GetMergeStmt(); x != nil {
+		return b.merge(x, s)
+	}
+	b.facts.opaque = "a statement of an unknown kind"
+	return result{open: true}
+}
+
+// with binds CTEs and makes them visible until the returned function is called.
+func (b *binder) with(w *withNode, s *scope) (end func()) {
+	outer := b.ctes
+	if w == nil {
+		return func() {}
+	}
+	level := &ctes{outer: outer}
+	b.ctes = level
+	for _, n := range w.GetCtes() {
+		b.cte(n.GetCommonTableExpr(), w.GetRecursive(), level, s)
+	}
+	return func() {
+		for _, c := range level.list {
+			if c.refs != 1 || !c.pure {
+				continue
+			}
+			for _, in := range c.ins {
+				b.g.edge(in[0], in[1])
+			}
+		}
+		b.ctes = outer
+	}
+}
+
+func (b *binder) cte(x *cteNode, recursive bool, level *ctes, s *scope) {
+	c := &cte{name: x.GetCtename()}
+	q := x.GetCtequery().GetSelectStmt()
+	if recursive && q != nil && q.GetOp() != setNone {
+		b.recursive(c, x, level, s)
+	} else {
+		c.res = b.statement(x.GetCtequery(), s)
+		c.pure = q != nil
+		c.rename(x)
+		level.list = append(level.list, c)
+	}
+	c.res.open = c.res.open || x.GetSearchClause() != nil || x.GetCycleClause() != nil
+}
+
+func (c *cte) rename(x *cteNode) {
+	c.res.cols = append([]outcol(nil), c.res.cols...)
+	for i, n := range x.GetAliascolnames() {
+		if i < len(c.res.cols) {
+			c.res.cols[i].name = stringOf(n)
+		}
+	}
+}
+
+// recursive binds a CTE that reads itself. In its second arm its columns are
+// taken to be bound as in the first; the graph checks that it comes out so.
+func (b *binder) recursive(c *cte, x *cteNode, level *ctes, s *scope) {
+	q := x.GetCtequery().GetSelectStmt()
+	end := b.with(q.GetWithClause(), s)
+	defer end()
+	first := b.query(q.GetLarg(), s)
+	c.res = result{open: first.open}
+	own := make([]int32, len(first.cols))
+	for i, o := range first.cols {
+		own[i] = b.g.node(noItem)
+		c.res.cols = append(c.res.cols, outcol{name: o.name, node: own[i]})
+	}
+	c.rename(x)
+	level.list = append(level.list, c)
+	second := b.query(q.GetRarg(), s)
+	b.expressions(s, append(q.GetSortClause(), q.GetLimitCount(), q.GetLimitOffset())...)
+	for i := range c.res.cols {
+		start, again := first.cols[i].node, int32(noNode)
+		if i < len(second.cols) {
+			again = second.cols[i].node
+		}
+		b.g.loops = append(b.g.loops, loop{start, own[i], again})
+		c.res.cols[i].node = b.g.all([]int32{start, again})
+	}
+}

@@ -1,0 +1,122 @@
+package router
+
+import "strings"
+
+// call notes what a function call may do.
+func (b *binder) call(c *callNode) {
+	schema, function := "", ""
+	switch f := c.GetFuncname(); len(f) {
+	case 1:
+		function = stringOf(f[0])
+	case 2:
+		schema, function = stringOf(f[0]), stringOf(f[1])
+	default:
+		b.facts.opaque = "a function with a name of three parts"
+		return
+	}
+	v := b.r.catalog.function(b.path, schema, function)
+	switch {
+	case !v.known:
+		b.unknownFunction(function)
+		return
+	case v.opens:
+		b.facts.opens = function
+		b.facts.opensWrite = b.facts.opensWrite || v.worst == 'v'
+	}
+	if v.own {
+		b.builtin(function)
+	}
+	switch {
+	case v.worst == 'v' && function == "set_config" && v.own:
+		b.facts.refuseCache("volatile function " + function)
+	case v.worst == 'v':
+		b.facts.writing("volatile function " + function)
+		b.facts.refuseCache("volatile function " + function)
+	case v.worst == 's':
+		b.facts.refuseCache("stable function " + function)
+	}
+	if diverging[function] && b.facts.diverges == "" {
+		b.facts.diverges = function
+	}
+}
+
+// unknownFunction notes a function that may do anything. A Router without a
+// catalog knows no function, so there this says nothing.
+func (b *binder) unknownFunction(function string) {
+	b.facts.writing("unknown function " + function)
+	b.facts.refuseCache("unknown function " + function)
+	if b.r.catalog.version != 0 {
+		b.facts.opens, b.facts.opensWrite = function, true
+	}
+}
+
+// builtin notes what functions of pg_catalog do that their volatility does not
+// say.
+func (b *binder) builtin(function string) {
+	switch {
+	case function == "set_config":
+		b.facts.settings++
+	case strings.HasPrefix(function, "pg_advisory_") || strings.HasPrefix(function, "pg_try_advisory_"):
+		b.facts.home = "advisory locks are each shard's own"
+		if !strings.Contains(function, "xact") && !strings.Contains(function, "unlock") {
+			b.facts.hold |= HoldAdvisoryLock
+		}
+	case function == "nextval", function == "currval", function == "setval", function == "lastval":
+		b.facts.home = "sequences are each shard's own"
+	case function == "pg_notify":
+		b.facts.home = "notifications are each shard's own"
+	case strings.HasPrefix(function, "lo_"), function == "loread", function == "lowrite":
+		b.facts.home = "large objects are each shard's own"
+		b.guard(function)
+	case readers[function], strings.HasPrefix(function, "query_to_xml"), strings.HasPrefix(function, "table_to_xml"),
+		strings.HasPrefix(function, "schema_to_xml"), strings.HasPrefix(function, "database_to_xml"):
+		b.facts.opens = function
+		b.guard(function)
+	case strings.HasPrefix(function, "pg_stat_get_"), strings.HasPrefix(function, "pg_ls_"),
+		strings.HasPrefix(function, "pg_read_"):
+		b.guard(function)
+	}
+}
+
+func (b *binder) guard(function string) {
+	if b.facts.guarded == "" {
+		b.facts.guarded = function + "()"
+	}
+}
+
+// readers are functions of pg_catalog that run the SQL they are given.
+var readers = map[string]bool{"ts_stat": true, "ts_rewrite": true, "cursor_to_xml": true, "cursor_to_xmlschema": true}
+
+// diverging are functions that give each shard a value of its own, so that the
+// copies of a reference table would differ.
+var diverging = map[string]bool{
+	"random": true, "random_normal": true, "gen_random_uuid": true, "uuidv4": true, "uuidv7": true,
+	"uuid_generate_v1": true, "uuid_generate_v1mc": true, "uuid_generate_v4": true, "gen_random_bytes": true,
+	"clock_timestamp": true, "timeofday": true, "pg_backend_pid": true, "txid_current": true,
+	"pg_current_xact_id": true, "pg_current_wal_lsn": true, "inet_server_addr": true, "inet_server_port": true,
+}
+
+// locking notes FOR UPDATE and its kind.
+func (b *binder) locking(q *selectNode) {
+	for _, n := range q.GetLockingClause() {
+		strength := "FOR " + strings.NewReplacer(
+			"LCS_", "", "FORKEYSHARE", "KEY SHARE", "FORSHARE", "SHARE", "FORNOKEYUPDATE", "NO KEY UPDATE", "FORUPDATE", "UPDATE",
+		).Replace(n.GetLockingClause().GetStrength().String())
+		b.facts.writing(strength)
+		b.facts.refuseCache(strength)
+	}
+}
+
+// into notes SELECT INTO.
+func (b *binder) into(x *intoNode) {
+	b.facts.writing("SELECT INTO")
+	b.facts.refuseCache("SELECT INTO")
+	if isTemp(x.GetRel()) {
+		b.facts.temp = true
+	}
+}
+
+// isTemp reports a relation that is made for the session.
+func isTemp(x *rangeNode) bool {
+	return x.GetRelpersistence() == "t" || strings.HasPrefix(x.GetSchemaname(), "pg_temp")
+}

@@ -1,0 +1,229 @@
+package router
+
+// from binds one element of a FROM list. s has the names to its left, which
+// LATERAL may use.
+func (b *binder) from(n *node, s *scope) names {
+	if x := n.GetRangeVar(); x != nil {
+		return b.relation(x, useRead).names()
+	}
+	if x := n.GetJoinExpr(); x != nil {
+		return b.join(x, s)
+	}
+	if x := n.GetRangeSubselect(); x != nil {
+		return b.subselect(x, s)
+	}
+	if x := n.GetRangeFunction(); x != nil {
+		return b.functions(x, s)
+	}
+	if x := n.GetRangeTableSample(); x != nil {
+		b.facts.refuseCache("TABLESAMPLE")
+		b.expressions(s, n)
+		return b.from(x.GetRelation(), s)
+	}
+	b.expressions(s, n)
+	it := b.item(n.GetRangeTableFunc().GetAlias())
+	if x := n.GetJsonTable(); x != nil {
+		it.alias = x.GetAlias().GetAliasname()
+	}
+	it.open = true
+	return it.names()
+}
+
+// item makes an item with an alias.
+func (b *binder) item(alias *aliasNode) *item {
+	it := &item{id: b.items, alias: alias.GetAliasname()}
+	b.items++
+	return it
+}
+
+// fill gives an item the columns of a result.
+func (b *binder) fill(it *item, res result, alias *aliasNode) {
+	it.open = it.open || res.open
+	for _, o := range res.cols {
+		it.cols = append(it.cols, col{name: o.name, node: o.node})
+		if o.node != noNode {
+			b.g.owner[o.node] = it.id
+		}
+	}
+	rename(it.cols, alias)
+}
+
+func (b *binder) subselect(x *subselectNode, s *scope) names {
+	around := s.outer
+	if x.GetLateral() {
+		around = s
+	}
+	res := b.query(x.GetSubquery().GetSelectStmt(), around)
+	it := b.item(x.GetAlias())
+	fresh := result{open: res.open}
+	for _, o := range res.cols {
+		fresh.cols = append(fresh.cols, b.above(o))
+	}
+	b.fill(it, fresh, x.GetAlias())
+	return it.names()
+}
+
+// above returns a column that stands for o in the query around.
+func (b *binder) above(o outcol) outcol {
+	if o.node == noNode {
+		return o
+	}
+	n := b.g.node(noItem)
+	b.g.edge(o.node, n)
+	if o.inward {
+		b.g.edge(n, o.node)
+	}
+	return outcol{name: o.name, node: n, inward: o.inward}
+}
+
+// reference makes an item for a CTE.
+func (b *binder) reference(c *cte, x *rangeNode) *item {
+	it := b.item(x.GetAlias())
+	if it.alias == "" {
+		it.alias = x.GetRelname()
+	}
+	c.refs++
+	res := result{open: c.res.open}
+	for _, o := range c.res.cols {
+		up := outcol{name: o.name}
+		if o.node != noNode {
+			up.node = b.g.node(noItem)
+			b.g.edge(o.node, up.node)
+			if o.inward {
+				c.ins = append(c.ins, [2]int32{up.node, o.node})
+			}
+		}
+		res.cols = append(res.cols, up)
+	}
+	b.fill(it, res, x.GetAlias())
+	return it
+}
+
+// functions binds functions in FROM. The values of unnest are those of its
+// arrays.
+func (b *binder) functions(x *functionsNode, s *scope) names {
+	it := b.item(x.GetAlias())
+	var res result
+	for _, f := range x.GetFunctions() {
+		pair := f.GetList().GetItems()
+		for _, n := range pair {
+			b.expressions(s, n)
+		}
+		call := (*callNode)(nil)
+		if len(pair) > 0 {
+			call = pair[0].GetFuncCall()
+		}
+		if !isUnnest(call) {
+			res.open = true
+			continue
+		}
+		for _, arg := range call.GetArgs() {
+			res.cols = append(res.cols, outcol{name: "unnest", node: b.array(arg)})
+		}
+	}
+	if res.open {
+		res.cols = nil // which column is which is not known
+	}
+	if it.alias == "" && len(x.GetFunctions()) == 1 {
+		it.alias = "unnest"
+	}
+	if len(res.cols) == 1 {
+		res.cols[0].name = it.alias
+	}
+	if x.GetOrdinality() {
+		res.cols = append(res.cols, outcol{name: "ordinality"})
+	}
+	b.fill(it, res, x.GetAlias())
+	return it.names()
+}
+
+// isUnnest reports a call of unnest of arrays.
+func isUnnest(c *callNode) bool {
+	f := c.GetFuncname()
+	return len(f) > 0 && stringOf(f[len(f)-1]) == "unnest" && (len(f) == 1 || stringOf(f[0]) == systemSchema)
+}
+
+// join binds a JOIN. The condition of an outer join says something of its
+// nullable side only.
+func (b *binder) join(x *joinNode, s *scope) names {
+	lo := b.items
+	left := b.from(x.GetLarg(), s)
+	mid := b.items
+	beside := &scope{names: s.names.beside(left), outer: s.outer}
+	right := b.from(x.GetRarg(), beside)
+	hi := b.items
+	var r reach
+	switch x.GetJointype() {
+	case joinInner:
+		r = reach{lo, hi}
+	case joinLeft:
+		r = reach{mid, hi}
+	case joinRight:
+		r = reach{lo, mid}
+	}
+	merged := b.using(x, left, right, r)
+	joined := left.beside(right)
+	if len(merged) > 0 {
+		rest := append(without(left.cols, merged), without(right.cols, merged)...)
+		joined.cols = append(append([]visible(nil), merged...), rest...)
+	}
+	b.filter(x.GetQuals(), &scope{names: s.names.beside(joined), outer: s.outer}, r)
+	return b.named(joined, x.GetAlias())
+}
+
+// using binds the columns that USING and NATURAL make equal, and returns the
+// columns that they become.
+func (b *binder) using(x *joinNode, left, right names, r reach) []visible {
+	var list []string
+	for _, n := range x.GetUsingClause() {
+		list = append(list, stringOf(n))
+	}
+	if x.GetIsNatural() && !left.open && !right.open {
+		for _, v := range left.cols {
+			if _, ok := b.find(right, v.name); ok {
+				list = append(list, v.name)
+			}
+		}
+	}
+	var merged []visible
+	for _, column := range list {
+		l, _ := b.find(left, column)
+		rt, _ := b.find(right, column)
+		b.g.equal(l, rt, r)
+		v := visible{name: column, node: l}
+		switch {
+		case x.GetJointype() == joinFull:
+			v.node = b.fullColumn(l, rt)
+		case x.GetJointype() == joinRight, l == noNode && x.GetJointype() == joinInner:
+			v.node = rt
+		}
+		merged = append(merged, v)
+	}
+	return merged
+}
+
+// fullColumn returns the column that a FULL JOIN makes of two: a filter on it
+// filters both sides.
+func (b *binder) fullColumn(l, r int32) int32 {
+	if l == noNode || r == noNode {
+		return noNode
+	}
+	out := b.g.all([]int32{l, r})
+	b.g.owner[out] = b.g.owner[l]
+	b.g.edge(out, l)
+	b.g.edge(out, r)
+	return out
+}
+
+// named hides the names of a join behind its alias.
+func (b *binder) named(n names, alias *aliasNode) names {
+	if alias.GetAliasname() == "" {
+		return n
+	}
+	it := &item{id: noItem, alias: alias.GetAliasname(), open: n.open}
+	for _, v := range n.cols {
+		it.cols = append(it.cols, col{name: v.name, node: b.nodeOf(v)})
+	}
+	rename(it.cols, alias)
+	return it.names()
+}

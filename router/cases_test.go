@@ -1,0 +1,248 @@
+package router
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/pgdrover/pgdrover/internal/casefile"
+	"github.com/pgdrover/pgdrover/shardmap"
+)
+
+// TestRouting runs the cases of testdata/routing. Arguments of route:
+//
+//	map=FILE     the shard map; shardmap.yaml by default
+//	params=a,b   parameters in text form; null is NULL, b:42 is a binary bigint, 23:42 a text of the type with OID 23
+//	set=42       the session's tenant by SET; auth=42 by authentication; local=42; startup=42
+//	path=…       search_path; user=…; plain: standard_conforming_strings off; temp; scatter
+func TestRouting(t *testing.T) {
+	routers := map[string]*Router{}
+	casefile.RunDir(t, routingDir, func(t *testing.T, c *casefile.Case) string {
+		file, ok := c.Arg("map")
+		if !ok {
+			file = "shardmap.yaml"
+		}
+		r := routers[file]
+		if r == nil {
+			r = routerFor(t, file)
+			routers[file] = r
+		}
+		env := environment(t, c, r)
+		params := parameters(t, c)
+		var q Query
+		r.Analyse(&q, []byte(c.Input), &env)
+		switch c.Command {
+		case "route":
+			return answer(r, &q, params, &env)
+		case "statement":
+			return describeAll(&q, params)
+		case "both":
+			return answer(r, &q, params, &env) + describeAll(&q, params)
+		}
+		t.Fatalf("no command %q", c.Command)
+		return ""
+	})
+}
+
+func environment(t *testing.T, c *casefile.Case, r *Router) Env {
+	t.Helper()
+	env := Env{PlainBackslash: c.Has("plain"), TempTables: c.Has("temp"), Scatter: c.Has("scatter")}
+	env.SearchPath, _ = c.Arg("path")
+	env.User, _ = c.Arg("user")
+	for key, source := range map[string]Source{
+		"auth": SourceAuth, "local": SourceSetLocal, "set": SourceSet, "startup": SourceStartup,
+	} {
+		text, ok := c.Arg(key)
+		if !ok {
+			continue
+		}
+		k, err := r.m.TenantType().ParseText([]byte(text))
+		if err != nil {
+			t.Fatal(err)
+		}
+		env.Tenant, env.TenantSource = k, source
+	}
+	return env
+}
+
+func parameters(t *testing.T, c *casefile.Case) Params {
+	t.Helper()
+	list, ok := c.Arg("params")
+	if !ok {
+		return nil
+	}
+	var p boundValues
+	for _, s := range strings.Split(list, ",") {
+		kind, rest, typed := strings.Cut(s, ":")
+		oid, err := strconv.Atoi(kind)
+		switch {
+		case s == "null":
+			p = append(p, boundValue{null: true})
+		case typed && kind == "b":
+			v, err := strconv.ParseInt(rest, 10, 64)
+			if err != nil {
+				t.Fatal(err)
+			}
+			p = append(p, boundValue{value: binary.BigEndian.AppendUint64(nil, uint64(v)), binary: true})
+		case typed && err == nil:
+			p = append(p, boundValue{value: []byte(rest), oid: uint32(oid)})
+		default:
+			p = append(p, boundValue{value: []byte(s)})
+		}
+	}
+	return p
+}
+
+// answer writes a Route or the error.
+func answer(r *Router, q *Query, p Params, env *Env) string {
+	route, err := r.Route(q, p, env)
+	text := ""
+	if err == nil && route.Kind == Local && q.Statements()[0].Verb == ExplainRoute {
+		text = "local\n"
+		route, err = r.Inner(q, p, env)
+	}
+	if err != nil {
+		return text + failure(err)
+	}
+	text += route.Kind.String()
+	if route.Kind == Single {
+		text += " " + r.m.Shard(route.Shard).Name
+	}
+	if route.Kind != Local {
+		text += map[bool]string{false: " replica", true: " primary"}[route.Write]
+	}
+	if !route.Tenant.IsZero() {
+		text += fmt.Sprintf(" tenant=%s (%s)", route.Tenant, route.Source)
+	}
+	if route.Cacheable {
+		text += " cacheable"
+	}
+	if route.CacheFor != 0 {
+		text += " cache=" + route.CacheFor.String()
+	}
+	if route.NoCache {
+		text += " nocache"
+	}
+	if route.Unknown {
+		text += " unknown"
+	}
+	return text + "\nwhy: " + q.Why(route) + "\n"
+}
+
+func failure(err error) string {
+	var e *Error
+	if !errors.As(err, &e) {
+		return "not an *Error: " + err.Error() + "\n"
+	}
+	text := fmt.Sprintf("error %s: %s\n", e.Code, e.Message)
+	if e.Position != 0 {
+		text += fmt.Sprintf("position: %d\n", e.Position)
+	}
+	if e.Detail != "" {
+		text += "detail: " + e.Detail + "\n"
+	}
+	if e.Hint != "" {
+		text += "hint: " + e.Hint + "\n"
+	}
+	return text
+}
+
+func describeAll(q *Query, p Params) string {
+	text := ""
+	for i := range q.Statements() {
+		text += describe(q, i, p)
+	}
+	return text
+}
+
+// describe writes what a Statement says, without what it does not.
+func describe(q *Query, i int, p Params) string {
+	st := &q.Statements()[i]
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s", st.Verb)
+	if st.Name != "" {
+		fmt.Fprintf(&b, " name=%q", st.Name)
+	}
+	if st.Write {
+		fmt.Fprintf(&b, " write=%q", st.WhyWrite)
+	}
+	for flag, on := range map[string]bool{"chain": st.Chain} {
+		if on {
+			b.WriteString(" " + flag)
+		}
+	}
+	for _, f := range []struct {
+		name string
+		on   bool
+	}{
+		{"read-only", st.ReadOnly}, {"read-write", st.ReadWrite}, {"copy-in", st.CopyIn}, {"copy-out", st.CopyOut},
+		{"no-block", st.NoBlock}, {"writes-unknown", st.WritesUnknown}, {"cacheable", st.Cacheable},
+	} {
+		if f.on {
+			b.WriteString(" " + f.name)
+		}
+	}
+	if st.Isolation != "" {
+		fmt.Fprintf(&b, " isolation=%q", st.Isolation)
+	}
+	for bit, name := range map[Hold]string{
+		HoldTempTable: "temp", HoldListen: "listen", HoldAdvisoryLock: "lock", HoldCursor: "cursor",
+		HoldPrepare: "prepare", HoldSetting: "setting",
+	} {
+		if st.Hold&bit != 0 {
+			b.WriteString(" hold=" + name)
+		}
+	}
+	b.WriteString("\n")
+	if len(st.Reads) > 0 {
+		fmt.Fprintf(&b, "reads: %s\n", tableNames(st.Reads))
+	}
+	if len(st.Writes) > 0 {
+		fmt.Fprintf(&b, "writes: %s\n", tableNames(st.Writes))
+	}
+	if !st.Cacheable && st.WhyNotCacheable != st.Verb.String() {
+		fmt.Fprintf(&b, "not cached: %s\n", st.WhyNotCacheable)
+	}
+	changes, known := q.Changes(i, p)
+	for _, c := range changes {
+		fmt.Fprintf(&b, "change: %+v\n", c)
+	}
+	if !known {
+		b.WriteString("changes unknown settings\n")
+	}
+	return b.String()
+}
+
+// TestErrorsHelp checks that a refusal says what to do.
+func TestErrorsHelp(t *testing.T) {
+	r := routerFor(t, "shardmap.yaml")
+	var q Query
+	env := Env{}
+	r.Analyse(&q, []byte("SELECT * FROM orders"), &env)
+	_, err := r.Route(&q, nil, &env)
+	var e *Error
+	if !errors.As(err, &e) || e.Code != "0A000" || !strings.Contains(e.Hint, "orders.tenant_id") {
+		t.Errorf("error %+v", err)
+	}
+}
+
+// TestTenantOwned checks that a Route's tenant survives by Clone.
+func TestTenantOwned(t *testing.T) {
+	r := routerFor(t, "shardmap-text.yaml")
+	var q Query
+	env := Env{}
+	text := []byte("SELECT * FROM orders WHERE tenant_id = 'acme'")
+	r.Analyse(&q, text, &env)
+	route, err := r.Route(&q, nil, &env)
+	if err != nil {
+		t.Fatal(err)
+	}
+	kept := route.Tenant.Clone()
+	copy(text, strings.Repeat(" ", len(text)))
+	if kept != shardmap.TextKey("acme") {
+		t.Errorf("kept tenant is %q", kept)
+	}
+}

@@ -1,0 +1,107 @@
+package router
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/pgdrover/pgdrover/shardmap"
+)
+
+const routingDir = "../testdata/routing"
+
+// mapNamed reads a map of the routing cases.
+func mapNamed(t testing.TB, file string) *shardmap.Map {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(routingDir, file))
+	if err != nil {
+		t.Fatal(err)
+	}
+	f, err := shardmap.Parse(file, text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, err := shardmap.Plan(f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, err := shardmap.New(f, l)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m
+}
+
+// fixture reads the catalog of the routing cases. With a tenant type other than
+// bigint its tenant columns get that type.
+func fixture(t testing.TB, m *shardmap.Map) *Catalog {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(routingDir, "catalog.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := ParseCatalog(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range c.Relations {
+		for j := range c.Relations[i].Columns {
+			col := &c.Relations[i].Columns[j]
+			if col.Name == m.TenantColumn() {
+				col.Type = columnType(m.TenantType())
+			}
+		}
+	}
+	c.index()
+	return c
+}
+
+// cachedUsers lists tables for caching as the cases assume it.
+func cachedUsers(schema, name string) bool {
+	return schema == "public" && (name == "users" || name == "orders" || name == "secrets" || name == "countries")
+}
+
+// routerFor makes the Router of the routing cases.
+func routerFor(t testing.TB, file string) *Router {
+	t.Helper()
+	m := mapNamed(t, file)
+	return New(m, fixture(t, m), Options{Cached: cachedUsers})
+}
+
+// values are parameters for tests: "null", a text, or a binary bigint as
+// b:42, each with an optional type as in 20:42.
+type boundValues []boundValue
+
+type boundValue struct {
+	value  []byte
+	binary bool
+	null   bool
+	oid    uint32
+}
+
+func (p boundValues) Len() int { return len(p) }
+
+func (p boundValues) Param(i int) (value []byte, binary, null bool) {
+	return p[i].value, p[i].binary, p[i].null
+}
+
+func (p boundValues) OID(i int) uint32 { return p[i].oid }
+
+// textValues are parameters in text form.
+func textValues(texts ...string) boundValues {
+	var p boundValues
+	for _, s := range texts {
+		p = append(p, boundValue{value: []byte(s), null: s == "null"})
+	}
+	return p
+}
+
+// names joins the names of tables.
+func tableNames(tables []*Table) string {
+	var list []string
+	for _, t := range tables {
+		list = append(list, t.String())
+	}
+	return strings.Join(list, " ")
+}

@@ -1,0 +1,205 @@
+package router
+
+// Route answers where the query string in q goes. Tenants are read from the
+// text and from p, which is nil in the simple protocol. It allocates nothing
+// when it succeeds. Route.Tenant may share memory with the text, the
+// parameters and q: it is valid until q's next Route or Analyse; Clone keeps
+// it. A non-nil error is an *[Error].
+func (r *Router) Route(q *Query, p Params, env *Env) (Route, error) {
+	q.scratch = q.scratch[:0]
+	s, err := q.session(env)
+	if err != nil {
+		return Route{}, err
+	}
+	var route Route
+	if len(q.tpl.statements) == 1 {
+		if err = q.change(&s, 0, p); err == nil {
+			route, err = q.one(&q.tpl.statements[0], p, env, &s)
+		}
+	} else {
+		route, err = q.together(p, env, &s)
+	}
+	if err != nil {
+		return Route{}, err
+	}
+	route.CacheFor, route.NoCache = q.hint.cacheFor, q.hint.noCache
+	return route, nil
+}
+
+// Inner answers where the query in EXPLAIN (ROUTE) would go.
+func (r *Router) Inner(q *Query, p Params, env *Env) (Route, error) {
+	q.scratch = q.scratch[:0]
+	st := &q.tpl.statements[0]
+	if st.inner == nil {
+		return Route{}, &Error{Code: codeInvalid, Message: "the statement is not EXPLAIN (ROUTE)"}
+	}
+	s, err := q.session(env)
+	if err != nil {
+		return Route{}, err
+	}
+	route, err := q.one(st.inner, p, env, &s)
+	if err != nil {
+		return Route{}, err
+	}
+	route.inner = true
+	return route, nil
+}
+
+// one places one statement.
+func (q *Query) one(st *Statement, p Params, env *Env, s *session) (Route, *Error) {
+	pl := &st.place
+	if pl.local {
+		return Route{Kind: Local, reason: byProxy, Tenant: s.key, Source: s.source}, nil
+	}
+	if err := q.permit(st, env, s); err != nil {
+		return Route{}, err
+	}
+	route := Route{Write: st.Write, Unknown: len(pl.unknown) > 0, Tenant: s.key, Source: s.source}
+	t := tally{m: q.r.m, session: s, oneShard: q.r.oneShard()}
+	for i := range pl.binds {
+		if err := q.tenants(&pl.binds[i], p, &t); err != nil {
+			if t.oneShard && !s.explicit() {
+				t.keys = 2 // no one tenant
+				break
+			}
+			return Route{}, err
+		}
+	}
+	if t.keys == 1 && !s.explicit() && (len(pl.unbound) == 0 || t.oneShard) {
+		route.Tenant, route.Source = t.key, SourceSQL
+	}
+	var err *Error
+	if t.oneShard {
+		route.Kind, route.Shard, route.reason = Single, 0, byOneShard
+	} else {
+		err = q.shards(st, &t, env, &route)
+	}
+	if err != nil {
+		return Route{}, err
+	}
+	route.Cacheable = st.Cacheable && !q.hint.noCache && route.Kind == Single && !route.Tenant.IsZero() &&
+		len(pl.unbound) == 0 && t.keys == 1 && !env.TempTables && !q.saysNow(p)
+	return route, nil
+}
+
+// tenants adds the tenants of one bind.
+func (q *Query) tenants(b *bind, p Params, t *tally) *Error {
+	t.insert, t.table = b.insert, b.table
+	for i := range b.set {
+		t.notNull = b.set[i].notNull
+		if err := q.keys(&b.set[i], p, t); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// shards decides on a map of several shards.
+func (q *Query) shards(st *Statement, t *tally, env *Env, route *Route) *Error {
+	pl := &st.place
+	route.Kind = Any
+	switch {
+	case pl.fault != nil:
+		return q.faulty(pl.fault, t.session, route)
+	case pl.control:
+		route.reason = byTransaction
+		return nil
+	}
+	if err := q.tables(st, t, env); err != nil {
+		return err
+	}
+	switch {
+	case pl.ask != "":
+		return refuse("Create the table first, and fill it for each tenant with INSERT … SELECT.",
+			"%s cannot be placed on every shard", pl.ask)
+	case pl.every != "":
+		route.Kind, route.reason = Every, byEvery
+		return nil
+	case pl.copies != nil:
+		return q.copies(st, t, route)
+	}
+	if t.keys > 0 || len(pl.unbound) > 0 {
+		route.single(t.shard, byTenant)
+		if t.keys == 0 || len(pl.unbound) > 0 {
+			route.single(t.m.Locate(t.session.key), byExplicit)
+		}
+	}
+	if len(pl.on) > 0 {
+		return q.unsharded(pl, t, route)
+	}
+	if route.Kind == Any {
+		return q.anywhere(pl, t, route)
+	}
+	return nil
+}
+
+func (r *Route) single(shard int, why reasonFor) {
+	r.Kind, r.Shard, r.reason = Single, shard, why
+}
+
+// anywhere places a statement that no sharded or unsharded table ties to a
+// shard: with its tenant, if it has one.
+func (q *Query) anywhere(pl *placement, t *tally, route *Route) *Error {
+	switch {
+	case t.session.explicit():
+		route.single(t.m.Locate(t.session.key), byExplicit)
+	case pl.opens != "":
+		return refuse("Name the tenant: SET pgdrover.tenant, or a hint such as /* pgdrover: tenant=42 */.",
+			"%s may touch any table, and the statement names no tenant", pl.opens)
+	case pl.opaque != "":
+		return refuse("Name the tenant: SET pgdrover.tenant, or a hint such as /* pgdrover: tenant=42 */.",
+			"%s cannot be routed by its text", pl.opaque)
+	case pl.home != "":
+		route.single(0, byHome)
+	case t.null || len(pl.binds) > 0:
+		route.reason = byNull
+	case pl.reference:
+		route.reason = byReference
+	case pl.system:
+		route.reason = byCatalog
+	case len(pl.unknown) > 0:
+		route.reason = byUnknown
+	}
+	return nil
+}
+
+// unsharded places a statement that needs an unsharded table's shard.
+func (q *Query) unsharded(pl *placement, t *tally, route *Route) *Error {
+	first := pl.on[0]
+	for _, o := range pl.on[1:] {
+		if o.shard != first.shard {
+			return refuse("Read the tables in statements of their own.",
+				"%q lives on shard %q and %q on shard %q", first.table.Name, t.m.Shard(first.shard).Name,
+				o.table.Name, t.m.Shard(o.shard).Name)
+		}
+	}
+	if route.Kind == Single && route.Shard != first.shard {
+		return refuse("Read the unsharded table in a statement of its own.",
+			"%q lives on shard %q, the tenant's rows on shard %q", first.table.Name, t.m.Shard(first.shard).Name,
+			t.m.Shard(route.Shard).Name)
+	}
+	if route.Kind == Any {
+		route.single(first.shard, byTable)
+	}
+	return nil
+}
+
+// copies places a write of a reference table: on every shard, so what is
+// written must be the same everywhere.
+func (q *Query) copies(st *Statement, t *tally, route *Route) *Error {
+	pl := &st.place
+	switch {
+	case pl.tables > 0 || len(pl.on) > 0:
+		return refuse("Read the rows first, and write them to the reference table as VALUES.",
+			"the reference table %q is written on every shard, from rows that only one shard has", pl.copies.Name)
+	case pl.diverges != "":
+		return refuse("Compute the value first, and write it as a literal.",
+			"%s() would give the reference table %q another value on each shard", pl.diverges, pl.copies.Name)
+	case st.CopyIn:
+		return refuse("Use INSERT.", "COPY into the reference table %q is not supported on several shards", pl.copies.Name)
+	case t.session.bound():
+		return forbid("", "this session is bound to tenant %q: %q is every tenant's", t.session.key, pl.copies.Name)
+	}
+	route.Kind, route.reason = Every, byEveryCopy
+	return nil
+}

@@ -1,0 +1,145 @@
+package router
+
+import "github.com/pgdrover/pgdrover/shardmap"
+
+// placement is what the analysis knows of where a statement may run; the values
+// of tenants are known at execution only.
+type placement struct {
+	binds   []bind
+	unbound []need // sharded tables that nothing binds
+
+	on           []onShard // unsharded tables
+	reference    bool      // reads reference tables
+	copies       *Table    // a reference table that is written
+	undeclared   []*Table
+	unknown      []string
+	unknownWrite string
+	system       bool
+
+	control   bool   // transaction control, settings, cursors: any shard, whatever the tenant
+	local     bool   // the proxy's own
+	every     string // DDL: runs everywhere
+	ask       string // cannot be placed by its text: what it is
+	home      string
+	opens     string
+	opaque    string
+	diverges  string
+	forbidden string // what a session bound to a tenant may not run
+	tables    int    // how many sharded tables
+	truncates bool   // TRUNCATE of sharded tables
+	fault     *fault
+}
+
+// bind is a set of constants that bind sharded tables.
+type bind struct {
+	set    []constRef
+	table  *Table // one of the tables bound; nil for a column of a recursive query
+	insert bool   // the tenant of rows that are inserted or moved
+}
+
+type onShard struct {
+	table *Table
+	shard int
+}
+
+// fault is a text that the parser rejected.
+type fault struct {
+	message string
+	piece   int
+	token   int // ordinal in the piece; -1: none
+}
+
+// place solves the graph into a placement.
+func (b *binder) place() placement {
+	f := &b.facts
+	p := placement{
+		undeclared: f.undeclared, unknown: f.unknown, unknownWrite: f.unknownWrite, system: f.system,
+		home: f.home, opens: f.opens, opaque: f.opaque, diverges: f.diverges,
+	}
+	sets := b.g.solve()
+	tables := map[Table]bool{}
+	for _, n := range b.needs {
+		tables[*n.table] = true
+		if sets[n.node] == nil {
+			p.unbound = append(p.unbound, n)
+			continue
+		}
+		p.bind(sets[n.node], n.table, n.use == useInsert || n.use == useSet)
+	}
+	p.tables = len(tables)
+	for _, l := range b.g.loops {
+		if sets[l.own] != nil && sets[l.again] != nil && b.g.leads(l.own, b.needs) {
+			p.bind(sets[l.again], nil, false)
+		}
+	}
+	b.placeTables(&p)
+	if f.guarded != "" {
+		p.forbidden = f.guarded + " shows more than one tenant's data"
+	}
+	return p
+}
+
+// bind adds a set, unless it is known already.
+func (p *placement) bind(set []constRef, t *Table, insert bool) {
+	for i := range p.binds {
+		k := &p.binds[i]
+		if len(k.set) == len(set) && len(appendNew(k.set[:len(k.set):len(k.set)], set)) == len(set) {
+			k.insert = k.insert || insert
+			return
+		}
+	}
+	p.binds = append(p.binds, bind{set: set, table: t, insert: insert})
+}
+
+// placeTables notes the tables that are not sharded.
+func (b *binder) placeTables(p *placement) {
+	for _, t := range b.facts.reads {
+		b.placeTable(p, t)
+		p.reference = p.reference || t.Kind == shardmap.Reference
+	}
+	for _, t := range b.facts.writes {
+		b.placeTable(p, t)
+		if t.Kind == shardmap.Reference {
+			p.copies = t
+		}
+		if t.Kind != shardmap.Sharded && p.forbidden == "" {
+			p.forbidden = t.Name + " is every tenant's"
+		}
+	}
+}
+
+func (b *binder) placeTable(p *placement, t *Table) {
+	if t.Kind != shardmap.Unsharded {
+		return
+	}
+	declared, _ := b.r.m.Table(t.Schema, t.Name)
+	p.on = append(p.on, onShard{t, declared.On})
+}
+
+// leads reports whether a node can bind one of the needs.
+func (g *graph) leads(from int32, needs []need) bool {
+	seen := make([]bool, len(g.owner))
+	queue := []int32{from}
+	for len(queue) > 0 {
+		n := queue[0]
+		queue = queue[1:]
+		if seen[n] {
+			continue
+		}
+		seen[n] = true
+		queue = append(queue, g.edges[n]...)
+		for _, r := range g.rules {
+			for _, in := range r.in {
+				if in == n {
+					queue = append(queue, r.out)
+				}
+			}
+		}
+	}
+	for _, n := range needs {
+		if n.node != noNode && seen[n.node] {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,154 @@
+package router
+
+import (
+	"strconv"
+	"unicode/utf8"
+)
+
+// neutral are the literals that the parser is given for those of the text.
+var neutral = [...]string{
+	slotInt: "1", slotDecimal: "1.5", slotString: "'s'", slotEscape: "'s'", slotUnicode: "'s'", slotDollar: "'s'",
+	slotBit: "B'1'", slotHex: "X'1'", slotParam: "$1",
+}
+
+// source is the text that the parser is given for one statement, with the way
+// back from its offsets to the template's slots and to the client's text.
+type source struct {
+	text   string
+	slots  []mapped // in order
+	tokens []mapped // in order; the slot is the token's offset in the client's text
+}
+
+// mapped is an offset in the parser's text and what it stands for.
+type mapped struct{ off, slot int32 }
+
+// rebuild makes the parser's text of piece i: the client's with neutral
+// literals and without the rows that are of the shape of the row before them.
+// first is the template's index of the piece's first slot.
+func (q *Query) rebuild(i int, first int32) (source, int32) {
+	p := q.pieces[i]
+	l := lexer{src: q.text[:p.end], pos: int(p.off), plain: q.plain}
+	b := builder{q: q, p: p, next: first}
+	for t := l.next(); t.kind != tokEnd; t = l.next() {
+		if !q.dropped(t.off) {
+			b.token(t, l.slot)
+		}
+	}
+	if p.verbatim {
+		b.text = append(b.text, q.norm[p.norm.off:p.norm.end]...)
+	}
+	return source{text: string(b.text), slots: b.slots, tokens: b.tokens}, b.next
+}
+
+// dropped reports whether the text at off is of a row that the template left
+// out.
+func (q *Query) dropped(off int) bool {
+	for _, r := range q.runs {
+		if off >= int(r.off) && off < int(r.end) {
+			return true
+		}
+	}
+	return false
+}
+
+type builder struct {
+	q       *Query
+	p       piece
+	text    []byte
+	slots   []mapped
+	tokens  []mapped
+	next    int32 // the template's index of the next slot
+	grown   int32 // bytes that the verbatim text is longer than the client's
+	unicode bool  // the token before was U&'…'
+	escape  bool  // the token before was UESCAPE
+}
+
+// token adds a token to the parser's text.
+func (b *builder) token(t token, s slot) {
+	if b.p.verbatim {
+		b.verbatim(t, s)
+		return
+	}
+	literal := t.kind == tokLiteral
+	word := b.q.text[t.off:t.end]
+	if t.kind == tokWord && b.unicode && lowerWord(word) == "uescape" {
+		b.unicode, b.escape = false, true
+		return
+	}
+	escape := b.escape
+	b.unicode, b.escape = literal && s.kind == slotUnicode, false
+	if literal && escape {
+		b.next++
+		return
+	}
+	at := int32(len(b.text))
+	b.tokens = append(b.tokens, mapped{at, int32(t.off)})
+	if literal {
+		b.slots = append(b.slots, mapped{at, b.next})
+		b.next++
+		b.text = append(b.text, neutral[s.kind]...)
+	} else {
+		b.text = append(b.text, word...)
+	}
+	b.text = append(b.text, ' ')
+}
+
+// verbatim notes a token of a text that the parser gets as the template has it.
+func (b *builder) verbatim(t token, s slot) {
+	at := int32(t.off) - b.p.off + b.grown
+	b.tokens = append(b.tokens, mapped{at, int32(t.off)})
+	if t.kind != tokLiteral {
+		return
+	}
+	norm := b.q.norm[b.p.norm.off:]
+	if b.q.plain && s.kind == slotEscape && b.q.text[t.off] == '\'' && norm[at] == 'E' {
+		b.grown++
+	}
+	b.slots = append(b.slots, mapped{at, b.next})
+	b.next++
+}
+
+// slotAt returns the template's slot that the constant at a place of the parser's
+// text is written with. PostgreSQL folds -1 into one constant that begins at
+// the sign, so it is the first slot from there on.
+func (s *source) slotAt(off int32) (int32, bool) {
+	lo, hi := 0, len(s.slots)
+	for lo < hi {
+		mid := (lo + hi) / 2
+		if s.slots[mid].off < off {
+			lo = mid + 1
+		} else {
+			hi = mid
+		}
+	}
+	if off < 0 || lo == len(s.slots) {
+		return 0, false
+	}
+	return s.slots[lo].slot, true
+}
+
+// tokenAt returns the ordinal of the token at a character of the parser's text,
+// counted from 1, or -1.
+func (s *source) tokenAt(char int) int {
+	if char <= 0 {
+		return -1
+	}
+	off := len(s.text)
+	for i := range s.text {
+		if char--; char == 0 {
+			off = i
+			break
+		}
+	}
+	for k := range s.tokens {
+		if int(s.tokens[k].off) >= off {
+			return k
+		}
+	}
+	return -1
+}
+
+// charAt returns the place of a byte of the text in characters, from 1.
+func charAt(text []byte, off int) int { return utf8.RuneCount(text[:off]) + 1 }
+
+func itoa(n int) string { return strconv.Itoa(n) }

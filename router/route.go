@@ -1,0 +1,103 @@
+package router
+
+import (
+	"time"
+
+	"github.com/pgdrover/pgdrover/shardmap"
+)
+
+// Source says where a session's tenant comes from.
+type Source uint8
+
+// The sources of a tenant. All but SourceNone and SourceSQL are explicit: the
+// client or its credentials named the tenant outside the statement.
+const (
+	SourceNone     Source = iota
+	SourceAuth            // bound by authentication; never left
+	SourceHint            // a comment hint
+	SourceSetLocal        // SET LOCAL pgdrover.tenant
+	SourceSet             // SET pgdrover.tenant
+	SourceStartup         // options=-c pgdrover.tenant=… at startup
+	SourceSQL             // the statement itself
+)
+
+// Env is what a session brings to routing besides the text.
+type Env struct {
+	SearchPath     string // the session's search_path as SHOW prints it; "" means `"$user", public`
+	User           string // current_user, for "$user" in the search path
+	Tenant         shardmap.Key
+	TenantSource   Source
+	PlainBackslash bool // standard_conforming_strings = off: a backslash escapes in '...'
+	Scatter        bool // scatter was asked for
+	TempTables     bool // the session may have temporary tables: unknown relations may be theirs
+}
+
+// Params are the values bound to $1, $2, … They are indexed from 0: index i is
+// the parameter $(i+1).
+type Params interface {
+	Len() int
+	// Param returns a value as the client sent it. It must stay unchanged while
+	// the Route that was made from it is in use.
+	Param(i int) (value []byte, binary, null bool)
+	// OID returns the declared type; 0 when the client left it to the server.
+	OID(i int) uint32
+}
+
+// Kind says which shards a statement goes to.
+type Kind uint8
+
+// The kinds of routes.
+const (
+	Any    Kind = iota // no sharded table: any shard may answer
+	Single             // the shard named by Route.Shard
+	Every              // all shards: DDL, and writes to reference tables
+	Local              // answered by the proxy: SHOW pgdrover.…, EXPLAIN (ROUTE)
+)
+
+// String returns the word for the kind.
+func (k Kind) String() string {
+	return [...]string{"any", "single", "every", "local"}[k&3]
+}
+
+// Route says where one query string goes, and what is known of it as a whole.
+type Route struct {
+	Kind   Kind
+	Shard  int  // index in the map's Shards, of a Single
+	Write  bool // the primary is needed
+	Tenant shardmap.Key
+	Source Source // where Tenant comes from
+
+	// Cacheable reports that the result may be answered from the cache and
+	// stored there: one SELECT of one tenant on listed tables.
+	Cacheable bool
+	CacheFor  time.Duration // from a hint; 0: what the table says
+	NoCache   bool          // a hint forbids it
+
+	// Unknown reports a relation that the catalog does not know: the catalog
+	// may be old, or PostgreSQL will say so.
+	Unknown bool
+
+	statement int       // the statement that decided
+	reason    reasonFor // for Query.Why
+	inner     bool      // of the query in EXPLAIN (ROUTE)
+}
+
+// reasonFor says which rule decided, for Query.Why.
+type reasonFor uint8
+
+const (
+	byNothing     reasonFor = iota // no table
+	byOneShard                     // the map has one shard
+	byTenant                       // bound by the SQL
+	byExplicit                     // by the session's tenant or a hint
+	byTable                        // an unsharded table's shard
+	byHome                         // shard-wide objects without a tenant: the first shard
+	byReference                    // reads reference tables only
+	byEvery                        // DDL
+	byEveryCopy                    // writes a reference table
+	byCatalog                      // system catalogs
+	byTransaction                  // transaction control and settings
+	byProxy                        // answered by the proxy
+	byNull                         // the tenant is NULL: nothing can match
+	byUnknown                      // the relation is not in the catalog
+)

@@ -1,0 +1,84 @@
+package router
+
+import (
+	"hash/maphash"
+
+	"github.com/pgdrover/pgdrover/shardmap"
+)
+
+// DefaultTemplates is how many templates a Router keeps when Options does not
+// say.
+const DefaultTemplates = 8192
+
+// Options are the parts of a Router that neither the map nor the catalog holds.
+type Options struct {
+	Templates int                            // templates kept; 0 means DefaultTemplates
+	Cached    func(schema, name string) bool // whether results from a table may be cached; nil: none
+	Parses    int                            // parses at a time; 0 means 4
+}
+
+// Router routes statements by one map and one catalog.
+type Router struct {
+	m         *shardmap.Map
+	catalog   *Catalog
+	cached    func(schema, name string) bool
+	templates *templates
+	parses    chan struct{}
+	seed      maphash.Seed
+	views     viewCache
+}
+
+// New returns a Router. A nil catalog knows no table: what the map does not
+// declare is then an unknown relation.
+func New(m *shardmap.Map, c *Catalog, o Options) *Router {
+	if c == nil {
+		c = &Catalog{}
+		c.index()
+	}
+	if o.Templates <= 0 {
+		o.Templates = DefaultTemplates
+	}
+	if o.Parses <= 0 {
+		o.Parses = 4
+	}
+	if o.Cached == nil {
+		o.Cached = func(string, string) bool { return false }
+	}
+	return &Router{
+		m: m, catalog: c, cached: o.Cached,
+		templates: newTemplates(o.Templates),
+		parses:    make(chan struct{}, o.Parses),
+		seed:      maphash.MakeSeed(),
+	}
+}
+
+// Map returns the map that the Router places tenants by.
+func (r *Router) Map() *shardmap.Map { return r.m }
+
+// Catalog returns the catalog that the Router resolves names by; never nil.
+func (r *Router) Catalog() *Catalog { return r.catalog }
+
+// oneShard reports whether there is only one place to go.
+func (r *Router) oneShard() bool { return r.m.ShardCount() == 1 }
+
+// Analyse reads a query string into q: finds its template, analysing the text
+// if this is the first of its shape, and notes its literals. It never fails:
+// what the parser rejects is one Statement with Verb Unknown.
+//
+// q borrows text until the next Analyse; see [Query.Clone]. On a template hit
+// nothing is allocated once q's own buffers have grown.
+func (r *Router) Analyse(q *Query, text []byte, env *Env) {
+	q.reset(r, text, env.PlainBackslash)
+	normalise(q)
+	user := ""
+	if r.catalog.hasSchema(env.User) {
+		user = env.User
+	}
+	hash := maphash.Bytes(r.seed, q.norm)
+	q.tpl = r.templates.find(hash, q.norm, env.SearchPath, user)
+	if q.tpl != nil {
+		return
+	}
+	q.tpl = r.compile(q, env.SearchPath, user)
+	r.templates.add(hash, q.tpl)
+}

@@ -1,0 +1,177 @@
+package router
+
+import (
+	"fmt"
+
+	"github.com/pgdrover/pgdrover/shardmap"
+)
+
+// session is the tenant that a query string is run for, named outside its SQL.
+type session struct {
+	key    shardmap.Key
+	source Source
+}
+
+func (s *session) explicit() bool { return s.source != SourceNone }
+
+// bound reports a tenant that the session cannot leave.
+func (s *session) bound() bool { return s.source == SourceAuth }
+
+// session returns the tenant that the hint or the session names. A bound
+// session's hint may only repeat its tenant.
+func (q *Query) session(env *Env) (session, *Error) {
+	s := session{key: env.Tenant, source: env.TenantSource}
+	if s.key.IsZero() {
+		s.source = SourceNone
+	}
+	if q.hint.err != nil {
+		return s, q.hint.err
+	}
+	if q.hint.tenant.end == 0 {
+		return s, nil
+	}
+	k, err := q.r.m.TenantType().ParseText(q.text[q.hint.tenant.off:q.hint.tenant.end])
+	if err != nil {
+		return s, keyError(err)
+	}
+	if s.bound() {
+		if k != s.key {
+			return s, forbid("", "this session is bound to tenant %q: the hint names %q", s.key, k)
+		}
+		return s, nil
+	}
+	return session{key: k, source: SourceHint}, nil
+}
+
+// change applies SET or RESET of pgdrover.tenant within one query string.
+func (q *Query) change(s *session, i int, p Params) *Error {
+	st := &q.tpl.statements[i]
+	if len(st.changes) == 0 {
+		return nil
+	}
+	changes, _ := q.Changes(i, p)
+	for _, c := range changes {
+		if c.Name != SettingTenant {
+			continue
+		}
+		if c.Reset {
+			if s.source == SourceSet || s.source == SourceSetLocal {
+				*s = session{} // what startup said is not known here
+			}
+			continue
+		}
+		k, err := q.r.m.TenantType().ParseText([]byte(c.Value))
+		switch {
+		case err != nil:
+			return keyError(err)
+		case s.bound() && k != s.key:
+			return forbid("", "this session is bound to tenant %q: it cannot become %q", s.key, k)
+		case s.bound() || s.source == SourceHint:
+			continue
+		}
+		s.key, s.source = k, SourceSet
+		if c.Local {
+			s.source = SourceSetLocal
+		}
+	}
+	return nil
+}
+
+// tally adds up the tenants of a statement: the shard they share.
+type tally struct {
+	m        *shardmap.Map
+	session  *session
+	key      shardmap.Key
+	shard    int
+	keys     int  // tenants added, as far as they differ from the one before
+	null     bool // one was NULL
+	notNull  bool // a NULL would match rows
+	insert   bool
+	table    *Table
+	oneShard bool
+}
+
+// add notes one tenant. All must be of one shard, and the session's own where
+// it has one.
+func (t *tally) add(k shardmap.Key, null bool) *Error {
+	switch {
+	case null && t.insert:
+		return &Error{
+			Code: codeNotNull, Message: fmt.Sprintf("the tenant in column %q of a row for %q is null", column(t.table), tableName(t.table)),
+			Hint: "A row of a sharded table belongs to a tenant.",
+		}
+	case null && t.notNull:
+		return refuse("Give the parameter a value.", "IS NOT DISTINCT FROM with NULL matches rows of any tenant")
+	case null:
+		t.null = true
+		return nil
+	case t.keys > 0 && k == t.key:
+		return nil
+	case t.session.explicit() && k != t.session.key:
+		return t.conflict(k)
+	}
+	shard := t.m.Locate(k)
+	if t.keys > 0 && shard != t.shard {
+		return t.spread(k)
+	}
+	t.key, t.shard = k, shard
+	t.keys++
+	return nil
+}
+
+// conflict is the error for a tenant that is not the session's.
+func (t *tally) conflict(k shardmap.Key) *Error {
+	if t.session.bound() {
+		return forbid(fmt.Sprintf("%s says %q.", qualified(t.table), k),
+			"this session is bound to tenant %q: the statement names another", t.session.key)
+	}
+	return &Error{
+		Code:    codeNotSupported,
+		Message: fmt.Sprintf("the statement names tenant %q, but %s names %q", k, t.session.source, t.session.key),
+		Detail:  fmt.Sprintf("%s says %q.", qualified(t.table), k),
+		Hint:    "Remove one of the two, or RESET pgdrover.tenant.",
+	}
+}
+
+// spread is the error for tenants of several shards.
+func (t *tally) spread(k shardmap.Key) *Error {
+	e := refuse("Send one statement for each tenant, or for each shard.",
+		"the statement names tenants of several shards")
+	if t.insert {
+		e = refuse("Send the rows of each tenant in a statement of their own.",
+			"the rows to insert belong to several shards")
+	}
+	e.Detail = fmt.Sprintf("Tenant %q lives on shard %q, tenant %q on shard %q.",
+		t.key, t.m.Shard(t.shard).Name, k, t.m.Shard(t.m.Locate(k)).Name)
+	return e
+}
+
+// String names the place that a tenant comes from.
+func (s Source) String() string {
+	return [...]string{
+		"nothing", "authentication", "the hint", "SET LOCAL pgdrover.tenant", "SET pgdrover.tenant",
+		"the startup option pgdrover.tenant", "the statement", "",
+	}[s&7]
+}
+
+func tableName(t *Table) string {
+	if t == nil {
+		return "the statement"
+	}
+	return t.Name
+}
+
+func column(t *Table) string {
+	if t == nil {
+		return "the tenant column"
+	}
+	return t.Column
+}
+
+// qualified names a tenant column.
+func qualified(t *Table) string {
+	if t == nil {
+		return "The recursive query"
+	}
+	return t.Name + "." + t.Column
+}

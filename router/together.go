@@ -1,0 +1,68 @@
+package router
+
+import "github.com/pgdrover/pgdrover/shardmap"
+
+// together places a query string of several statements: on the shards that all
+// of them agree on. A SET pgdrover.tenant holds for those after it.
+func (q *Query) together(p Params, env *Env, s *session) (Route, *Error) {
+	var all Route
+	local := 0
+	for i := range q.tpl.statements {
+		st := &q.tpl.statements[i]
+		if err := q.change(s, i, p); err != nil {
+			return Route{}, err
+		}
+		if st.place.local {
+			local++
+			if st.Verb != Set && st.Verb != Reset {
+				return Route{}, refuse("Send it in a query of its own.",
+					"%s cannot share a query string with other statements", st.Verb)
+			}
+			continue
+		}
+		next, err := q.one(st, p, env, s)
+		if err != nil {
+			return Route{}, err
+		}
+		next.statement = i
+		if all, err = join(all, next, i-local == 0); err != nil {
+			return Route{}, err
+		}
+	}
+	if local == len(q.tpl.statements) {
+		return Route{Kind: Local, reason: byProxy, Tenant: s.key, Source: s.source}, nil
+	}
+	all.Cacheable = false
+	return all, nil
+}
+
+// join makes one Route of two. What goes anywhere goes along.
+func join(all, next Route, first bool) (Route, *Error) {
+	if first {
+		return next, nil
+	}
+	write, unknown := all.Write || next.Write, all.Unknown || next.Unknown
+	switch {
+	case next.Kind == Any:
+	case all.Kind == Any:
+		if next.Tenant.IsZero() {
+			next.Tenant, next.Source = all.Tenant, all.Source
+		}
+		all = next
+	case all.Kind == Single && next.Kind == Single && all.Shard == next.Shard:
+		if !all.Tenant.IsZero() && !next.Tenant.IsZero() && all.Tenant != next.Tenant {
+			all.Tenant, all.Source = shardmap.Key{}, SourceNone
+		} else if all.Tenant.IsZero() {
+			all.Tenant, all.Source = next.Tenant, next.Source
+		}
+	case all.Kind == Every && next.Kind == Every:
+	case all.Kind == Single && next.Kind == Single:
+		return all, refuse("Send the statements for each shard in a query of their own.",
+			"the statements of the query string belong to several shards")
+	default:
+		return all, refuse("Send the statements in queries of their own.",
+			"the query string mixes statements for every shard with statements for one")
+	}
+	all.Write, all.Unknown = write, unknown
+	return all, nil
+}

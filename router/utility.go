@@ -1,0 +1,174 @@
+package router
+
+// utility analyses what is left: DDL and maintenance.
+func (c *compiler) utility(n *node) Statement {
+	st := Statement{Verb: DDL, WritesUnknown: true}
+	st.place.every = "DDL"
+	st.place.forbidden = "DDL is every tenant's"
+	st.writes("DDL")
+	st.NoBlock = noBlock(n)
+	switch {
+	case n.GetLockStmt() != nil:
+		return c.lock(n.GetLockStmt().GetRelations())
+	case n.GetTruncateStmt() != nil:
+		return c.truncate(n.GetTruncateStmt().GetRelations())
+	case n.GetDoStmt() != nil:
+		st.Verb, st.WhyWrite = Do, "DO"
+		st.place = placement{opens: "the DO block", forbidden: "a DO block may touch any row"}
+	case n.GetVacuumStmt() != nil, n.GetReindexStmt() != nil, n.GetClusterStmt() != nil, n.GetCheckPointStmt() != nil,
+		n.GetRefreshMatViewStmt() != nil, n.GetLoadStmt() != nil:
+		st.Verb, st.WhyWrite = Utility, "maintenance"
+		st.place.every = "maintenance"
+	case isTemporary(n):
+		st.Hold |= HoldTempTable
+		st.WritesUnknown = false
+		st.place = placement{}
+	}
+	return st
+}
+
+// isTemporary reports CREATE of a temporary table, view or sequence.
+func isTemporary(n *node) bool {
+	for _, r := range []*rangeNode{
+		n.GetCreateStmt().GetRelation(), n.GetViewStmt().GetView(), n.GetCreateSeqStmt().GetSequence(),
+	} {
+		if r != nil && isTemp(r) {
+			return true
+		}
+	}
+	return false
+}
+
+// noBlock reports statements that PostgreSQL does not run in a transaction
+// block.
+func noBlock(n *node) bool {
+	switch {
+	case n.GetVacuumStmt() != nil:
+		return n.GetVacuumStmt().GetIsVacuumcmd()
+	case n.GetIndexStmt() != nil:
+		return n.GetIndexStmt().GetConcurrent()
+	case n.GetDropStmt() != nil:
+		return n.GetDropStmt().GetConcurrent()
+	case n.GetReindexStmt() != nil:
+		return reindexNoBlock(n.GetReindexStmt())
+	case n.GetClusterStmt() != nil:
+		return n.GetClusterStmt().GetRelation() == nil
+	case n.GetAlterTableStmt() != nil:
+		return detachesConcurrently(n.GetAlterTableStmt())
+	case n.GetAlterDatabaseStmt() != nil:
+		for _, o := range n.GetAlterDatabaseStmt().GetOptions() {
+			if o.GetDefElem().GetDefname() == "tablespace" {
+				return true
+			}
+		}
+	}
+	return n.GetCreatedbStmt() != nil || n.GetDropdbStmt() != nil || n.GetCreateTableSpaceStmt() != nil ||
+		n.GetDropTableSpaceStmt() != nil || n.GetAlterSystemStmt() != nil || n.GetCreateSubscriptionStmt() != nil ||
+		n.GetDropSubscriptionStmt() != nil || n.GetAlterSubscriptionStmt() != nil
+}
+
+func reindexNoBlock(x *reindexNode) bool {
+	for _, p := range x.GetParams() {
+		if d := p.GetDefElem(); d.GetDefname() == "concurrently" && !isOff(d.GetArg()) {
+			return true
+		}
+	}
+	return x.GetKind() != reindexIndex && x.GetKind() != reindexTable
+}
+
+func detachesConcurrently(x *alterTableNode) bool {
+	for _, n := range x.GetCmds() {
+		cmd := n.GetAlterTableCmd()
+		if cmd.GetSubtype() == detachPart && cmd.GetDef().GetPartitionCmd().GetConcurrent() {
+			return true
+		}
+	}
+	return false
+}
+
+// lock analyses LOCK TABLE: its tables are not bound by anything it says.
+func (c *compiler) lock(relations []*node) Statement {
+	b := c.r.newBinder(nil, c.path)
+	for _, n := range relations {
+		b.relation(n.GetRangeVar(), useWrite)
+	}
+	b.facts.writing("LOCK")
+	st := c.conclude(b)
+	st.Verb, st.Cacheable = Lock, false
+	st.Writes, st.WritesUnknown = nil, false
+	st.place.forbidden = "a table lock is every tenant's"
+	return st
+}
+
+// truncate analyses TRUNCATE, which removes the rows of all tenants: it runs
+// everywhere, like DDL, and takes no tenant.
+func (c *compiler) truncate(relations []*node) Statement {
+	b := c.r.newBinder(nil, c.path)
+	for _, n := range relations {
+		b.relation(n.GetRangeVar(), useWrite)
+	}
+	b.facts.writing("TRUNCATE")
+	b.facts.deletes = true
+	st := c.conclude(b)
+	st.Verb, st.Cacheable = DDL, false
+	sharded := st.place.tables > 0
+	temp := len(st.Writes) == 0
+	st.place = placement{every: "TRUNCATE removes the rows of every tenant", forbidden: "TRUNCATE removes the rows of every tenant"}
+	if temp {
+		st.place = placement{}
+	}
+	st.place.undeclared, st.place.truncates = b.facts.undeclared, sharded
+	return st
+}
+
+// createAs analyses CREATE TABLE AS and CREATE MATERIALIZED VIEW.
+func (c *compiler) createAs(x *createAsNode, src *source) Statement {
+	st := c.statement(x.GetQuery(), src)
+	st.uncache("CREATE TABLE AS")
+	st.Verb = DDL
+	st.writes("CREATE TABLE AS")
+	switch {
+	case isTemp(x.GetInto().GetRel()):
+		st.Hold |= HoldTempTable
+	case x.GetObjtype() == objectView || x.GetInto().GetSkipData():
+		st.place = placement{every: "DDL", forbidden: "DDL is every tenant's"}
+		st.WritesUnknown = true
+	default:
+		st.place.everySelect()
+		st.place.forbidden = "DDL is every tenant's"
+		st.WritesUnknown = true
+	}
+	return st
+}
+
+// copy analyses COPY. The rows of COPY FROM name tenants that the text does
+// not show, so the tenant is the session's.
+func (c *compiler) copy(x *copyNode, src *source) Statement {
+	if x.GetQuery() != nil {
+		st := c.statement(x.GetQuery(), src)
+		st.Verb, st.CopyOut = Copy, x.GetFilename() == ""
+		st.uncache("COPY")
+		return st
+	}
+	b := c.r.newBinder(src, c.path)
+	u := useRead
+	if x.GetIsFrom() {
+		u = useWrite
+		b.facts.writing("COPY FROM")
+	}
+	b.relation(x.GetRelation(), u)
+	b.expression(x.GetWhereClause(), nil)
+	st := c.conclude(b)
+	st.Verb = Copy
+	st.CopyIn = x.GetIsFrom() && x.GetFilename() == ""
+	st.CopyOut = !x.GetIsFrom() && x.GetFilename() == ""
+	st.uncache("COPY")
+	if st.place.tables > 0 {
+		st.place.forbidden = "COPY moves rows without saying whose they are"
+	}
+	if x.GetFilename() != "" {
+		st.writes("COPY with a file of the server")
+		st.place.home = "files are each server's own"
+	}
+	return st
+}

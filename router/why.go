@@ -1,0 +1,131 @@
+package router
+
+import (
+	"fmt"
+	"strings"
+)
+
+// Why explains a Route of q in words: what decided where it goes, and what
+// decided whether a replica may answer. q must not have been analysed anew
+// since.
+func (q *Query) Why(r Route) string {
+	st := &q.tpl.statements[r.statement]
+	if r.inner && st.inner != nil {
+		st = st.inner
+	}
+	var b strings.Builder
+	b.WriteString(q.placed(st, r))
+	switch {
+	case r.Kind == Local:
+	case r.Write && st.WhyWrite == "":
+		b.WriteString("; another statement of the query writes")
+	case r.Write:
+		b.WriteString("; " + st.WhyWrite)
+	case st.place.control:
+	default:
+		b.WriteString("; read")
+	}
+	return b.String()
+}
+
+// placed says what decided where a statement goes.
+func (q *Query) placed(st *Statement, r Route) string {
+	pl := &st.place
+	switch r.reason {
+	case byOneShard:
+		if bound := q.bound(pl); bound != "" && r.Source == SourceSQL {
+			return "the map has one shard; " + bound
+		}
+		return "the map has one shard"
+	case byTenant:
+		return q.bound(pl)
+	case byExplicit:
+		return fmt.Sprintf("tenant %s by %s", r.Tenant, r.Source)
+	case byTable:
+		return fmt.Sprintf("%s lives on shard %s", pl.on[0].table.Name, q.r.m.Shard(r.Shard).Name)
+	case byHome:
+		return pl.home + ", and no tenant is named"
+	case byReference:
+		return "reference tables are on every shard"
+	case byEvery:
+		return pl.every
+	case byEveryCopy:
+		return "writes the reference table " + pl.copies.Name
+	case byCatalog:
+		return "system catalogs"
+	case byTransaction:
+		return st.Verb.String() + " is the session's"
+	case byProxy:
+		return "answered by PgDrover"
+	case byNull:
+		return "the tenant is NULL"
+	case byUnknown:
+		return fmt.Sprintf("relation %q is not in the catalog", pl.unknown[0])
+	}
+	return "no table"
+}
+
+// bound says what binds the sharded tables of a statement.
+func (q *Query) bound(pl *placement) string {
+	if len(pl.binds) == 0 {
+		return ""
+	}
+	text := ""
+	for i := range pl.binds {
+		b := &pl.binds[i]
+		if b.table == nil {
+			continue
+		}
+		if text != "" {
+			text += " and "
+		}
+		text += b.table.Name + "." + b.table.Column + q.values(b.set)
+	}
+	if pl.tables > 1 {
+		text += fmt.Sprintf(" (%d tables)", pl.tables)
+	}
+	return text
+}
+
+// values writes a set of constants as the client did.
+func (q *Query) values(set []constRef) string {
+	const most = 3
+	var list []string
+	for i := range set {
+		list = append(list, q.written(&set[i]))
+	}
+	switch {
+	case len(list) > most:
+		return fmt.Sprintf(" in (%s, … %d more)", strings.Join(list[:most], ", "), len(list)-most)
+	case len(list) > 1:
+		return " in (" + strings.Join(list, ", ") + ")"
+	}
+	return " = " + list[0]
+}
+
+// written writes a constant as the client did.
+func (q *Query) written(c *constRef) string {
+	if c.slot == noSlot {
+		if c.null {
+			return "NULL"
+		}
+		return c.text
+	}
+	const most = 40
+	at, run := q.locate(c.slot)
+	s := q.slots[at]
+	text := strings.ToValidUTF8(string(q.text[s.off:min(s.end, s.off+most)]), "")
+	if s.end > s.off+most {
+		text += "…"
+	}
+	if c.negate {
+		text = "-" + text
+	}
+	if c.array {
+		text = "any(" + text + ")"
+	}
+	if run != nil {
+		text += fmt.Sprintf(" and %d more rows", run.rows-1)
+	}
+	return text
+}
