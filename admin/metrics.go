@@ -37,11 +37,15 @@ func (c *collector) Describe(out chan<- *prometheus.Desc) {
 // Collect is of prometheus.Collector.
 func (c *collector) Collect(out chan<- prometheus.Metric) {
 	v := look(c.opt.Server())
-	s := series{out}
+	c.collect(series{out}, &v)
+}
+
+// collect sends the metrics of a view.
+func (c *collector) collect(s series, v *view) {
 	s.put(c.server.build, 1, c.opt.Version)
 	s.put(c.server.ready, one(v.readiness(c.opt.Draining()).Ready))
-	c.server.collect(s, &v)
-	c.traffic.collect(s, &v)
+	c.server.collect(s, v)
+	c.traffic.collect(s, v)
 	for i := range v.databases {
 		d := &v.databases[i]
 		c.nodes.collect(s, d)

@@ -76,6 +76,8 @@ func (v *view) locate(key, in string) ([]located, error) {
 		return list, nil
 	case wrong != nil:
 		return nil, wrong
+	case len(names) == 0:
+		return nil, &pgwire.Error{Code: "3D000", Message: "no database is open yet", Hint: "try again when the proxy has started"}
 	}
 	return nil, &pgwire.Error{Code: "3D000", Message: "database \"" + in + "\" does not exist", Hint: "there is " + strings.Join(names, ", ")}
 }

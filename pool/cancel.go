@@ -12,8 +12,13 @@ import (
 // cancelLimit is how long a cancel may take before the backend is given up.
 const cancelLimit = 10 * time.Second
 
+// maxCancels is how many may be under way for one backend.
+const maxCancels = 2
+
 // Cancel asks the server to end what b runs for r, and returns when the server has passed that on. It blocks, for 10 seconds
 // at most, and may be called from any goroutine. ErrNotHeld says that r does not hold b any more: nothing was sent.
+//
+// Two at a time for one backend are enough: a third one does nothing, so that a storm of them does not reach the server.
 //
 // A cancel never hits the next holder: while one is under way, a released backend waits; it is destroyed if the server did
 // not confirm.
@@ -23,6 +28,10 @@ func (b *Backend) Cancel(ctx context.Context, r *Request) error {
 	if b.state != held || b.holder != r {
 		n.mu.Unlock()
 		return ErrNotHeld
+	}
+	if b.cancels == maxCancels {
+		n.mu.Unlock()
+		return nil
 	}
 	b.cancels++
 	n.counts.Cancels++

@@ -120,6 +120,37 @@ func TestDestroyWhileCancelIsUnderWay(t *testing.T) {
 	}
 }
 
+func TestCancelStormIsBounded(t *testing.T) {
+	f, c, top := single(t, quick())
+	holder := newSeeker()
+	b, err := holder.acquire(top, Primary)
+	if err != nil {
+		t.Fatal(err)
+	}
+	gate := make(chan struct{})
+	f.set(func() { f.cancel = gate })
+	done := make(chan error, maxCancels)
+	for range maxCancels {
+		go func() { done <- b.Cancel(context.Background(), &holder.Request) }()
+	}
+	await(t, "as many as may be are under way", func() bool { f.mu.Lock(); defer f.mu.Unlock(); return len(f.cancels) == maxCancels })
+	for range 100 {
+		if err := b.Cancel(t.Context(), &holder.Request); err != nil {
+			t.Fatal(err)
+		}
+	}
+	b.Release()
+	close(gate)
+	for range maxCancels {
+		if err := <-done; err != nil {
+			t.Fatal(err)
+		}
+	}
+	if s := c.Stats()[0]; s.Counts.Cancels != maxCancels || s.Idle != 1 {
+		t.Fatalf("%+v", s)
+	}
+}
+
 // certify gives a scripted server a certificate for 127.0.0.1 and returns who vouches for it.
 func certify(t *testing.T, f *fake) *x509.CertPool {
 	t.Helper()

@@ -135,11 +135,12 @@ func (n *Node) wellProbed(h health) {
 	n.mu.Lock()
 	changed := n.health.at.IsZero() || n.health.recovery != h.recovery
 	n.health = h
-	n.markUp(time.Now())
+	after := n.markUp(time.Now())
 	if n.trouble != nil && (n.trouble.down || h.login) {
 		n.mended()
 	}
 	n.mu.Unlock()
+	after()
 	if wrong := h.recovery != (role == Replica); wrong && changed {
 		n.cluster.cfg.Log.Warn("node is not what the shard map says", "node", n.String(), "in_recovery", h.recovery)
 	}

@@ -36,8 +36,9 @@ func (n *Node) keep(ctx context.Context) {
 func (n *Node) plan(now time.Time) (dials int, pause time.Duration, wake []func()) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
+	wake = n.displace()
 	if n.hopeless(now) && (!n.up.Load() || now.Before(n.retryAt)) {
-		wake = n.failAll(n.trouble.err)
+		wake = append(wake, n.failAll(n.trouble.err)...)
 	}
 	dials = n.dialsNeeded(now)
 	n.dialing += dials
@@ -86,11 +87,12 @@ func (n *Node) dialOne(ctx context.Context) {
 	n.counts.Dials++
 	n.all[b] = struct{}{}
 	n.cluster.live.Add(1)
-	n.markUp(now)
+	after := n.markUp(now)
 	n.mended()
 	wake, closing := n.give(b, now)
 	n.mu.Unlock()
 	b.given(wake, closing)
+	after()
 }
 
 func (n *Node) dialFailed(ctx context.Context, start time.Time, err error) {

@@ -17,38 +17,31 @@ func (n *Node) hopeless(now time.Time) bool {
 	return !t.patient || now.Sub(t.since) >= n.cluster.cfg.ConnectTimeout
 }
 
-// failed takes note of a failed attempt that began at start and returns whom to notify. With n.mu held.
-func (n *Node) failed(f fault, start time.Time) []func() {
+// failed takes note of a failed attempt that began at start, and returns what to call once n.mu, which the caller holds, is
+// released.
+func (n *Node) failed(f fault, start time.Time) (after []func()) {
 	now := time.Now()
 	t := &trouble{fault: f, since: start}
 	if n.trouble != nil {
 		t.since = n.trouble.since
 	}
 	n.trouble = t
-	if f.down {
-		n.markDown(now)
-	}
-	wake := n.displace()
-	if n.hopeless(now) {
-		wake = append(wake, n.failAll(t.err)...)
-	}
-	return wake
-}
-
-// markDown has nothing be expected of the node. With n.mu held.
-func (n *Node) markDown(now time.Time) {
-	if n.up.Swap(false) {
+	if f.down && n.up.Swap(false) {
 		n.since = now
-		n.cluster.cfg.Log.Warn("node is down", "node", n.String(), "why", n.trouble.err.Message)
+		after = append(after, func() { n.cluster.cfg.Log.Warn("node is down", "node", n.String(), "why", t.err.Message) })
 	}
+	after = append(after, n.displace()...)
+	if n.hopeless(now) {
+		after = append(after, n.failAll(t.err)...)
+	}
+	return after
 }
 
-// displace sends the reads that wait here elsewhere if the node has just become unable to serve them, and returns whom to
-// notify. With n.mu held.
+// displace sends the reads that wait for a replica elsewhere if it is not able to serve them, and returns whom to notify.
+// With n.mu held.
 func (n *Node) displace() []func() {
-	was := n.able.Load()
 	n.published()
-	if !was || n.able.Load() {
+	if n.able.Load() || n.Role() != Replica {
 		return nil
 	}
 	var wake []func()
@@ -65,14 +58,14 @@ func (n *Node) displace() []func() {
 	return wake
 }
 
-// markUp has the node serve again. With n.mu held.
-func (n *Node) markUp(now time.Time) {
+// markUp has the node serve again, and returns what to call once n.mu, which the caller holds, is released.
+func (n *Node) markUp(now time.Time) (after func()) {
 	if n.up.Swap(true) {
-		return
+		return func() {}
 	}
 	n.since = now
 	n.published()
-	n.cluster.cfg.Log.Info("node is up", "node", n.String())
+	return func() { n.cluster.cfg.Log.Info("node is up", "node", n.String()) }
 }
 
 // mended forgets a trouble. With n.mu held.

@@ -51,6 +51,9 @@ func (s *Server) Reconfigure(cfg Config) {
 // Databases are the databases in force, by name.
 func (s *Server) Databases() map[string]*Database { return s.config.Load().Databases }
 
+// Users are who may log in, by name.
+func (s *Server) Users() map[string]*User { return s.config.Load().Users }
+
 // Metrics are the counters of the server.
 func (s *Server) Metrics() *Metrics { return &s.metrics }
 

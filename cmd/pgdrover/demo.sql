@@ -31,7 +31,7 @@ create table items (
 create table orders (
     tenant_id bigint not null,
     id        bigint not null,
-    user_id   bigint not null,
+    user_id   bigint,
     status    text not null default 'new',
     total     numeric(12, 2) not null default 0,
     created   timestamptz not null default now(),

@@ -162,7 +162,7 @@ func (d *dev) start(ctx context.Context) error {
 
 func (d *dev) startServers(ctx context.Context) error {
 	o := d.options
-	d.status.step(fmt.Sprintf("starting %d %s with %d %s each", o.shards, plural(o.shards, "shard"), o.replicas, plural(o.replicas, "replica")))
+	d.status.step(fmt.Sprintf("starting %s with %s each", plural(o.shards, "shard"), plural(o.replicas, "replica")))
 	var err error
 	d.cluster, err = pgcluster.Start(ctx, pgcluster.Config{
 		Shards: o.shards, Replicas: o.replicas, Password: devPassword, Log: d.status,
@@ -217,11 +217,4 @@ func (d *dev) stop(ctx context.Context) error {
 		errs = append(errs, d.cluster.Stop(ctx))
 	}
 	return errors.Join(errs...)
-}
-
-func plural(n int, word string) string {
-	if n == 1 {
-		return word
-	}
-	return word + "s"
 }

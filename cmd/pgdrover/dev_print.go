@@ -87,7 +87,7 @@ func (d *dev) greet() error {
 		redis = "an embedded Redis"
 	}
 	_, err = fmt.Fprintf(d.streams.out, `
-PgDrover runs: %d %s, each a primary with %d %s (PostgreSQL %s), and %s.
+PgDrover runs: %s, each a primary with %s (PostgreSQL %s), and %s.
 
   %s%s%s
 
@@ -102,7 +102,7 @@ Where tenants live:
 %s
 Its files are in %s: edit shardmap.yaml there and the proxy follows.
 Metrics: http://%s/metrics. Ctrl-C stops everything and removes all of it.
-`, o.shards, plural(o.shards, "shard"), o.replicas, plural(o.replicas, "replica"), d.cluster.Version, redis,
+`, plural(o.shards, "shard"), plural(o.replicas, "replica"), d.cluster.Version, redis,
 		bold, app, plain, app, program(), d.files.configs[0], d.files.adminURL(d.addrs), homes, d.files.dir, reachable(d.addrs.HTTP))
 	return err
 }

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -132,10 +133,8 @@ func shardedTables(m *shardmap.Map, c *router.Catalog) []*router.Relation {
 		if named {
 			column = t.Column
 		}
-		for _, c := range r.Columns {
-			if c.Name == column {
-				list = append(list, r)
-			}
+		if slices.ContainsFunc(r.Columns, func(c router.Column) bool { return c.Name == column }) {
+			list = append(list, r)
 		}
 	}
 	return list

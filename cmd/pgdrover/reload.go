@@ -176,9 +176,8 @@ func placed(err error, p *placement) error {
 		return p.file.PinPosition(c.Key).Errorf("%v", err)
 	case shardmap.TableChanged:
 		if c.After.Kind != 0 {
-			return p.file.TablePosition(c.After.Name).Errorf("%v", err)
+			return p.file.TablePosition(c.After).Errorf("%v", err)
 		}
 	}
 	return fmt.Errorf("%s: %w", p.db.ShardMap, err)
 }
-

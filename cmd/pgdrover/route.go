@@ -57,8 +57,8 @@ func newRouteCommand() *cobra.Command {
 	f.StringVarP(&o.tenant, "tenant", "t", "", "the tenant `KEY` that the session has SET")
 	f.StringVar(&o.catalog, "catalog", "", "read the catalog from `FILE` instead of asking a shard")
 	f.StringVar(&o.saveCatalog, "save-catalog", "", "write the catalog to `FILE`")
-	f.StringVar(&o.searchPath, "search-path", "", "the session's search_path (default \"$user\", public)")
-	f.StringVar(&o.user, "user", "", "the session's user, for \"$user\" in the search path (default the first of the configuration)")
+	f.StringVar(&o.searchPath, "search-path", "", "the session's search_path, a `LIST` (default \"$user\", public)")
+	f.StringVar(&o.user, "user", "", "the `NAME` of the session's user, for \"$user\" in the search path (default the first of the configuration)")
 	f.BoolVar(&o.json, "json", false, "answer in JSON")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		o.hasTenant = cmd.Flags().Changed("tenant")

@@ -9,6 +9,7 @@ import (
 	"os"
 	"runtime"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -48,6 +49,8 @@ type service struct {
 	log     *slog.Logger
 	server  *proxy.Server
 	console *admin.Console
+
+	draining atomic.Bool
 
 	mu        sync.Mutex // one reload at a time
 	config    *Config
@@ -103,7 +106,7 @@ func (s *service) serve(ctx context.Context, ready chan<- proxyAddrs) error {
 			return fmt.Errorf("admin.listen: %w", err)
 		}
 		addrs.HTTP = hl.Addr().String()
-		group.Go(func() { cancel(admin.Serve(ctx, hl, s.adminOptions())) })
+		group.Go(func() { cancel(admin.Serve(ctx, hl, admin.NewHandler(s.adminOptions()), s.log)) })
 	}
 	group.Go(func() { s.watch(ctx) })
 	group.Go(func() {
@@ -128,6 +131,7 @@ func (s *service) shutdown() {
 	s.mu.Lock()
 	drain := s.config.Limits.Drain
 	s.mu.Unlock()
+	s.draining.Store(true)
 	s.log.Info("stopping", "drain", drain)
 	ctx, cancel := context.WithTimeout(context.Background(), drain)
 	defer cancel()

@@ -177,13 +177,18 @@ func (s *service) newConsole() *admin.Console {
 // adminOptions are what console and HTTP side need to know of the service.
 func (s *service) adminOptions() admin.Options {
 	return admin.Options{
-		Server:  func() *proxy.Server { return s.server },
-		Reload:  s.reload,
-		Version: buildVersion(),
-		Config:  s.settings,
-		Log:     s.log,
+		Server:   func() *proxy.Server { return s.server },
+		Reload:   s.reload,
+		Version:  buildVersion(),
+		Config:   s.settings,
+		Users:    s.users,
+		Draining: s.draining.Load,
+		Log:      s.log,
 	}
 }
+
+// users are who may log in.
+func (s *service) users() map[string]*proxy.User { return s.server.Users() }
 
 // settings are the settings in force, secrets masked.
 func (s *service) settings() [][2]string {

@@ -1,0 +1,159 @@
+package admin
+
+import (
+	"log/slog"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/pgdrover/pgdrover/cache"
+	"github.com/pgdrover/pgdrover/pool"
+	"github.com/pgdrover/pgdrover/proxy"
+	"github.com/pgdrover/pgdrover/shardmap"
+)
+
+var discard = slog.New(slog.DiscardHandler)
+
+func TestMain(m *testing.M) { os.Exit(m.Run()) }
+
+// parseMap makes a map of a file's text, with its plan as the lock.
+func parseMap(t testing.TB, text string) *shardmap.Map {
+	t.Helper()
+	f, err := shardmap.Parse("shardmap.yaml", []byte(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	lock, err := shardmap.Plan(f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, err := shardmap.New(f, lock)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m
+}
+
+const appMap = `database: app
+tenant: {column: tenant_id, type: bigint}
+partitions: 64
+shards:
+  - name: s1
+    primary: {host: 10.0.0.1}
+    replicas: [{host: 10.0.0.2}]
+  - name: s2
+    weight: 2
+    primary: {host: 10.0.0.3}
+pins: {"7": s2, "-9": s2}
+`
+
+const webMap = `database: web
+tenant: {column: site, type: text}
+partitions: 64
+shards: [{name: only, primary: {host: 10.1.0.1}}]
+`
+
+var noon = time.Date(2026, 11, 5, 12, 0, 0, 0, time.UTC)
+
+// upNode is a node that is well.
+func upNode(shard string, role pool.Role, addr string) pool.NodeStats {
+	return pool.NodeStats{Shard: shard, Role: role, Addr: addr, Database: "app", User: "app_login", Weight: 1, Up: true,
+		Since: noon.Add(-time.Hour), Probed: noon, Recovery: role == pool.Replica, Latency: 250 * time.Microsecond, Size: 20}
+}
+
+// appView is a proxy with two databases, of which app is busy.
+func appView(t testing.TB) *view {
+	t.Helper()
+	first, replica, second := upNode("s1", pool.Primary, "10.0.0.1:5432"), upNode("s1", pool.Replica, "10.0.0.2:5432"),
+		upNode("s2", pool.Primary, "10.0.0.3:5432")
+	first.Busy, first.Idle, first.Waiting, first.OldestWait = 3, 2, 4, 2*time.Second+345*time.Microsecond
+	first.Counts = pool.Counts{Acquired: 100, Waited: time.Second, Timeouts: 3, Rejected: 2, Failed: 1,
+		Destroyed: map[string]uint64{"idle": 5, "died": 1}}
+	first.Counts.Waits[0], first.Counts.Waits[2] = 90, 10
+	replica.Up, replica.Why = false, "connection refused"
+	busy, own := &proxy.Histogram{}, &proxy.Histogram{}
+	for i := range 100 {
+		busy.Observe(time.Duration(i) * 10 * time.Microsecond)
+		own.Observe(3 * time.Microsecond)
+	}
+	app := database{name: "app", shards: parseMap(t, appMap), nodes: []pool.NodeStats{first, replica, second},
+		backends: []pool.BackendStats{
+			{Serial: 1, PID: 501, Shard: "s1", Addr: "10.0.0.1:5432", State: "held", Age: time.Minute, TLS: true},
+			{Serial: 2, PID: 502, Shard: "s1", Addr: "10.0.0.1:5432", State: "cancelling", Age: time.Minute},
+			{Serial: 3, PID: 503, Shard: "s1", Addr: "10.0.0.1:5432", State: "idle", Age: time.Minute, Idle: time.Second},
+		},
+		cache: &cache.Stats{L1Hits: 30, L1Misses: 10, L1Entries: 9, L1Bytes: 4096, L1Budget: 64 << 20, L2Hits: 4, L2Misses: 6,
+			L2: cache.L2Off, L2Since: noon, L2Reason: "connection reset"},
+	}
+	web := database{name: "web", shards: parseMap(t, webMap), nodes: []pool.NodeStats{upNode("only", pool.Primary, "10.1.0.1:5432")}}
+	return &view{
+		at: noon, databases: []database{app, web},
+		clients: []proxy.Client{
+			{PID: 11, User: "alice", Database: "app", Address: "192.0.2.1:4000", State: proxy.ClientActive, Began: noon.Add(-90 * time.Second),
+				Backends: []string{"s1 primary 10.0.0.1:5432"}, TLS: true},
+			{PID: 12, User: "alice", Database: "app", Address: "[2001:db8::1]:4001", State: proxy.ClientTransaction, Began: noon,
+				Backends: []string{"s1 primary 10.0.0.1:5432"}, Hold: []string{"temp table", "listen"}},
+			{PID: 13, User: "ops", Database: "pgdrover", Address: "192.0.2.3:4002", State: proxy.ClientActive, Began: noon},
+		},
+		meters: map[proxy.MeterKey]meter{{Database: "app", Shard: "s1", Role: "primary"}: {histogramOf(busy), histogramOf(own)}},
+		counts: serverCounts{logins: 5, cancels: 4, retries: 3, panics: 2, refused: 1},
+	}
+}
+
+// text writes the named columns of a table, one row a line.
+func text(t testing.TB, table proxy.Table, columns ...string) string {
+	t.Helper()
+	var b strings.Builder
+	for _, row := range table.Rows {
+		if len(row) != len(table.Columns) {
+			t.Fatalf("a row of %d values under %d columns", len(row), len(table.Columns))
+		}
+		for i, name := range columns {
+			if i > 0 {
+				b.WriteByte('|')
+			}
+			b.WriteString(row[columnOf(t, table, name)])
+		}
+		b.WriteByte('\n')
+	}
+	return b.String()
+}
+
+func columnOf(t testing.TB, table proxy.Table, name string) int {
+	t.Helper()
+	for i, c := range table.Columns {
+		if c == name {
+			return i
+		}
+	}
+	t.Fatalf("no column %s among %v", name, table.Columns)
+	return 0
+}
+
+func wantText(t testing.TB, got string, lines ...string) {
+	t.Helper()
+	if want := strings.Join(lines, "\n") + "\n"; got != want {
+		t.Errorf("got\n%swant\n%s", got, want)
+	}
+}
+
+// serverOver is a proxy without databases.
+func serverOver(t testing.TB) *proxy.Server {
+	t.Helper()
+	srv, err := proxy.NewServer(proxy.Config{Log: discard})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return srv
+}
+
+// await waits for a condition.
+func await(t testing.TB, what string, condition func() bool) {
+	t.Helper()
+	for limit := time.Now().Add(20 * time.Second); !condition(); time.Sleep(2 * time.Millisecond) {
+		if time.Now().After(limit) {
+			t.Fatalf("it never came to this: %s", what)
+		}
+	}
+}
