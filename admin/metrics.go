@@ -111,7 +111,7 @@ func declareTraffic(f *families) trafficFamilies {
 	return trafficFamilies{
 		statement: f.histogram("pgdrover_statement_seconds", "Time from a statement's arrival to the end of its answer.", labels...),
 		own: f.histogram("pgdrover_own_seconds",
-			"PgDrover's own part of it: from a statement's arrival until it is sent, without the wait for a backend.", labels...),
+			"PgDrover's own part of a statement's time: from its arrival until it is sent, without the wait for a backend.", labels...),
 		wait:     f.histogram("pgdrover_wait_seconds", "Time that requests for a backend waited, those served at once included.", labels...),
 		timeouts: f.counter("pgdrover_wait_timeouts_total", "Requests for a backend that waited too long.", labels...),
 		rejected: f.counter("pgdrover_wait_rejected_total", "Requests for a backend that found the queue full.", labels...),

@@ -19,7 +19,7 @@ func declareNodes(f *families) nodeFamilies {
 		backends:   f.gauge("pgdrover_backends", "Backends by state: held by a session, idle, or dialing.", with("state")...),
 		size:       f.gauge("pgdrover_pool_size", "Backends that the node's pool may have.", labels...),
 		waiting:    f.gauge("pgdrover_waiting", "Requests that wait for a backend of the node.", labels...),
-		oldest:     f.gauge("pgdrover_oldest_wait_seconds", "How long the first of them has waited.", labels...),
+		oldest:     f.gauge("pgdrover_oldest_wait_seconds", "How long the first of those requests has waited.", labels...),
 		dials:      f.counter("pgdrover_dials_total", "Attempts to connect to the node.", labels...),
 		dialErrors: f.counter("pgdrover_dial_errors_total", "Attempts to connect to the node that failed.", labels...),
 		cancels:    f.counter("pgdrover_backend_cancels_total", "Cancel requests sent to the node.", labels...),

@@ -5,7 +5,6 @@ import (
 	_ "embed"
 	"html/template"
 	"net/http"
-	"strings"
 	"time"
 
 	"github.com/pgdrover/pgdrover/pool"
@@ -153,7 +152,7 @@ func rowOf(n *pool.NodeStats) nodeRow {
 		Busy: n.Busy, Idle: n.Idle, Dialing: n.Dialing, Size: n.Size, Waiting: n.Waiting,
 	}
 	if n.Backup {
-		r.Role = strings.Join([]string{r.Role, "backup"}, ", ")
+		r.Role += ", backup"
 	}
 	r.BusyPercent, r.IdlePercent = percent(uint64(n.Busy), uint64(n.Size)), percent(uint64(n.Idle), uint64(n.Size))
 	if !n.Probed.IsZero() {

@@ -65,15 +65,22 @@ func (v *view) pools() []pooled {
 			n := &d.nodes[i]
 			p := pooled{database: d.name, node: n}
 			p.clients = using[place{d.name, n.Shard + " " + n.Role.String() + " " + n.Addr}]
-			for _, b := range d.backends {
-				if b.State == "cancelling" && b.Shard == n.Shard && b.Role == n.Role && b.Addr == n.Addr {
-					p.cancelling++
-				}
-			}
+			p.cancelling = d.cancelling(n)
 			list = append(list, p)
 		}
 	}
 	return list
+}
+
+// cancelling counts the backends of a node that were released while a cancel request was under way.
+func (d *database) cancelling(n *pool.NodeStats) int {
+	count := 0
+	for _, b := range d.backends {
+		if b.State == "cancelling" && b.Shard == n.Shard && b.Role == n.Role && b.Addr == n.Addr {
+			count++
+		}
+	}
+	return count
 }
 
 // trouble says what is wrong with a node; empty when nothing is.

@@ -28,7 +28,7 @@ func (d *Database) Change(ctx context.Context, m *shardmap.Map, srv *Server) err
 	old := d.place.Load()
 	concerned := concerns(shardmap.Diff(old.shards, m))
 	if concerned.closure == nil {
-		d.install(old, m)
+		d.install(m)
 		return nil
 	}
 	for _, k := range concerned.closure.keys {
@@ -43,13 +43,14 @@ func (d *Database) Change(ctx context.Context, m *shardmap.Map, srv *Server) err
 	if err := look.changes(ctx, concerned.changes); err != nil {
 		return err
 	}
-	d.install(old, m)
+	d.install(m)
 	return nil
 }
 
-// install puts a map in force. The catalog is the old one: a change of the map does not change the shards.
-func (d *Database) install(old *placement, m *shardmap.Map) {
-	d.place.Store(d.placement(m, old.router.Catalog()))
+// install puts a map in force. The catalog stays: a change of the map does not change the shards.
+func (d *Database) install(m *shardmap.Map) {
+	nodes := d.cluster.Apply(m)
+	d.replace(func(*placement) *placement { return &placement{shards: m, nodes: nodes} })
 	d.logins.forget()
 }
 

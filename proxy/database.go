@@ -35,7 +35,9 @@ type Database struct {
 	names   statementNames
 	logins  loginParams
 
-	mu sync.Mutex // one change of placement at a time
+	loads   loads
+
+	mu sync.Mutex // one change of the map or the options at a time
 }
 
 // placement is what a transaction begins and ends with: one map, the router made from it, and its nodes.
@@ -47,15 +49,34 @@ type placement struct {
 
 // home is the first shard that owns partitions: one that was added owns nothing, and serves nothing, until it is given some.
 func (p *placement) home() int {
-	for i, sh := range p.shards.Shards() {
-		if sh.Owned > 0 {
+	for i := range p.shards.ShardCount() {
+		if p.shards.Shard(i).Owned > 0 {
 			return i
 		}
 	}
 	return 0
 }
 
-func (p *placement) single() bool { return len(p.shards.Shards()) == 1 }
+func (p *placement) single() bool { return p.shards.ShardCount() == 1 }
+
+// agrees reports whether a statement that was routed by p would go to the same shards by o.
+func (p *placement) agrees(o *placement, r router.Route) bool {
+	if p.shards == o.shards {
+		return true
+	}
+	for _, c := range shardmap.Diff(p.shards, o.shards) {
+		switch {
+		case c.Kind == shardmap.TableChanged:
+			return false
+		case r.Kind == router.Every && (c.Kind == shardmap.ShardAdded || c.Kind == shardmap.ShardRemoved):
+			return false
+		}
+	}
+	if r.Tenant.IsZero() {
+		return true
+	}
+	return p.shards.Shard(p.shards.Locate(r.Tenant)).Name == o.shards.Shard(o.shards.Locate(r.Tenant)).Name
+}
 
 // OpenDatabase makes a database of its backends, its map and its catalog; cache may be nil. It owns cluster and cache.
 func OpenDatabase(opt Options, cluster *pool.Cluster, results *cache.Cache, m *shardmap.Map, c *router.Catalog) *Database {
@@ -65,7 +86,7 @@ func OpenDatabase(opt Options, cluster *pool.Cluster, results *cache.Cache, m *s
 	d.gate.init()
 	d.names.init()
 	d.logins.init()
-	d.place.Store(d.placement(m, c))
+	d.place.Store(&placement{shards: m, router: d.newRouter(m, c), nodes: cluster.Apply(m)})
 	return d
 }
 
@@ -88,12 +109,19 @@ func (d *Database) Adjust(opt Options) {
 	opt = opt.withDefaults()
 	opt.Name = d.Name()
 	d.opt.Store(&opt)
-	p := d.place.Load()
-	d.place.Store(&placement{shards: p.shards, router: d.newRouter(p.shards, p.router.Catalog()), nodes: p.nodes})
+	d.replace(func(old *placement) *placement { return &placement{shards: old.shards, nodes: old.nodes} })
 }
 
-func (d *Database) placement(m *shardmap.Map, c *router.Catalog) *placement {
-	return &placement{shards: m, router: d.newRouter(m, c), nodes: d.cluster.Apply(m)}
+// replace puts another placement in force, made from the one that is: with a router for the catalog of that moment.
+func (d *Database) replace(next func(old *placement) *placement) {
+	for {
+		old := d.place.Load()
+		p := next(old)
+		p.router = d.newRouter(p.shards, old.router.Catalog())
+		if d.place.CompareAndSwap(old, p) {
+			return
+		}
+	}
 }
 
 func (d *Database) newRouter(m *shardmap.Map, c *router.Catalog) *router.Router {
@@ -137,17 +165,35 @@ func LoadCatalog(ctx context.Context, c *pool.Cluster, m *shardmap.Map) (*router
 	return nil, fmt.Errorf("no shard gave its catalog: %w", last)
 }
 
-// refreshCatalog loads the catalog again and, if it changed, routes by it from the next transaction on.
+// refreshCatalog loads the catalog again and, if it changed, routes by it from the next transaction on. Whoever asks while it is
+// being loaded waits for a load that begins after the question.
 func (d *Database) refreshCatalog(ctx context.Context) error {
-	d.mu.Lock()
-	defer d.mu.Unlock()
+	asked := d.loads.asked.Add(1)
+	d.loads.mu.Lock()
+	defer d.loads.mu.Unlock()
+	if d.loads.covers >= asked {
+		return nil
+	}
+	covers := d.loads.asked.Load()
 	old := d.place.Load()
 	c, err := LoadCatalog(ctx, d.cluster, old.shards)
 	if err != nil {
 		return err
 	}
-	if c.Version() != old.router.Catalog().Version() {
-		d.place.Store(&placement{shards: old.shards, router: d.newRouter(old.shards, c), nodes: old.nodes})
+	d.loads.covers = covers
+	for c.Version() != old.router.Catalog().Version() {
+		next := &placement{shards: old.shards, router: d.newRouter(old.shards, c), nodes: old.nodes}
+		if d.place.CompareAndSwap(old, next) {
+			return nil
+		}
+		old = d.place.Load()
 	}
 	return nil
+}
+
+// loads keeps many who ask for the catalog from loading it many times.
+type loads struct {
+	asked  atomic.Uint64 // questions so far
+	mu     sync.Mutex    // one load at a time; held while a shard answers, by goroutines that may wait
+	covers uint64        // the questions that the last load answers
 }

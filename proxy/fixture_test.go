@@ -39,6 +39,7 @@ type rigOptions struct {
 	schema   []string
 	wait     time.Duration
 	sticky   time.Duration
+	config   func(*Config) // changes what the server runs with; nil: nothing
 }
 
 const rigUser, rigPassword = "alice", "wonder land"
@@ -91,7 +92,11 @@ func startRig(t testing.TB, c *pgcluster.Cluster, o rigOptions) *rig {
 		t.Fatal(err)
 	}
 	users := map[string]*User{rigUser: {Name: rigUser, Verifier: verifier}}
-	r.server, err = NewServer(Config{Users: users, Databases: map[string]*Database{c.Database: r.db}, Log: log})
+	cfg := Config{Users: users, Databases: map[string]*Database{c.Database: r.db}, Log: log}
+	if o.config != nil {
+		o.config(&cfg)
+	}
+	r.server, err = NewServer(cfg)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,11 +1,13 @@
 package proxy
 
 import (
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/pgdrover/pgdrover/pgwire"
+	"github.com/pgdrover/pgdrover/pool"
 	"github.com/pgdrover/pgdrover/router"
 	"github.com/pgdrover/pgdrover/shardmap"
 )
@@ -45,7 +47,7 @@ func (c *closure) concerns(partition int64) bool {
 
 // enterGate announces the transaction of a statement and reports whether the statement may run on the placement it was routed
 // by. It waits while the gate is closed to it; when false is returned, the placement has changed and the route is to be made
-// again.
+// again. A transaction that has begun stays on its placement, and is refused what has another place by now.
 //
 // The session announces first and looks at the gate second; who closes the gate does it the other way round. So either the
 // session sees the closed gate, or the other sees the transaction.
@@ -55,27 +57,54 @@ func (s *session) enterGate(r router.Route) (bool, *pgwire.Error) {
 		return true, nil
 	}
 	begun := was != noTransaction
-	if begun {
-		s.partition.Store(anyTransaction)
-	} else {
-		s.partition.Store(p)
-	}
-	c := s.db.gate.closed.Load()
-	current := s.db.place.Load()
-	if (c == nil || !c.concerns(p)) && (s.place == current || begun && s.place.shards == current.shards) {
-		return true, nil
-	}
-	s.partition.Store(was)
-	if c != nil && c.concerns(p) {
+	for {
+		if begun {
+			s.partition.Store(anyTransaction)
+		} else {
+			s.partition.Store(p)
+		}
+		c := s.db.gate.closed.Load()
+		current := s.db.place.Load()
+		held := c != nil && c.concerns(p)
+		if !held && (s.place == current || begun && s.place.agrees(current, r)) {
+			return true, nil
+		}
+		s.partition.Store(was)
+		if !held && begun {
+			return false, &pgwire.Error{Code: "40001", Message: "the shard map was changed while the transaction was open",
+				Hint: "repeat the transaction"}
+		}
+		if !held {
+			return false, nil
+		}
 		if e := s.waitGate(c); e != nil {
 			return false, e
 		}
 	}
-	if begun && s.place.shards != s.db.place.Load().shards {
-		return false, &pgwire.Error{Code: "40001", Message: "the shard map was changed while the transaction was open",
-			Hint: "repeat the transaction"}
+}
+
+// follow takes the placement in force for a transaction that has not begun. Backends that the session holds are known by their
+// shards' names; one that the map does not have any more cannot be used, and what the session had there is lost with it.
+func (s *session) follow() *pgwire.Error {
+	next := s.db.place.Load()
+	for _, l := range s.links {
+		name := s.place.shards.Shard(l.shard).Name
+		i, ok := next.shards.ShardByName(name)
+		if !ok || !next.serves(i, l.backend.Node()) {
+			return &pgwire.Error{Severity: pgwire.SeverityFatal, Code: "57P01",
+				Message: "node " + l.node() + ", which this session holds, was taken out of the shard map", Hint: "connect again"}
+		}
 	}
-	return begun, nil
+	for _, l := range s.links {
+		l.shard, _ = next.shards.ShardByName(s.place.shards.Shard(l.shard).Name)
+	}
+	s.place = next
+	return nil
+}
+
+// serves reports whether a node is one of a shard's.
+func (p *placement) serves(shard int, n *pool.Node) bool {
+	return p.nodes.Primary(shard) == n || slices.Contains(p.nodes.Replicas(shard), n)
 }
 
 // partitionOf is what a statement's transaction is announced as.
@@ -97,7 +126,10 @@ func (s *session) waitGate(c *closure) *pgwire.Error {
 	g.mu.Lock()
 	g.waiters[s] = struct{}{}
 	g.mu.Unlock()
+	s.cancelled.Store(false)
+	s.waiting.Store(true)
 	defer func() {
+		s.waiting.Store(false)
 		g.mu.Lock()
 		delete(g.waiters, s)
 		g.mu.Unlock()

@@ -17,7 +17,7 @@ func (s *session) local(st *router.Statement) bool {
 		}
 		return s.tx.poisoned || s.tx.open && len(s.inTransaction()) != 1
 	}
-	return isOwnStatement(st) || s.deallocates(st)
+	return st.Verb != router.ExplainRoute && isOwnStatement(st) || s.deallocates(st)
 }
 
 // deallocates reports whether a DEALLOCATE is about statements that the client prepared by the protocol: they have other names
@@ -107,7 +107,12 @@ func (s *session) knownOwn(name string) *pgwire.Error {
 }
 
 // answerRoute answers EXPLAIN (ROUTE).
-func (s *session) answerRoute(q *router.Query, r router.Route) {
+func (s *session) answerRoute(q *router.Query) {
+	r, err := s.router().Inner(q, nil, &s.env)
+	if err != nil {
+		s.refuseSimple(clientError(err))
+		return
+	}
 	b := append(s.client.QueueBuffer(), textRows("ROUTE", s.explain(q, r))...)
 	b = pgwire.AppendCommandComplete(b, "EXPLAIN")
 	s.client.SetQueue(pgwire.AppendReadyForQuery(b, s.tx.status()))

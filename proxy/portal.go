@@ -337,9 +337,9 @@ func (s *session) settleBatch() bool {
 
 // executeRoute answers EXPLAIN (ROUTE) in the extended protocol.
 func (s *session) executeRoute(p *prepared) bool {
-	r, e := s.route(&p.query, &s.params)
-	if e != nil {
-		return s.fail(e)
+	r, err := s.router().Inner(&p.query, &s.params, &s.env)
+	if err != nil {
+		return s.fail(clientError(err))
 	}
 	rows := withoutDescription(textRows("ROUTE", s.explain(&p.query, r)))
 	s.owe(pgwire.AppendCommandComplete(rows, "EXPLAIN"), nil)

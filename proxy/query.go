@@ -42,7 +42,7 @@ func (s *session) simple(frame []byte) bool {
 	}
 	switch {
 	case r.Kind == router.Local:
-		s.answerRoute(q, r)
+		s.answerRoute(q)
 		return s.unitEnd()
 	case r.Kind == router.Every && !s.place.single():
 		s.everySimple(q, r)
@@ -157,6 +157,7 @@ func (s *session) abort() {
 func (s *session) unitEnd() bool {
 	s.sweep()
 	s.releaseAfter()
+	s.afterDDL()
 	s.noteHolds()
 	if s.tx.open {
 		s.publish(ClientTransaction)

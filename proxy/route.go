@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/pgdrover/pgdrover/pgwire"
@@ -28,12 +29,17 @@ func (s *session) router() *router.Router {
 
 // enterTransaction takes the placement in force, unless a transaction is open, which ends on the one it began with.
 func (s *session) enterTransaction() {
-	if s.lookup.ddl {
-		s.lookup.ddl = false
-		s.t.Await(func() { s.refreshCatalog() })
-	}
 	if !s.tx.open && len(s.links) == 0 || s.place == nil {
 		s.place = s.db.place.Load()
+	}
+}
+
+// afterDDL reads the catalog again once DDL is committed, before the client that awaits the answer of all shards hears of it: what
+// it tells others of can be used by them.
+func (s *session) afterDDL() {
+	if s.lookup.ddl && !s.tx.open {
+		s.lookup.ddl = false
+		s.t.Await(func() { s.refreshCatalog() })
 	}
 }
 
@@ -53,8 +59,8 @@ func (s *session) route(q *router.Query, p router.Params) (router.Route, *pgwire
 	for {
 		s.env.TempTables = s.holds(router.HoldTempTable)
 		r, err := s.router().Route(q, p, &s.env)
-		if err == nil && r.Unknown && !s.env.TempTables && !s.place.single() {
-			r, err = s.routeUnknown(q, p, r)
+		if (r.Unknown || undefinedTable(err)) && !s.env.TempTables && !s.place.single() {
+			r, err = s.routeUnknown(q, p, r, err)
 		}
 		if err != nil {
 			return r, clientError(err)
@@ -66,9 +72,17 @@ func (s *session) route(q *router.Query, p router.Params) (router.Route, *pgwire
 		if entered {
 			return r, nil
 		}
-		s.place = s.db.place.Load() // it was changed meanwhile
+		if e := s.follow(); e != nil { // it was changed meanwhile
+			return r, e
+		}
 		s.router().Analyse(q, q.SQL(), &s.env)
 	}
+}
+
+// undefinedTable reports whether the router refused a statement because the catalog does not know a relation.
+func undefinedTable(err error) bool {
+	var e *router.Error
+	return errors.As(err, &e) && e.Code == "42P01"
 }
 
 // holds reports whether a backend is held for a reason.
@@ -83,7 +97,7 @@ func (s *session) holds(why router.Hold) bool {
 
 // routeUnknown routes a statement on a relation that the catalog does not know, after reading the catalog again: it may have been
 // made since. What is still unknown is refused as PostgreSQL would: on the wrong shard it could be created or written.
-func (s *session) routeUnknown(q *router.Query, p router.Params, r router.Route) (router.Route, error) {
+func (s *session) routeUnknown(q *router.Query, p router.Params, r router.Route, unknown error) (router.Route, error) {
 	if s.tx.ddl {
 		if e := s.ownCatalog(); e != nil {
 			return r, e
@@ -96,7 +110,7 @@ func (s *session) routeUnknown(q *router.Query, p router.Params, r router.Route)
 		}
 	}
 	if q.Router() == s.router() {
-		return r, nil
+		return r, unknown
 	}
 	s.router().Analyse(q, q.SQL(), &s.env)
 	return s.router().Route(q, p, &s.env)

@@ -92,13 +92,10 @@ func newSettings(list []setting) *settings {
 
 // same reports whether a backend with one of them needs nothing to have the other.
 func (s *settings) same(o *settings) bool {
-	if s == o {
+	if s == o || s.id == 0 && o.id == 0 {
 		return true
 	}
-	if s.id != o.id {
-		return false
-	}
-	return slices.EqualFunc(s.sent(), o.sent(), func(a, b setting) bool { return a.name == b.name && a.sql == b.sql })
+	return s.id == o.id && slices.EqualFunc(s.list, o.list, func(a, b setting) bool { return a.name == b.name && a.sql == b.sql })
 }
 
 // sent are the settings that backends have to know.

@@ -35,14 +35,17 @@ func (r *Router) compile(q *Query, searchPath, user string) *Template {
 func (c *compiler) parse(i int, src *source) (*node, *fault) {
 	p := c.q.pieces[i]
 	if p.deep {
-		return nil, &fault{message: "the statement is nested too deeply or too long for PgDrover to read", piece: i, token: -1}
+		return nil, &fault{message: "the statement is nested too deeply or too long for PgDrover to read", piece: i, token: atNone}
 	}
 	nodes, bad := c.r.parse(src.text)
+	if bad != nil && p.bad {
+		return nil, &fault{message: bad.message, piece: i, token: atNone, char: bad.pos}
+	}
 	if bad != nil {
 		return nil, &fault{message: bad.message, piece: i, token: src.tokenAt(bad.pos)}
 	}
 	if p.bad || len(nodes) != 1 {
-		return nil, &fault{message: "the statement cannot be read as one statement", piece: i, token: -1}
+		return nil, &fault{message: "the statement cannot be read as one statement", piece: i, token: atNone}
 	}
 	return nodes[0], nil
 }

@@ -103,6 +103,7 @@ func (b *binder) locking(q *selectNode) {
 			"LCS_", "", "FORKEYSHARE", "KEY SHARE", "FORSHARE", "SHARE", "FORNOKEYUPDATE", "NO KEY UPDATE", "FORUPDATE", "UPDATE",
 		).Replace(n.GetLockingClause().GetStrength().String())
 		b.facts.writing(strength)
+		b.facts.home = "row locks are each shard's own"
 		b.facts.refuseCache(strength)
 	}
 }

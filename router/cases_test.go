@@ -15,7 +15,7 @@ import (
 // TestRouting runs the cases of testdata/routing. Arguments of route:
 //
 //	map=FILE     the shard map; shardmap.yaml by default
-//	params=a,b   parameters in text form; null is NULL, b:42 is a binary bigint, 23:42 a text of the type with OID 23
+//	params=a;b   parameters in text form; null is NULL, b:42 is a binary bigint, 23:42 a text of the type with OID 23
 //	set=42       the session's tenant by SET; auth=42 by authentication; local=42; startup=42
 //	path=…       search_path; user=…; plain: standard_conforming_strings off; temp; scatter
 func TestRouting(t *testing.T) {
@@ -75,7 +75,7 @@ func parameters(t *testing.T, c *casefile.Case) Params {
 		return nil
 	}
 	var p boundValues
-	for _, s := range strings.Split(list, ",") {
+	for _, s := range strings.Split(list, ";") {
 		kind, rest, typed := strings.Cut(s, ":")
 		oid, err := strconv.Atoi(kind)
 		switch {
@@ -169,16 +169,11 @@ func describe(q *Query, i int, p Params) string {
 	if st.Write {
 		fmt.Fprintf(&b, " write=%q", st.WhyWrite)
 	}
-	for flag, on := range map[string]bool{"chain": st.Chain} {
-		if on {
-			b.WriteString(" " + flag)
-		}
-	}
 	for _, f := range []struct {
 		name string
 		on   bool
 	}{
-		{"read-only", st.ReadOnly}, {"read-write", st.ReadWrite}, {"copy-in", st.CopyIn}, {"copy-out", st.CopyOut},
+		{"chain", st.Chain}, {"read-only", st.ReadOnly}, {"read-write", st.ReadWrite}, {"copy-in", st.CopyIn}, {"copy-out", st.CopyOut},
 		{"no-block", st.NoBlock}, {"writes-unknown", st.WritesUnknown}, {"cacheable", st.Cacheable},
 	} {
 		if f.on {
@@ -188,11 +183,8 @@ func describe(q *Query, i int, p Params) string {
 	if st.Isolation != "" {
 		fmt.Fprintf(&b, " isolation=%q", st.Isolation)
 	}
-	for bit, name := range map[Hold]string{
-		HoldTempTable: "temp", HoldListen: "listen", HoldAdvisoryLock: "lock", HoldCursor: "cursor",
-		HoldPrepare: "prepare", HoldSetting: "setting",
-	} {
-		if st.Hold&bit != 0 {
+	for bit, name := range []string{"temp", "listen", "lock", "cursor", "prepare", "setting"} {
+		if st.Hold&(1<<bit) != 0 {
 			b.WriteString(" hold=" + name)
 		}
 	}

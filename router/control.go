@@ -26,7 +26,6 @@ func (c *compiler) control(n *node, src *source) (Statement, bool) {
 		st.Verb = Utility
 	case n.GetUnlistenStmt() != nil:
 		st.Verb, st.Name = Unlisten, n.GetUnlistenStmt().GetConditionname()
-		st.place.control, st.place.home = false, homeNotify
 	case n.GetListenStmt() != nil:
 		st.Verb, st.Name, st.Hold = Listen, n.GetListenStmt().GetConditionname(), HoldListen
 		st.writes("LISTEN")
@@ -46,6 +45,13 @@ const homeNotify = "notifications are each shard's own"
 
 // writes notes why the primary is needed.
 func (st *Statement) writes(why string) { st.Write, st.WhyWrite = true, why }
+
+// writing is writes for a statement that may have a reason already.
+func (st *Statement) writing(why string) {
+	if !st.Write {
+		st.writes(why)
+	}
+}
 
 // transact fills a Statement of transaction control.
 func (st *Statement) transact(x *transactNode) {
@@ -102,6 +108,7 @@ func (c *compiler) wrapped(n *node, src *source) (Statement, bool) {
 		const withHold = 0x0020 // CURSOR_OPT_HOLD
 		if x.GetOptions()&withHold != 0 {
 			st.Hold |= HoldCursor
+			st.writing("a cursor WITH HOLD")
 		}
 		st.uncache("a cursor")
 		return st, true
@@ -109,6 +116,7 @@ func (c *compiler) wrapped(n *node, src *source) (Statement, bool) {
 		st := c.statement(n.GetPrepareStmt().GetQuery(), src)
 		st.Verb, st.Name = Prepare, n.GetPrepareStmt().GetName()
 		st.Hold |= HoldPrepare
+		st.writing("PREPARE")
 		st.place.unparameter(c.q)
 		st.uncache("PREPARE")
 		return st, true

@@ -64,7 +64,7 @@ func (n *normaliser) rejected() {
 	q.slots, q.runs = q.slots[:0], q.runs[:0]
 	n.norm = append(append(n.norm[:0], markBad), q.text...)
 	q.pieces = append(q.pieces[:0], piece{
-		span: span{0, int32(len(q.text))}, norm: span{0, int32(len(n.norm))}, verbatim: true, bad: true,
+		span: span{0, int32(len(q.text))}, norm: span{1, int32(len(n.norm))}, verbatim: true, bad: true,
 	})
 }
 

@@ -16,11 +16,11 @@ func (q *Query) permit(st *Statement, env *Env, s *session) *Error {
 				"scatter is not available in this version of PgDrover")
 		}
 	}
-	if pl.truncates && s.explicit() {
-		return refuse("RESET pgdrover.tenant to truncate for all tenants, or use DELETE.",
-			"TRUNCATE removes the rows of every tenant, not of tenant %q alone", s.key)
-	}
 	if !s.bound() {
+		if pl.truncates && s.explicit() {
+			return refuse("RESET pgdrover.tenant to truncate for all tenants, or use DELETE.",
+				"TRUNCATE removes the rows of every tenant, not of tenant %q alone", s.key)
+		}
 		return nil
 	}
 	why := pl.forbidden
@@ -105,6 +105,10 @@ func (q *Query) rejection(f *fault) *Error {
 	if !strings.HasPrefix(f.message, "syntax error") {
 		e.Hint = "With SET pgdrover.tenant the statement is sent to PostgreSQL as it is."
 	}
+	if f.token == atEnd {
+		e.Position = charAt(q.text, len(q.text))
+	}
+	e.Position = max(e.Position, f.char)
 	if f.token < 0 || f.piece >= len(q.pieces) {
 		return e
 	}
@@ -115,7 +119,7 @@ func (q *Query) rejection(f *fault) *Error {
 	off := int(src.tokens[f.token].slot)
 	l := lexer{src: q.text, pos: off, plain: q.plain}
 	t := l.next()
-	if at := strings.Index(e.Message, ` at or near "`); at >= 0 && t.kind != tokEnd {
+	if at := strings.Index(e.Message, ` at or near "`); at >= 0 && t.kind == tokLiteral {
 		e.Message = e.Message[:at] + ` at or near "` + string(q.text[t.off:t.end]) + `"`
 	}
 	e.Position = charAt(q.text, off)

@@ -84,7 +84,7 @@ func (q *Query) one(st *Statement, p Params, env *Env, s *session) (Route, *Erro
 
 // tenants adds the tenants of one bind.
 func (q *Query) tenants(b *bind, p Params, t *tally) *Error {
-	t.insert, t.table = b.insert, b.table
+	t.use, t.table = b.use, b.table
 	for i := range b.set {
 		t.notNull = b.set[i].notNull
 		if err := q.keys(&b.set[i], p, t); err != nil {

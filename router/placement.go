@@ -32,9 +32,9 @@ type placement struct {
 
 // bind is a set of constants that bind sharded tables.
 type bind struct {
-	set    []constRef
-	table  *Table // one of the tables bound; nil for a column of a recursive query
-	insert bool   // the tenant of rows that are inserted or moved
+	set   []constRef
+	table *Table // one of the tables bound; nil for a column of a recursive query
+	use   use    // the strictest
 }
 
 type onShard struct {
@@ -46,8 +46,14 @@ type onShard struct {
 type fault struct {
 	message string
 	piece   int
-	token   int // ordinal in the piece; -1: none
+	token   int // ordinal in the piece; see atNone and atEnd
+	char    int // in place of token: the character, of a text that no token counts in
 }
+
+const (
+	atNone = -1
+	atEnd  = -2
+)
 
 // place solves the graph into a placement.
 func (b *binder) place() placement {
@@ -64,12 +70,12 @@ func (b *binder) place() placement {
 			p.unbound = append(p.unbound, n)
 			continue
 		}
-		p.bind(sets[n.node], n.table, n.use == useInsert || n.use == useSet)
+		p.bind(sets[n.node], n.table, n.use)
 	}
 	p.tables = len(tables)
 	for _, l := range b.g.loops {
 		if sets[l.own] != nil && sets[l.again] != nil && b.g.leads(l.own, b.needs) {
-			p.bind(sets[l.again], nil, false)
+			p.bind(sets[l.again], nil, useRead)
 		}
 	}
 	b.placeTables(&p)
@@ -80,15 +86,15 @@ func (b *binder) place() placement {
 }
 
 // bind adds a set, unless it is known already.
-func (p *placement) bind(set []constRef, t *Table, insert bool) {
+func (p *placement) bind(set []constRef, t *Table, u use) {
 	for i := range p.binds {
 		k := &p.binds[i]
 		if len(k.set) == len(set) && len(appendNew(k.set[:len(k.set):len(k.set)], set)) == len(set) {
-			k.insert = k.insert || insert
+			k.use = max(k.use, u)
 			return
 		}
 	}
-	p.binds = append(p.binds, bind{set: set, table: t, insert: insert})
+	p.binds = append(p.binds, bind{set: set, table: t, use: u})
 }
 
 // placeTables notes the tables that are not sharded.

@@ -128,10 +128,10 @@ func (s *source) slotAt(off int32) (int32, bool) {
 }
 
 // tokenAt returns the ordinal of the token at a character of the parser's text,
-// counted from 1, or -1.
+// counted from 1, or atNone or atEnd.
 func (s *source) tokenAt(char int) int {
 	if char <= 0 {
-		return -1
+		return atNone
 	}
 	off := len(s.text)
 	for i := range s.text {
@@ -145,7 +145,7 @@ func (s *source) tokenAt(char int) int {
 			return k
 		}
 	}
-	return -1
+	return atEnd
 }
 
 // charAt returns the place of a byte of the text in characters, from 1.

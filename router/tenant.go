@@ -86,7 +86,7 @@ type tally struct {
 	keys     int  // tenants added, as far as they differ from the one before
 	null     bool // one was NULL
 	notNull  bool // a NULL would match rows
-	insert   bool
+	use      use
 	table    *Table
 	oneShard bool
 }
@@ -95,7 +95,7 @@ type tally struct {
 // it has one.
 func (t *tally) add(k shardmap.Key, null bool) *Error {
 	switch {
-	case null && t.insert:
+	case null && t.use >= useInsert:
 		return &Error{
 			Code: codeNotNull, Message: fmt.Sprintf("the tenant in column %q of a row for %q is null", column(t.table), tableName(t.table)),
 			Hint: "A row of a sharded table belongs to a tenant.",
@@ -137,9 +137,13 @@ func (t *tally) conflict(k shardmap.Key) *Error {
 func (t *tally) spread(k shardmap.Key) *Error {
 	e := refuse("Send one statement for each tenant, or for each shard.",
 		"the statement names tenants of several shards")
-	if t.insert {
+	switch t.use {
+	case useInsert:
 		e = refuse("Send the rows of each tenant in a statement of their own.",
 			"the rows to insert belong to several shards")
+	case useSet:
+		e = refuse("Delete the row and insert it for the other tenant.",
+			"UPDATE of %s.%s would move rows to another shard", tableName(t.table), column(t.table))
 	}
 	e.Detail = fmt.Sprintf("Tenant %q lives on shard %q, tenant %q on shard %q.",
 		t.key, t.m.Shard(t.shard).Name, k, t.m.Shard(t.m.Locate(k)).Name)

@@ -113,7 +113,7 @@ func (c *compiler) truncate(relations []*node) Statement {
 	st.Verb, st.Cacheable = DDL, false
 	sharded := st.place.tables > 0
 	temp := len(st.Writes) == 0
-	st.place = placement{every: "TRUNCATE removes the rows of every tenant", forbidden: "TRUNCATE removes the rows of every tenant"}
+	st.place = placement{every: "TRUNCATE", forbidden: "TRUNCATE removes the rows of every tenant"}
 	if temp {
 		st.place = placement{}
 	}

@@ -2,6 +2,7 @@ package router
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -14,9 +15,10 @@ func (q *Query) Why(r Route) string {
 		st = st.inner
 	}
 	var b strings.Builder
-	b.WriteString(q.placed(st, r))
+	placed := q.placed(st, r)
+	b.WriteString(placed)
 	switch {
-	case r.Kind == Local:
+	case r.Kind == Local, r.Write && placed == st.WhyWrite:
 	case r.Write && st.WhyWrite == "":
 		b.WriteString("; another statement of the query writes")
 	case r.Write:
@@ -58,7 +60,7 @@ func (q *Query) placed(st *Statement, r Route) string {
 	case byProxy:
 		return "answered by PgDrover"
 	case byNull:
-		return "the tenant is NULL"
+		return "no row can match: the tenant is NULL, or of an empty list"
 	case byUnknown:
 		return fmt.Sprintf("relation %q is not in the catalog", pl.unknown[0])
 	}
@@ -76,10 +78,13 @@ func (q *Query) bound(pl *placement) string {
 		if b.table == nil {
 			continue
 		}
-		if text != "" {
-			text += " and "
+		own := quoteName(b.table.Name) + "." + quoteName(b.table.Column) + q.values(b.set)
+		switch {
+		case text == "":
+			text = own
+		case !strings.Contains(text, own):
+			text += " and " + own
 		}
-		text += b.table.Name + "." + b.table.Column + q.values(b.set)
 	}
 	if pl.tables > 1 {
 		text += fmt.Sprintf(" (%d tables)", pl.tables)
@@ -92,7 +97,9 @@ func (q *Query) values(set []constRef) string {
 	const most = 3
 	var list []string
 	for i := range set {
-		list = append(list, q.written(&set[i]))
+		if text := q.written(&set[i]); !slices.Contains(list, text) {
+			list = append(list, text)
+		}
 	}
 	switch {
 	case len(list) > most:
@@ -125,7 +132,7 @@ func (q *Query) written(c *constRef) string {
 		text = "any(" + text + ")"
 	}
 	if run != nil {
-		text += fmt.Sprintf(" and %d more rows", run.rows-1)
+		text += fmt.Sprintf(" and %d more", run.rows-1)
 	}
 	return text
 }

@@ -59,10 +59,12 @@ union all
 select case relkind when 'm' then 'materialized view' else 'view' end, nspname, relname, '', pg_get_viewdef(oid)
 from relations where relkind in ('v', 'm')
 union all
-select 'sequence', r.nspname, r.relname, '',
+select 'sequence', coalesce(o.nspname, r.nspname), coalesce(o.relname, ''), r.relname,
        format('%s start %s increment %s min %s max %s cache %s%s', format_type(s.seqtypid, null), s.seqstart, s.seqincrement,
               s.seqmin, s.seqmax, s.seqcache, case when s.seqcycle then ' cycle' else '' end)
 from relations r join pg_sequence s on s.seqrelid = r.oid
+     left join pg_depend d on d.classid = 'pg_class'::regclass and d.objid = r.oid and d.refclassid = 'pg_class'::regclass and d.deptype in ('a', 'i')
+     left join relations o on o.oid = d.refobjid
 union all
 select case p.prokind when 'p' then 'procedure' when 'a' then 'aggregate' else 'function' end, s.nspname, '',
        p.proname || '(' || pg_get_function_identity_arguments(p.oid) || ')',

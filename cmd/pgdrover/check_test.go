@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"os"
 	"strings"
 	"testing"
 
@@ -135,6 +136,18 @@ func TestOnline(t *testing.T) {
 			c.sql(1, "alter table orders drop column extra; drop table only_here; alter table orders alter note set default 'x'")
 			c.want(exitError, "check --online", "column public.orders.note differs", "on s1: column 3, text", "on s2: column 3, text default 'x'::text")
 			c.sql(1, "alter table orders alter note drop default")
+		}},
+		{"a table of one shard", func(c onlineCase) {
+			c.files(first, second)
+			c.sql(0, "create table migrations (id serial primary key)")
+			c.want(exitError, "check --schema", "table public.migrations is on s1 and not on s2", "1 error")
+			text, err := os.ReadFile("shardmap.yaml")
+			if err != nil {
+				c.Fatal(err)
+			}
+			writeFile(c.T, "shardmap.yaml", string(text)+"tables: {migrations: {on: s1}}\n")
+			c.want(exitOK, "check --schema", "the schema is the same")
+			c.sql(0, "drop table migrations")
 		}},
 		{"a tenant column of another type", func(c onlineCase) {
 			c.files(first, second)

@@ -36,6 +36,8 @@ type Admin struct {
 	// Listen is the address (HOST:PORT) of the HTTP server; empty means that there is none. Key: admin.listen.
 	// Default: none.
 	Listen string `yaml:"listen"`
+	// Profile serves Go's profiles of the running program below /debug/pprof/. Key: admin.profile. Default: false.
+	Profile bool `yaml:"profile"`
 }
 
 // TLS is the encryption of client connections.

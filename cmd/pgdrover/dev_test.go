@@ -49,13 +49,15 @@ func devProcess(t *testing.T, args ...string) *exec.Cmd {
 
 func TestDevCommand(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "settings.yaml")
-	if err := os.WriteFile(file, []byte("limits: {clients: 77}\n"), 0o600); err != nil {
+	if err := os.WriteFile(file, []byte("users: [{name: guest, password: secret, databases: [app]}]\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	script := `echo "dir $PGDROVER_DIR"
 		echo "one $(psql -At -c 'select 1')"
 		echo "url $(psql -At "$DATABASE_URL" -c 'select 2')"
 		echo "same $PGDATABASE $PGUSER $(basename "$PGDROVER_SHARDMAP")"
+		echo "merged $(PGUSER=guest PGPASSWORD=secret psql -At -c 'select 3')"
+		echo "console $(psql -At "$PGDROVER_ADMIN_URL" -c 'show version' | grep -c .)"
 		for url in "$PGDROVER_SHARD_1_URL" "$PGDROVER_SHARD_2_URL" "$PGDROVER_SHARD_2_REPLICA_1_URL"; do
 			echo "node $(psql -At "$url" -c "select usesuper, to_regclass('orders'), pg_is_in_recovery() from pg_user where usename = current_user")"
 		done
@@ -70,7 +72,7 @@ func TestDevCommand(t *testing.T) {
 		t.Fatalf("got %v, want exit status 7\n%s%s", err, stdout.String(), stderr.String())
 	}
 	got := strings.Split(strings.TrimSpace(stdout.String()), "\n")
-	want := []string{"one 1", "url 2", "same app app shardmap.yaml", "node t|orders|f", "node t|orders|f", "node t|orders|t", "third none"}
+	want := []string{"one 1", "url 2", "same app app shardmap.yaml", "merged 3", "console 1", "node t|orders|f", "node t|orders|f", "node t|orders|t", "third none"}
 	if len(got) != len(want)+2 || !slices.Equal(got[1:len(got)-1], want) {
 		t.Fatalf("the COMMAND printed %q, want %q\n%s", got, want, stderr.String())
 	}

@@ -25,7 +25,8 @@ func (d *Database) poolConfig(name string, log *slog.Logger) (pool.Config, error
 		TLS:  backendTLS[d.Backend.TLS],
 		Size: d.Pool.Size, Wait: d.Pool.Wait, ConnectTimeout: d.Pool.ConnectTimeout,
 		Idle: orNever(d.Pool.Idle), Lifetime: orNever(d.Pool.Lifetime),
-		Log: log,
+		Params: map[string]string{"client_connection_check_interval": checkInterval},
+		Log:    log,
 	}
 	if d.Backend.CA == "" {
 		return cfg, nil
@@ -41,6 +42,10 @@ func (d *Database) poolConfig(name string, log *slog.Logger) (pool.Config, error
 	cfg.TLSConfig = &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}
 	return cfg, nil
 }
+
+// checkInterval is how often a node looks whether PgDrover is still there while a statement runs or waits for a lock, so that
+// nothing goes on for long after PgDrover was killed.
+const checkInterval = "10s"
 
 // backendTLS says in the words of package pool what backend.tls says in libpq's. It is not changed.
 var backendTLS = map[BackendTLS]pool.TLSMode{

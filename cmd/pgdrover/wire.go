@@ -183,6 +183,7 @@ func (s *service) adminOptions() admin.Options {
 		Config:   s.settings,
 		Users:    s.users,
 		Draining: s.draining.Load,
+		Profile:  s.config.Admin.Profile,
 		Log:      s.log,
 	}
 }

@@ -1,0 +1,66 @@
+# PgDrover's tasks. `make` alone lists them.
+
+GO      ?= go
+BIN     := bin/pgdrover
+VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+COMMIT  := $(shell git rev-parse HEAD 2>/dev/null || echo unknown)
+LDFLAGS := -s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT)
+
+# The SQL parser is C. On Linux the program is linked statically and runs on any distribution.
+TAGS :=
+ifeq ($(shell uname -s),Linux)
+TAGS    := -tags netgo,osusergo
+LDFLAGS += -linkmode external -extldflags "-static"
+endif
+
+PACKAGES  ?= ./...
+FUZZTIME  ?= 10s
+BENCH     ?= .
+DEMOFLAGS ?=
+
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | while IFS="$$(printf '\t')" read -r name text; do printf '  make %-9s %s\n' "$$name" "$$text"; done
+
+.PHONY: demo
+demo: ## run two shards with a replica each, Redis and the proxy, to play with (DEMOFLAGS="--shards 3")
+	@scripts/demo $(DEMOFLAGS)
+
+.PHONY: build
+build: ## build bin/pgdrover, statically linked on Linux
+	@scripts/install build
+	CGO_ENABLED=1 $(GO) build -trimpath $(TAGS) -ldflags '$(LDFLAGS)' -o $(BIN) ./cmd/pgdrover
+
+.PHONY: test
+test: ## install what tests need, then vet and run all of them with the race detector
+	@scripts/install test
+	$(GO) vet ./...
+	$(GO) run ./internal/testlog -race -timeout 15m $(PACKAGES)
+
+.PHONY: race
+race: ## look for rare races and flakes: every test several times (COUNT=5)
+	@scripts/install test
+	$(GO) run ./internal/testlog -race -count $(or $(COUNT),5) -timeout 60m $(PACKAGES)
+
+.PHONY: fuzz
+fuzz: ## run every fuzz target for a short while (FUZZTIME=10s)
+	@scripts/install build
+	@scripts/fuzz $(FUZZTIME) $(PACKAGES)
+
+.PHONY: bench
+bench: ## run the Go benchmarks with their allocations (BENCH=regexp)
+	@scripts/install test
+	$(GO) test -run '^$$' -bench '$(BENCH)' -benchmem $(PACKAGES)
+
+.PHONY: lint
+lint: ## gofmt, go vet, the style tests, and staticcheck and shellcheck where installed
+	@scripts/lint
+
+.PHONY: check
+check: lint build test ## all that must pass before a change is merged
+
+.PHONY: clean
+clean: ## remove what was built
+	rm -rf bin

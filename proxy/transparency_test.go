@@ -1,0 +1,199 @@
+package proxy
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/pgdrover/pgdrover/internal/casefile"
+	"github.com/pgdrover/pgdrover/internal/pgcluster"
+	"github.com/pgdrover/pgdrover/internal/pgtest"
+)
+
+// theater plays scripts to PostgreSQL itself and through one-shard proxies, from the same state.
+type theater struct {
+	t      testing.TB
+	node   *pgcluster.Node
+	super  *pgconn.PgConn
+	stages []*stage
+}
+
+// stage is one way of playing a script.
+type stage struct {
+	name    string
+	address string
+	options pgtest.Options
+	rig     *rig // nil: PostgreSQL itself
+	move    bool // every transaction gets another backend than the one before, if that is possible
+	movers  [2]*pgtest.Client
+	turn    int
+}
+
+// sceneTables are what every script begins with.
+const sceneTables = `drop schema if exists public cascade; create schema public; grant all on schema public to app;
+set role app; create table public.t (id int primary key, v text); insert into public.t select i, 'row ' || i from generate_series(1, 5) i;
+create table public.e (id int primary key, v text); reset role`
+
+func newTheater(t testing.TB, c *pgcluster.Cluster) *theater {
+	t.Helper()
+	node := c.Shards[0].Primary
+	super, err := pgconn.Connect(t.Context(), node.SuperuserURL())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = super.Close(context.Background()) })
+	th := &theater{t: t, node: node, super: super}
+	th.stages = append(th.stages, &stage{name: "PostgreSQL", address: node.Addr(),
+		options: pgtest.Options{User: c.User, Password: c.Password, Database: c.Database}})
+	return th
+}
+
+// add makes a proxy one more way to play scripts.
+func (th *theater) add(name string, c *pgcluster.Cluster, o rigOptions, move bool) {
+	r := startRig(th.t, c, o)
+	st := &stage{name: name, address: r.addr, rig: r, move: move,
+		options: pgtest.Options{User: rigUser, Password: rigPassword, Database: c.Database}}
+	if move {
+		for i := range st.movers {
+			st.movers[i] = pgtest.Connect(th.t, r.addr, st.options)
+		}
+	}
+	th.stages = append(th.stages, st)
+}
+
+// play plays a script on a stage, from the state that every script begins with.
+func (th *theater) play(st *stage, steps []step) (*player, error) {
+	if _, err := th.super.Exec(context.Background(), sceneTables).ReadAll(); err != nil {
+		th.t.Fatal(err)
+	}
+	p := &player{address: st.address, options: st.options, look: th.super}
+	if st.move {
+		p.before = func() { st.shift(p) }
+	}
+	err := p.play(steps)
+	if st.move {
+		st.rest()
+	}
+	return p, err
+}
+
+// shift has the script's next transaction run on another backend than its last: of the two backends that there are, one is kept
+// busy, each in turn. While a client of the script has a backend it keeps, both are free.
+func (st *stage) shift(p *player) {
+	if st.busy(p) {
+		st.rest()
+		return
+	}
+	st.turn = 1 - st.turn
+	st.mover(st.turn, "begin; select 1")
+	st.mover(1-st.turn, "rollback")
+}
+
+func (st *stage) mover(i int, sql string) {
+	m := st.movers[i]
+	if (sql == "rollback") == (m.Status == 'I') {
+		return
+	}
+	if lines, err := m.Query(sql); err != nil {
+		panic(strings.Join(lines, "\n") + err.Error())
+	}
+}
+
+func (st *stage) rest() {
+	st.mover(0, "rollback")
+	st.mover(1, "rollback")
+}
+
+// busy reports whether a client of the script has a backend, once all of them are done with what they were sent.
+func (st *stage) busy(p *player) bool {
+	for until := time.Now().Add(100 * time.Millisecond); ; {
+		active, has := false, false
+		for _, c := range st.rig.server.Clients() {
+			mine := slices.ContainsFunc(clientsOf(p), func(a *actor) bool { return a.PID == c.PID })
+			has = has || mine && len(c.Backends) > 0
+			active = active || mine && c.State == ClientActive
+			if !mine && !st.isMover(c.PID) {
+				active = true // it is leaving
+			}
+		}
+		if !active || time.Now().After(until) {
+			return has || active
+		}
+		time.Sleep(100 * time.Microsecond)
+	}
+}
+
+func (st *stage) isMover(pid uint32) bool {
+	return st.movers[0].PID == pid || st.movers[1].PID == pid
+}
+
+func clientsOf(p *player) []*actor {
+	var list []*actor
+	for _, a := range p.clients {
+		list = append(list, a)
+	}
+	return list
+}
+
+// compare plays a script everywhere and returns the first stage that differs from PostgreSQL, and how.
+func (th *theater) compare(steps []step) (truth *player, difference string) {
+	truth, err := th.play(th.stages[0], steps)
+	if err != nil {
+		return truth, "PostgreSQL: " + err.Error() + "\n" + strings.Join(truth.trace, "\n")
+	}
+	for _, st := range th.stages[1:] {
+		p, err := th.play(st, steps)
+		if d := differ(truth.trace, p.trace); d != "" || err != nil {
+			if err != nil {
+				d += "\n" + err.Error()
+			}
+			return truth, st.name + ":\n" + d
+		}
+	}
+	return truth, ""
+}
+
+// differ shows two traces from shortly before where they part; it is empty when they do not.
+func differ(want, got []string) string {
+	at := 0
+	for at < len(want) && at < len(got) && want[at] == got[at] {
+		at++
+	}
+	if at == len(want) && at == len(got) {
+		return ""
+	}
+	from := max(0, at-6)
+	tail := func(list []string) string {
+		return "\t" + strings.Join(list[at:min(len(list), at+8)], "\n\t")
+	}
+	return "both:\n\t" + strings.Join(want[from:at], "\n\t") + "\nPostgreSQL:\n" + tail(want) + "\nPgDrover:\n" + tail(got)
+}
+
+// TestTransparency plays the scripts of testdata/session: what a client gets through a one-shard PgDrover is what PostgreSQL
+// says, frame by frame. The files say in brief what that is.
+func TestTransparency(t *testing.T) {
+	c := pgcluster.Test(t, pgcluster.Config{Settings: map[string]string{"max_prepared_transactions": "5"}})
+	th := newTheater(t, c)
+	th.add("PgDrover", c, rigOptions{size: 4}, false)
+	th.add("PgDrover, moving", c, rigOptions{size: 2}, true)
+	th.add("PgDrover, moving, 2 statements", c, rigOptions{size: 2, config: func(c *Config) { c.Statements = 2 }}, true)
+	casefile.RunDir(t, "../testdata/session", func(t *testing.T, c *casefile.Case) string {
+		if c.Command != "play" {
+			t.Fatalf("no such command: %s", c.Command)
+		}
+		c.Args()
+		steps, err := parseScript(c.Input)
+		if err != nil {
+			t.Fatal(err)
+		}
+		truth, difference := th.compare(steps)
+		if difference != "" {
+			t.Errorf("%s:%d: %s\n%s", c.File, c.Line, c.Args(), difference)
+		}
+		return strings.Join(truth.brief, "\n") + "\n"
+	})
+}
