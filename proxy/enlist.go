@@ -188,8 +188,8 @@ func (s *session) prepareLink(l *link) *pgwire.Error {
 		}
 	}
 	if s.tx.open && l.status == 'I' && s.batch.link != l {
-		for _, sql := range s.tx.prelude {
-			l.sendQuery(sql)
+		for _, e := range s.tx.prelude {
+			l.sendQuery(e.sql)
 		}
 		l.status = 'T'
 		l.before = l.notes.settings

@@ -71,8 +71,9 @@ func (l *link) send(message []byte, r reply) {
 	}
 }
 
-// sendQuery appends a Query of the session's own; its replies are skipped.
+// sendQuery appends a Query of the session's own; its replies are skipped. A Query ends the backend's unnamed statement.
 func (l *link) sendQuery(sql string) {
+	l.notes.unnamed = 0
 	l.send(pgwire.AppendQuery(l.conn.QueueBuffer(), sql), reply{kind: pgwire.MsgQuery, do: skip})
 }
 

@@ -78,7 +78,7 @@ func (s *session) tenantSet() (shardmap.Key, router.Source) {
 	if err != nil {
 		return shardmap.Key{}, router.SourceNone
 	}
-	if b, ok := s.base.lookup(ownTenant); ok && b == e {
+	if b, ok := s.initial.lookup(ownTenant); ok && b == e {
 		return key, router.SourceStartup
 	}
 	return key, router.SourceSet

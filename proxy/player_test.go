@@ -79,7 +79,8 @@ func (p *player) step(st *step) error {
 	return p.read(st, a)
 }
 
-// login connects a client, with what it was told of its settings in the trace.
+// login connects a client, with what it was told of its settings in the trace: but for in_hot_standby, which is a node's own
+// affair, and the name of an application that has not said it, which PgDrover fills in.
 func (p *player) login(st *step) error {
 	o := p.options
 	o.Params = maps.Clone(o.Params)
@@ -112,7 +113,7 @@ func (p *player) login(st *step) error {
 		return err
 	}
 	for _, name := range slices.Sorted(maps.Keys(c.Params)) {
-		if name != "in_hot_standby" {
+		if name != "in_hot_standby" && (name != "application_name" || o.Params[name] != "") {
 			p.note(st.client, "is told "+name+"="+c.Params[name])
 		}
 	}

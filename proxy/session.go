@@ -37,7 +37,7 @@ type session struct {
 	env   router.Env   // what routing needs to know of the session
 	query router.Query // scratch: the statement in hand
 
-	base, settings, committed *settings // at startup; now; when the open transaction began
+	initial, settings, committed *settings // at startup; now; when the open transaction began
 	reported                  *params   // what the client has been told
 
 	statements   map[string]*prepared
@@ -78,7 +78,7 @@ type session struct {
 }
 
 func newSession(srv *Server, cfg *Config, t *task.Task, client *task.Conn) *session {
-	return &session{srv: srv, cfg: cfg, t: t, client: client, began: time.Now(), base: noSettings, settings: noSettings,
+	return &session{srv: srv, cfg: cfg, t: t, client: client, began: time.Now(), initial: noSettings, settings: noSettings,
 		committed: noSettings}
 }
 

@@ -137,12 +137,12 @@ func changeSQL(from, to *settings) string {
 	return sql.String()
 }
 
-// apply returns the settings after a change that was carried out; base are the session's startup settings, which RESET goes
+// apply returns the settings after a change that was carried out; initial are the session's startup settings, which RESET goes
 // back to.
-func (s *settings) apply(c router.Change, base *settings) *settings {
+func (s *settings) apply(c router.Change, initial *settings) *settings {
 	switch {
 	case c.All:
-		next := base
+		next := initial
 		for _, e := range s.list { // RESET ALL leaves who one is (manual, "RESET")
 			if rank(e.name) > 0 && c.Name != discardAll {
 				next = next.with(e)
@@ -150,7 +150,7 @@ func (s *settings) apply(c router.Change, base *settings) *settings {
 		}
 		return next
 	case c.Reset:
-		if e, ok := base.lookup(c.Name); ok {
+		if e, ok := initial.lookup(c.Name); ok {
 			return s.with(e)
 		}
 		return s.without(c.Name)

@@ -140,7 +140,7 @@ func (s *session) ready() {
 
 // takeParams keeps the startup message's settings, which a session goes back to on RESET.
 func (s *session) takeParams(st *pgwire.Startup) bool {
-	base := &settings{}
+	initial := &settings{}
 	for _, p := range st.Params {
 		switch p.Name {
 		case "user", "database", "replication":
@@ -152,31 +152,31 @@ func (s *session) takeParams(st *pgwire.Startup) bool {
 				return false
 			}
 			for _, o := range pairs {
-				base = s.takeParam(base, o.Name, o.Value)
+				initial = s.takeParam(initial, o.Name, o.Value)
 			}
 		default:
-			base = s.takeParam(base, p.Name, p.Value)
+			initial = s.takeParam(initial, p.Name, p.Value)
 		}
-		if base == nil {
+		if initial == nil {
 			return false
 		}
 	}
-	s.base, s.settings, s.committed = base, base, base
+	s.initial, s.settings, s.committed = initial, initial, initial
 	s.applyEnv()
 	return true
 }
 
 // takeParam adds one startup setting; nil when it is refused.
-func (s *session) takeParam(base *settings, name, value string) *settings {
+func (s *session) takeParam(initial *settings, name, value string) *settings {
 	name = strings.ToLower(name)
 	if !isOwn(name) {
-		return base.with(setting{name, setConfigSQL(name, value), value})
+		return initial.with(setting{name, setConfigSQL(name, value), value})
 	}
 	if err := s.checkOwn(name, value); err != nil {
 		s.fatal(err.Code, err.Message, err.Hint)
 		return nil
 	}
-	return base.with(setting{name: name, value: value})
+	return initial.with(setting{name: name, value: value})
 }
 
 // splitOptions reads the "options" parameter: -c name=value and --name=value, with blanks escaped by a backslash

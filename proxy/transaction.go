@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"slices"
 	"strings"
 	"time"
 
@@ -17,7 +18,7 @@ type transaction struct {
 	faulted  bool // an error was met since the settings were last committed
 	readOnly bool
 	strict   string // isolation level above READ COMMITTED, if any
-	prelude  []string
+	prelude  prelude
 	marks    []savepoint
 	tenant   shardmap.Key // SET LOCAL pgdrover.tenant
 	ddl      bool
@@ -30,7 +31,8 @@ type savepoint struct {
 	name     string
 	settings *settings
 	tenant   shardmap.Key
-	prelude  int
+	prelude  prelude // before it
+	sql      string
 }
 
 // status is what ReadyForQuery says.
@@ -68,7 +70,7 @@ func (s *session) begin(st *router.Statement, sql string) {
 	s.tx.open = true
 	s.tx.readOnly = st.ReadOnly
 	s.strictness(st.Isolation)
-	s.tx.prelude = append(s.tx.prelude[:0], sql)
+	s.tx.prelude = s.tx.prelude.begun(sql)
 }
 
 func (s *session) strictness(isolation string) {
@@ -163,7 +165,6 @@ func (s *session) effect(l *link, q *router.Query, i int, set []router.Change, r
 		}
 	case router.Set:
 		s.strictness(st.Isolation)
-		s.addPrelude(q, i)
 	case router.DDL:
 		s.tx.ddl = true
 	}
@@ -172,15 +173,9 @@ func (s *session) effect(l *link, q *router.Query, i int, set []router.Change, r
 	if set == nil {
 		set, _ = q.Changes(i, nil)
 	}
+	s.keepEarly(q, i, set)
 	for _, c := range set {
 		s.change(l, c)
-	}
-}
-
-// addPrelude keeps a statement that backends which join the transaction later have to hear too.
-func (s *session) addPrelude(q *router.Query, i int) {
-	if s.tx.open && !s.place.single() {
-		s.tx.prelude = append(s.tx.prelude, string(q.Text(i)))
 	}
 }
 
@@ -204,8 +199,8 @@ func (s *session) outcome(l *link, st *router.Statement, rolledBack bool) {
 func (s *session) savepoint(st *router.Statement, sql string) {
 	t := &s.tx
 	if st.Verb == router.Savepoint {
-		t.marks = append(t.marks, savepoint{st.Name, s.settings, t.tenant, len(t.prelude)})
-		t.prelude = append(t.prelude, sql)
+		t.marks = append(t.marks, savepoint{st.Name, s.settings, t.tenant, slices.Clone(t.prelude), sql})
+		t.prelude = t.prelude.mark(sql, st.Name)
 		return
 	}
 	at := t.savepoint(st.Name)
@@ -215,11 +210,11 @@ func (s *session) savepoint(st *router.Statement, sql string) {
 	m := t.marks[at]
 	if st.Verb == router.Release {
 		t.marks = t.marks[:at]
-		t.prelude = append(t.prelude[:m.prelude], t.prelude[m.prelude+1:]...)
+		t.prelude = t.prelude.released(st.Name)
 		return
 	}
 	t.marks = t.marks[:at+1]
-	t.prelude = t.prelude[:m.prelude+1]
+	t.prelude = slices.Clone(m.prelude).mark(m.sql, m.name)
 	t.aborted, t.poisoned, t.faulted = false, false, false
 	s.settings, t.tenant = m.settings, m.tenant
 	for _, l := range s.links {
@@ -248,7 +243,7 @@ func (s *session) change(l *link, c router.Change) {
 		}
 		return
 	}
-	s.settings = s.settings.apply(c, s.base)
+	s.settings = s.settings.apply(c, s.initial)
 	s.lookup.settings = s.settings
 	if l != nil {
 		l.notes.settings = l.notes.settings.apply(c, noSettings)

@@ -106,7 +106,13 @@ func (s *service) serve(ctx context.Context, ready chan<- proxyAddrs) error {
 			return fmt.Errorf("admin.listen: %w", err)
 		}
 		addrs.HTTP = hl.Addr().String()
-		group.Go(func() { cancel(admin.Serve(ctx, hl, admin.NewHandler(s.adminOptions()), s.log)) })
+		web, stopWeb := context.WithCancel(context.WithoutCancel(ctx)) // health and readiness answer until the drain is over
+		defer stopWeb()
+		group.Go(func() {
+			if err := admin.Serve(web, hl, admin.NewHandler(s.adminOptions()), s.log); err != nil {
+				cancel(err)
+			}
+		})
 	}
 	group.Go(func() { s.watch(ctx) })
 	group.Go(func() {
