@@ -33,6 +33,11 @@ func AppendAuthenticationCleartext(dst []byte) []byte {
 	return appendAuth(dst, authCleartext, nil)
 }
 
+// AppendAuthenticationMD5 adds an AuthenticationMD5Password message.
+func AppendAuthenticationMD5(dst []byte, salt [4]byte) []byte {
+	return appendAuth(dst, authMD5, salt[:])
+}
+
 // AppendAuthenticationSASL adds an AuthenticationSASL message that offers
 // mechanisms, in order of preference.
 func AppendAuthenticationSASL(dst []byte, mechanisms []string) []byte {

@@ -1,98 +1,257 @@
 package proxy
 
 import (
+	"net/netip"
+	"strconv"
 	"time"
 
+	"github.com/pgdrover/pgdrover/internal/task"
 	"github.com/pgdrover/pgdrover/pgwire"
+	"github.com/pgdrover/pgdrover/shardmap"
 )
 
-// maxAuthFrame bounds what a client may send before it is known.
-const maxAuthFrame = 64 << 10
+// The largest messages that a client may send while it is not known, in bytes, as in PostgreSQL.
+const (
+	maxPassword = 65535 + pgwire.HeaderLen
+	maxSASL     = 1024 + pgwire.HeaderLen
+)
 
-// authenticate finds out who the client is by SCRAM-SHA-256 and looks up what it may use. On failure the client has been told.
-//
-// An unknown user goes through the same exchange as a known one with a wrong password, so that neither the messages nor the
-// time tell which names exist.
+// login is how a client got in.
+type login struct {
+	from    netip.Addr
+	counted bool   // among the sessions of its address
+	binding []byte // tls-server-end-point of the certificate that the client was shown; nil without TLS
+	claim   *claim // what its token says; nil without one
+	tenant  shardmap.Key
+}
+
+// silence stands for the error of a client that has left or has been told.
+var silence = &pgwire.Error{}
+
+// authenticate finds out who the client is, by the method of the rule for it, and looks up what it may use. On failure the
+// client has been told.
 func (s *session) authenticate(until time.Time) bool {
-	user, known := s.cfg.Users[s.userName]
-	verifier := s.srv.nobody
+	e := s.crowded()
+	if e == nil {
+		e = s.identify(until)
+	}
+	if e != nil && e != silence && e.Code[:2] == "28" {
+		s.pause(until)
+	}
+	if e == nil {
+		e = s.enterDatabase()
+	}
+	if e == nil {
+		return true
+	}
+	if e != silence && s.client.ReadErr() == nil && s.client.WriteErr() == nil {
+		s.srv.metrics.Rejected.Add(1)
+		s.log().Info("login refused", "client", s.client.RemoteAddr().String(), "user", s.userName, "database", s.databaseName, "code", e.Code,
+			"error", e.Message)
+		told := *e
+		told.Severity = pgwire.SeverityFatal
+		s.client.SetQueue(pgwire.AppendError(s.client.QueueBuffer(), &told))
+		s.flushOut(time.Now().Add(time.Second))
+	}
+	return false
+}
+
+// identify has the client prove who it is.
+func (s *session) identify(until time.Time) *pgwire.Error {
+	if e := s.clientCertificate(); e != nil {
+		return e
+	}
+	method, e := s.method()
+	switch {
+	case e != nil:
+		return e
+	case method == MethodJWT:
+		return s.byToken(until)
+	}
+	user, e := s.account(until)
+	if e != nil {
+		return e
+	}
+	switch method {
+	case MethodCert:
+		e = s.byCertificate()
+	case MethodMD5:
+		e = s.byMD5(user, until)
+	case MethodSCRAM:
+		e = s.bySCRAM(user, until)
+	}
+	switch {
+	case e == nil && user == nil:
+		e = &pgwire.Error{Code: "28000", Message: "role \"" + s.userName + "\" does not exist",
+			Hint: "who may log in is listed under \"users\" in pgdrover.yaml, or found by \"auth: query\""}
+	case e != nil && e.Code == "28P01" && s.cfg.Query != nil:
+		s.cfg.Query.doubt(s.databaseName, s.userName)
+	}
+	s.user = user
+	return e
+}
+
+// account looks up the user, in the configuration and then in the database; nil when nobody knows the name.
+func (s *session) account(until time.Time) (*User, *pgwire.Error) {
+	if user, ok := s.cfg.Users[s.userName]; ok {
+		return user, nil
+	}
+	if s.cfg.Query == nil || !possibleName(s.userName) {
+		return nil, nil
+	}
+	ask := s.cfg.Query.find(s.databaseName, s.userName, s.t)
+	defer ask.leave(s.t)
+	for !ask.answered() {
+		if s.t.Wait(until) {
+			return nil, errAuthTimeout
+		}
+		if s.cut.Load() {
+			return nil, silence
+		}
+	}
+	return ask.user()
+}
+
+// enterDatabase looks up what the client wants to use.
+func (s *session) enterDatabase() *pgwire.Error {
+	if !s.user.mayUse(s.databaseName) {
+		return &pgwire.Error{Code: "42501", Message: "permission denied for database \"" + s.databaseName + "\"",
+			Hint: "add it to the user's \"databases\" in pgdrover.yaml"}
+	}
+	if s.databaseName == consoleDatabase {
+		return nil
+	}
+	if s.db = s.cfg.Databases[s.databaseName]; s.db == nil {
+		return &pgwire.Error{Code: "3D000", Message: "database \"" + s.databaseName + "\" does not exist",
+			Hint: "the databases that PgDrover serves are listed in pgdrover.yaml"}
+	}
+	return s.bindTenant()
+}
+
+// pause makes a client that could not prove who it is wait for the answer, so that guessing takes time. It takes none of anyone else's.
+func (s *session) pause(until time.Time) {
+	end := time.Now().Add(s.cfg.AuthDelay)
+	if end.After(until) {
+		end = until
+	}
+	for s.cfg.AuthDelay > 0 && !s.cut.Load() && !s.t.Wait(end) {
+	}
+}
+
+// bySCRAM logs the client in by SCRAM-SHA-256, with channel binding where the client can. A user that is not there, or has no
+// such verifier, goes through the same exchange as one with a wrong password, so that neither the messages nor the time tell
+// which names exist.
+func (s *session) bySCRAM(user *User, until time.Time) *pgwire.Error {
+	verifier := s.srv.nobody.mock(s.userName)
+	known := user != nil && user.Verifier != nil
 	if known {
 		verifier = user.Verifier
 	}
-	if !s.scram(verifier, until) || !known {
-		if s.client.ReadErr() == nil && s.client.WriteErr() == nil {
-			s.fatal("28P01", "password authentication failed for user \""+s.userName+"\"", "")
-		}
-		return false
+	proven, e := s.scram(verifier, until)
+	if e == nil && (!proven || !known) {
+		return s.wrongPassword()
 	}
-	s.user = user
-	if !user.mayUse(s.databaseName) {
-		s.fatal("42501", "permission denied for database \""+s.databaseName+"\"",
-			"add it to the user's \"databases\" in pgdrover.yaml")
-		return false
-	}
-	if s.databaseName == consoleDatabase {
-		return true
-	}
-	if s.db = s.cfg.Databases[s.databaseName]; s.db == nil {
-		s.fatal("3D000", "database \""+s.databaseName+"\" does not exist", "the databases that PgDrover serves are listed in pgdrover.yaml")
-		return false
-	}
-	return true
+	return e
+}
+
+func (s *session) wrongPassword() *pgwire.Error {
+	return &pgwire.Error{Code: "28P01", Message: "password authentication failed for user \"" + s.userName + "\""}
 }
 
 // scram runs the exchange and reports whether the client proved that it knows the password.
-func (s *session) scram(v *Verifier, until time.Time) bool {
-	talk, err := v.conversation()
-	if err != nil {
-		s.log().Error("SCRAM is not available", "error", err)
-		return false
-	}
-	s.client.SetQueue(pgwire.AppendAuthenticationSASL(s.client.QueueBuffer(), []string{scramMechanism}))
-	frame, ok := s.authFrame(until)
-	if !ok {
-		return false
+func (s *session) scram(v *Verifier, until time.Time) (proven bool, e *pgwire.Error) {
+	binding := s.login.binding
+	s.client.SetQueue(pgwire.AppendAuthenticationSASL(s.client.QueueBuffer(), mechanisms(binding)))
+	frame, e := s.authFrame("SASL", maxSASL, until)
+	if e != nil {
+		return false, e
 	}
 	mechanism, first, err := pgwire.SASLInitialResponse(frame)
-	if err != nil || mechanism != scramMechanism {
-		return false
-	}
-	answer, err := talk.Step(string(first))
-	s.consume(len(frame))
 	if err != nil {
-		return false
+		return false, protocolViolation("malformed SASLInitialResponse message", "")
 	}
-	s.client.SetQueue(pgwire.AppendAuthenticationSASLContinue(s.client.QueueBuffer(), []byte(answer)))
-	if frame, ok = s.authFrame(until); !ok {
-		return false
+	x, e := newExchange(v, mechanism, binding)
+	if e != nil {
+		return false, e
 	}
-	last, err := pgwire.SASLResponse(frame)
-	if err != nil {
-		return false
+	if first == nil { // the client waits for a challenge before it says anything (RFC 4422, section 5)
+		s.consume(len(frame))
+		s.client.SetQueue(pgwire.AppendAuthenticationSASLContinue(s.client.QueueBuffer(), nil))
+		if frame, first, e = s.saslResponse(until); e != nil {
+			return false, e
+		}
 	}
-	answer, err = talk.Step(string(last))
+	answer, e := x.first(first, binding)
+	if e != nil {
+		return false, e
+	}
 	s.consume(len(frame))
-	if err != nil || !talk.Valid() {
-		return false
+	s.client.SetQueue(pgwire.AppendAuthenticationSASLContinue(s.client.QueueBuffer(), answer))
+	frame, last, e := s.saslResponse(until)
+	if e != nil {
+		return false, e
 	}
-	s.client.SetQueue(pgwire.AppendAuthenticationSASLFinal(s.client.QueueBuffer(), []byte(answer)))
-	return true
+	late := s.compute(until, func() { answer, proven, e = x.final(last) })
+	switch {
+	case late != nil:
+		return false, late
+	case e != nil || !proven:
+		return false, e
+	}
+	s.consume(len(frame))
+	s.client.SetQueue(pgwire.AppendAuthenticationSASLFinal(s.client.QueueBuffer(), answer))
+	return true, nil
 }
 
-// authFrame waits for a password message; the frame is valid until it is consumed.
-func (s *session) authFrame(until time.Time) ([]byte, bool) {
+// saslResponse waits for the client's next SASL message; both results are valid until the frame is consumed.
+func (s *session) saslResponse(until time.Time) (frame, content []byte, e *pgwire.Error) {
+	frame, e = s.authFrame("SASL", maxSASL, until)
+	if e != nil {
+		return nil, nil, e
+	}
+	content, err := pgwire.SASLResponse(frame)
+	if err != nil {
+		return nil, nil, protocolViolation("malformed SASLResponse message", "")
+	}
+	return frame, content, nil
+}
+
+// password asks for a password by one of the simple methods, whose request is queued, and returns it.
+func (s *session) password(until time.Time) (string, *pgwire.Error) {
+	frame, e := s.authFrame("password", maxPassword, until)
+	if e != nil {
+		return "", e
+	}
+	text, err := pgwire.PasswordMessage(frame)
+	s.consume(len(frame))
+	switch {
+	case err != nil:
+		return "", protocolViolation("invalid password packet size", "")
+	case text == "":
+		return "", &pgwire.Error{Code: "28P01", Message: "empty password returned by client"}
+	}
+	return text, nil
+}
+
+// authFrame waits for a message of type p of at most limit bytes; it is valid until it is consumed. what it is called in errors.
+func (s *session) authFrame(what string, limit int, until time.Time) ([]byte, *pgwire.Error) {
 	for {
 		b := s.client.Buffered()
-		typ, size, err := pgwire.Peek(b, maxAuthFrame)
+		typ, size, err := pgwire.Peek(b, limit)
 		switch {
-		case err != nil || size > 0 && typ != pgwire.MsgPassword:
-			s.fatal("08P01", "expected a password message", "")
-			return nil, false
-		case size > 0 && len(b) >= size:
-			return b[:size], true
+		case len(b) > 0 && b[0] != pgwire.MsgPassword:
+			return nil, protocolViolation("expected "+what+" response, got message type "+strconv.Itoa(int(b[0])), "")
+		case err != nil:
+			return nil, protocolViolation("invalid length of "+what+" response", "")
+		case size > 0 && len(b) >= size && typ == pgwire.MsgPassword:
+			return b[:size], nil
 		}
-		if !s.await(size, until) {
-			return nil, false
+		if s.client.Flush() != nil || s.client.ReadErr() != nil || s.cut.Load() {
+			return nil, silence
+		}
+		s.client.Reserve(size)
+		if s.t.Wait(until, task.Interest{Conn: s.client, Read: true, Write: s.client.Pending() > 0}) {
+			return nil, errAuthTimeout
 		}
 	}
 }

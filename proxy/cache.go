@@ -212,9 +212,10 @@ func (s *session) markWrite(q *router.Query, r router.Route) {
 		if len(st.Writes) == 0 && !st.WritesUnknown {
 			continue
 		}
+		s.unsure = s.unsure || st.WritesUnknown && !s.tx.open
 		d := &s.written
 		d.Reset()
-		if !r.Tenant.IsZero() {
+		if r.Within {
 			s.cached.text = r.Tenant.Append(s.cached.text[:0])
 			d.TenantBytes(s.cached.text)
 		}
@@ -231,8 +232,10 @@ func (s *session) markWrite(q *router.Query, r router.Route) {
 }
 
 // settle ends what markWrite began, before the client hears of the outcome: nothing was written if the transaction is known to
-// be rolled back; all of it may have been otherwise.
+// be rolled back; all of it may have been otherwise. A procedure outside a transaction may have committed before it failed.
 func (s *session) settle(rolledBack bool) {
+	rolledBack = rolledBack && !s.unsure
+	s.unsure = false
 	if s.db == nil || s.db.cache == nil || s.mark.Empty() {
 		return
 	}

@@ -3,6 +3,7 @@ package proxy
 import (
 	"crypto/tls"
 	"log/slog"
+	"runtime"
 	"time"
 )
 
@@ -20,18 +21,31 @@ type Config struct {
 	Users      map[string]*User     // by name
 	Databases  map[string]*Database // by name
 	TLSMode    TLSMode
-	TLS        *tls.Config   // the certificate shown to clients; needed unless TLSMode is TLSOff
+	TLS        *tls.Config   // certificates shown to clients, the first to who names no server, and the authorities that vouch for theirs; needed unless TLSMode is TLSOff
 	Console    Console       // answers database "pgdrover"; nil refuses it
 	MaxFrame   int           // largest message taken from a client, in bytes (default 256 MiB)
 	AuthTime   time.Duration // how long a client may take to log in (default 15s)
 	Statements int           // prepared statements kept on each backend (default 200)
 	Log        *slog.Logger  // default slog.Default()
+
+	ClientCerts ClientCerts   // what is asked of clients about certificates of their own
+	Rules       []Rule        // how which clients log in: the first that fits counts; none: everybody by SCRAM
+	Query       *AuthQuery    // knows users that Users does not; nil: there is none
+	Tokens      *Tokens       // checks tokens for MethodJWT; nil: no token is good
+	Logins      int           // how many logins may compute at once (default twice the processors)
+	PerAddress  int           // sessions from one address (default 0: any number)
+	AuthDelay   time.Duration // how long a client that could not prove who it is waits for its answer
+
+	turns        turns
+	certificates *certificates
+	secure       *tls.Config // TLS as a handshake needs it, but for the certificates
 }
 
-// User is somebody who may log in.
+// User is somebody who may log in, with what is kept of the password: one verifier, both or none.
 type User struct {
 	Name      string
 	Verifier  *Verifier
+	MD5       string   // the 32 hexadecimal digits of an md5 verifier
 	Databases []string // what it may connect to; empty: every database
 	Admin     bool     // may use the console
 }
@@ -63,7 +77,23 @@ func (c Config) withDefaults() Config {
 	if c.Log == nil {
 		c.Log = slog.Default()
 	}
+	if c.Logins == 0 {
+		c.Logins = 2 * runtime.GOMAXPROCS(0)
+	}
 	return c
+}
+
+// prepare makes what sessions need of the settings, and keeps the turns of the configuration before if their number is the same.
+func (c *Config) prepare(before *Config) {
+	if before != nil && before.Logins == c.Logins {
+		c.turns = before.turns
+	} else {
+		c.turns = make(turns, c.Logins)
+	}
+	if c.TLS != nil {
+		c.certificates = newCertificates(c.TLS.Certificates)
+		c.secure = c.serverTLS()
+	}
 }
 
 // mayUse reports whether the user may connect to a database.

@@ -35,7 +35,7 @@ type Database struct {
 	names   statementNames
 	logins  loginParams
 
-	loads   loads
+	loads loads
 
 	mu sync.Mutex // one change of the map or the options at a time
 }

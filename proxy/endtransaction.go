@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -27,12 +28,15 @@ func (s *session) control(st *router.Statement, sql string) (string, *pgwire.Err
 	t := &s.tx
 	switch st.Verb {
 	case router.Begin:
-		if t.open {
+		switch {
+		case t.aborted:
+			return "", s.abortedError()
+		case t.open:
 			s.warn("25001", "there is already a transaction in progress")
-			return "BEGIN", nil
+		default:
+			s.begin(st, sql)
 		}
-		s.begin(st, sql)
-		return "BEGIN", nil
+		return beginTag(sql), nil
 	case router.Commit, router.Rollback:
 		return s.endTransaction(st)
 	}
@@ -48,6 +52,10 @@ func (s *session) control(st *router.Statement, sql string) (string, *pgwire.Err
 	if t.aborted && st.Verb != router.RollbackTo {
 		return "", errAborted
 	}
+	if t.severed {
+		return "", &pgwire.Error{Code: "25P02", Message: errAborted.Message,
+			Hint: "A backend of this transaction was lost, and what it had done with it: ROLLBACK, and begin again."}
+	}
 	if st.Verb != router.Savepoint && t.savepoint(st.Name) < 0 {
 		return "", &pgwire.Error{Code: "3B001", Message: "savepoint \"" + st.Name + "\" does not exist"}
 	}
@@ -62,6 +70,43 @@ func (s *session) control(st *router.Statement, sql string) (string, *pgwire.Err
 		return "ROLLBACK", nil
 	}
 	return word, nil
+}
+
+// beginTag is the tag of the statement that begins a transaction, which PostgreSQL names by its first word.
+func beginTag(sql string) string {
+	for rest := sql; rest != ""; rest = rest[1:] {
+		switch c := rest[0]; {
+		case strings.HasPrefix(rest, "--"):
+			_, after, _ := strings.Cut(rest, "\n")
+			rest = " " + after
+		case strings.HasPrefix(rest, "/*"):
+			rest = afterComment(rest)
+		case c == 's' || c == 'S':
+			return "START TRANSACTION"
+		case c == 'b' || c == 'B':
+			return "BEGIN"
+		}
+	}
+	return "BEGIN"
+}
+
+// afterComment is what follows the comment at the head of sql, comments in it included, after a byte that stands for it.
+func afterComment(sql string) string {
+	depth := 0
+	for i := 0; i+1 < len(sql); i++ {
+		switch sql[i : i+2] {
+		case "/*":
+			depth++
+			i++
+		case "*/":
+			depth--
+			i++
+		}
+		if depth == 0 {
+			return sql[i:]
+		}
+	}
+	return " "
 }
 
 // inTransaction are the links that have joined the open transaction.
@@ -89,52 +134,111 @@ func (s *session) endTransaction(st *router.Statement) (string, *pgwire.Error) {
 		s.warn("25P01", "there is no transaction in progress")
 		return strings.ToUpper(st.Verb.String()), nil
 	}
-	commit := st.Verb == router.Commit && !s.tx.aborted
-	verb, chain := "ROLLBACK", ""
-	if commit {
-		verb = "COMMIT"
-	}
-	if st.Chain {
-		chain = " AND CHAIN"
-	}
 	joined := s.inTransaction()
-	done := 0
-	var fault *pgwire.Error
-	for _, l := range joined {
-		if fault != nil && done == 0 {
-			verb = "ROLLBACK" // nothing is committed yet: nothing will be
+	if st.Verb != router.Commit || s.tx.aborted {
+		for _, l := range joined {
+			s.endOn(l, "ROLLBACK")
 		}
-		if e := s.run1(l, verb+chain); e != nil {
-			if fault == nil {
-				fault = s.commitFault(l, e, done, len(joined))
-			}
-			continue
-		}
-		done++
+		s.outcome(nil, st, true)
+		return "ROLLBACK", nil
 	}
-	if fault != nil && commit {
-		st = &router.Statement{Verb: router.Rollback}
-		s.outcome(nil, st, done == 0)
-		return "", fault
+	slices.SortStableFunc(joined, func(a, b *link) int { return order(a.wrote) - order(b.wrote) })
+	if e := s.commitAll(joined); e != nil {
+		s.outcome(nil, &router.Statement{Verb: router.Rollback}, true)
+		return "", e
 	}
-	s.outcome(nil, st, !commit)
-	if commit {
-		return "COMMIT", nil
-	}
-	return "ROLLBACK", nil
+	s.outcome(nil, st, false)
+	return "COMMIT", nil
 }
 
-// commitFault says what became of a commit that failed on one shard.
-func (s *session) commitFault(l *link, e *pgwire.Error, done, all int) *pgwire.Error {
-	if done == 0 {
-		return e
+// order puts writers before readers.
+func order(wrote bool) int {
+	if wrote {
+		return 0
 	}
-	s.log().Error("a transaction was committed on some shards only", "database", s.db.Name(), "committed", done, "of", all,
-		"failed_on", s.place.shards.Shard(l.shard).Name, "error", e.Message)
-	return &pgwire.Error{Code: "40003",
-		Message: fmt.Sprintf("the transaction was committed on %d of %d shards", done, all),
-		Detail:  "shard " + s.place.shards.Shard(l.shard).Name + ": " + e.Message,
-		Hint:    "run \"pgdrover check --schema\" to compare the shards, and repeat what is missing there"}
+	return 1
+}
+
+// endOn ends the transaction on one backend, which is given up if that fails without an answer.
+func (s *session) endOn(l *link, verb string) *pgwire.Error {
+	e := s.run1(l, verb)
+	if e == nil && l.status != 'I' && l.lost == nil {
+		l.lost = errNotReset
+	}
+	return e
+}
+
+// commitAll commits on all backends that have joined, the writers first. Once one has committed there is no way back; before, a
+// failure rolls back the others.
+func (s *session) commitAll(joined []*link) *pgwire.Error {
+	var end commitment
+	for _, l := range joined {
+		if l.wrote {
+			end.writers++
+		}
+	}
+	if end.writers > 1 {
+		end.fault = s.readyToCommit(joined[:end.writers])
+	}
+	for _, l := range joined {
+		shard, wrote := s.place.shards.Shard(l.shard).Name, l.wrote
+		if end.fault != nil && len(end.done) == 0 {
+			s.endOn(l, "ROLLBACK")
+			continue
+		}
+		e := s.endOn(l, "COMMIT")
+		switch {
+		case e == nil && wrote:
+			end.done = append(end.done, shard)
+		case e == nil || !wrote && end.writers > 0: // a reader has nothing to lose
+		default:
+			end.failed = append(end.failed, shard+": "+e.Message)
+			end.unknown = end.unknown || wrote && l.lost != nil
+			if end.fault == nil {
+				end.fault = e
+			}
+		}
+	}
+	if end.fault == nil {
+		return nil
+	}
+	if len(end.done) == 0 && !(end.unknown && end.writers > 1) {
+		return end.fault
+	}
+	s.settle(false) // something was written
+	s.log().Error("a transaction was not committed on all shards", "database", s.db.Name(), "committed", end.done, "failed", end.failed)
+	return end.report()
+}
+
+// commitment is what became of a commit on several shards.
+type commitment struct {
+	writers int
+	done    []string      // shards that committed
+	failed  []string      // shards that did not, or of which nobody knows, and why
+	unknown bool          // of some nobody knows
+	fault   *pgwire.Error // the first
+}
+
+func (c *commitment) report() *pgwire.Error {
+	e := &pgwire.Error{Code: "40003", Message: fmt.Sprintf("the transaction was committed on %d of %d shards", len(c.done), c.writers),
+		Detail: "Not on " + strings.Join(c.failed, "; ") + ".",
+		Hint:   "Run \"pgdrover check --schema\" to compare the shards, and repeat what is missing."}
+	if len(c.done) > 0 {
+		e.Detail = "Committed on " + strings.Join(c.done, ", ") + ". " + e.Detail
+	} else {
+		e.Message = "it is not known whether a shard committed the transaction, which the other shards rolled back"
+	}
+	return e
+}
+
+// readyToCommit has the writers check what they would check at COMMIT: a constraint that fails on one must not be found when others
+// have committed.
+func (s *session) readyToCommit(writers []*link) *pgwire.Error {
+	_, e := s.runOn(writers, func(l *link, do action) {
+		l.notes.unnamed = 0
+		l.send(pgwire.AppendQuery(l.conn.QueueBuffer(), "SET CONSTRAINTS ALL IMMEDIATE"), reply{kind: pgwire.MsgQuery, do: do})
+	})
+	return e
 }
 
 // warn sends a warning ahead of the answer.

@@ -13,12 +13,16 @@ import (
 // force there and, inside a transaction, with the transaction begun.
 func (s *session) enlist(r router.Route) (*link, *pgwire.Error) {
 	shard := s.shardFor(r)
-	role := s.role(r)
+	if e := s.mayJoin(shard, r); e != nil {
+		return nil, e
+	}
+	return s.join(shard, s.role(r))
+}
+
+// join is enlist for a shard that the transaction may have.
+func (s *session) join(shard int, role pool.Role) (*link, *pgwire.Error) {
 	l := s.linkTo(shard, role)
 	if l == nil {
-		if e := s.mayJoin(shard, r); e != nil {
-			return nil, e
-		}
 		var e *pgwire.Error
 		if l, e = s.acquire(shard, role, nil); e != nil {
 			return nil, e
@@ -35,6 +39,11 @@ func (s *session) shardFor(r router.Route) int {
 	if r.Kind == router.Single {
 		s.lastShard = r.Shard
 		return r.Shard
+	}
+	for _, l := range s.links {
+		if l.owned {
+			return l.shard
+		}
 	}
 	if len(s.links) > 0 {
 		return s.links[0].shard
@@ -55,30 +64,26 @@ func (s *session) linkTo(shard int, role pool.Role) *link {
 	return nil
 }
 
-// mayJoin says why a transaction that has backends may not have one more; nil if it may.
+// mayJoin says why a statement may not run in the open transaction on a shard; nil if it may. DDL and writes to reference tables
+// do not ask.
 func (s *session) mayJoin(shard int, r router.Route) *pgwire.Error {
 	if !s.tx.open {
 		return nil
 	}
-	joined := s.inTransaction()
-	if len(joined) == 0 || r.Kind == router.Every {
-		return nil
-	}
-	if s.tx.strict != "" {
-		return &pgwire.Error{Code: "0A000", Message: "a " + s.tx.strict + " transaction cannot span shards",
-			Detail: "It has begun on shard " + s.place.shards.Shard(joined[0].shard).Name + ", and this statement belongs to shard " +
-				s.place.shards.Shard(shard).Name + "; there is no common snapshot.",
-			Hint: "use READ COMMITTED, or one transaction for each tenant"}
-	}
-	if !r.Write {
-		return nil
-	}
-	for _, l := range joined {
-		if l.wrote {
+	for _, l := range s.links {
+		if l.status == 'I' || l.lost != nil || l.shard == shard {
+			continue
+		}
+		other, this := s.place.shards.Shard(l.shard).Name, s.place.shards.Shard(shard).Name
+		switch {
+		case s.tx.strict != "":
+			return &pgwire.Error{Code: "0A000", Message: "a " + s.tx.strict + " transaction cannot span shards",
+				Detail: "It has begun on shard " + other + ", and this statement belongs to shard " + this + "; there is no common snapshot.",
+				Hint:   "use READ COMMITTED, or one transaction for each tenant"}
+		case r.Write && l.owned:
 			return &pgwire.Error{Code: "0A000", Message: "a transaction cannot write on several shards",
-				Detail: "It has written on shard " + s.place.shards.Shard(l.shard).Name + ", and this statement writes on shard " +
-					s.place.shards.Shard(shard).Name + ".",
-				Hint: "use one transaction for each tenant; atomic commits over shards need two_phase_commit, which this version does not have"}
+				Detail: "It has written on shard " + other + ", and this statement writes on shard " + this + ".",
+				Hint:   "use one transaction for each tenant; atomic commits over shards need two_phase_commit, which this version does not have"}
 		}
 	}
 	return nil
@@ -114,7 +119,7 @@ func (s *session) spareLink() *link {
 		s.spare = s.spare[:n-1]
 		return l
 	}
-	l := &link{status: 'I'}
+	l := &link{status: 'I', resetsTo: noSettings}
 	l.req.Notify = s.t.Wake
 	return l
 }

@@ -20,6 +20,7 @@ type batch struct {
 type deferred struct {
 	kind byte // MsgParse, describeStatement; 0: fake
 	stmt *prepared
+	gone *prepared // the client's statement that it ends
 	fake []byte
 }
 
@@ -55,40 +56,58 @@ func (s *session) extended(frame []byte) bool {
 func (s *session) parse(frame []byte) bool {
 	var m pgwire.Parse
 	if err := pgwire.DecodeParse(frame, &m); err != nil {
-		return s.fail(errProtocol)
+		return s.malformed(frame)
 	}
 	if len(m.Name) > 0 && s.statements[string(m.Name)] != nil {
-		return s.fail(&pgwire.Error{Code: "42P05", Message: "prepared statement \"" + string(m.Name) + "\" already exists"})
+		return s.mistake(&pgwire.Error{Code: "42P05", Message: "prepared statement \"" + string(m.Name) + "\" already exists"})
 	}
 	p := s.newPrepared(&m)
 	s.analyse(&p.query, p.text)
 	sts := p.query.Statements()
 	p.own = len(sts) == 1 && (isOwnStatement(&sts[0]) || s.deallocates(&sts[0]))
-	if s.tx.poisoned && !p.own {
-		return s.fail(s.abortedError())
+	if s.refusesAborted(p) {
+		return s.mistake(s.abortedError())
+	}
+	var gone *prepared
+	if p.name == "" {
+		gone = s.unnamed
 	}
 	s.keep(p)
 	if p.own {
-		s.owe(parseComplete, p)
+		s.owe(deferred{fake: parseComplete, stmt: p, gone: gone})
 		return true
 	}
 	if p.name != "" {
-		p.shared = s.db.names.take(p.text, p.oids)
+		p.shared = s.db.names.take(s.meaning(), p.text, p.oids)
 	}
-	return s.op(deferred{kind: pgwire.MsgParse, stmt: p})
+	return s.op(deferred{kind: pgwire.MsgParse, stmt: p, gone: gone})
 }
 
-// newPrepared copies a Parse. The unnamed statement's memory is used again.
+// refusesAborted reports whether PgDrover itself refuses a statement because the transaction is aborted. What a backend gets to
+// see, it refuses.
+func (s *session) refusesAborted(p *prepared) bool {
+	if !s.tx.aborted || !s.tx.poisoned && !p.own {
+		return false
+	}
+	sts := p.query.Statements()
+	if len(sts) != 1 {
+		return true
+	}
+	switch sts[0].Verb {
+	case router.Commit, router.Rollback, router.RollbackTo:
+		return false
+	}
+	return true
+}
+
+// newPrepared copies a Parse. The memory of unnamed statements is used again.
 func (s *session) newPrepared(m *pgwire.Parse) *prepared {
 	var p *prepared
-	if len(m.Name) == 0 && s.unnamedSpace != nil && !s.batch.parsed {
-		p = s.unnamedSpace
+	if len(m.Name) == 0 {
+		p = s.unnamedSpace()
+		s.batch.parsed = true // what runs in this batch may still refer to it
 	} else {
 		p = &prepared{name: string(m.Name)}
-	}
-	if len(m.Name) == 0 {
-		s.unnamedSpace = p
-		s.batch.parsed = true // what runs in this batch may still refer to it
 	}
 	p.text = append(p.text[:0], m.Text...)
 	p.oids = binary.BigEndian.AppendUint16(p.oids[:0], uint16(m.NumOIDs()))
@@ -97,6 +116,22 @@ func (s *session) newPrepared(m *pgwire.Parse) *prepared {
 	}
 	p.serial = s.srv.serials.Add(1)
 	return p
+}
+
+// unnamedSpace is memory for an unnamed statement: of an earlier one, if nothing refers to that any more.
+func (s *session) unnamedSpace() *prepared {
+	for i := range s.unnamedSpaces {
+		p := s.unnamedSpaces[i]
+		switch {
+		case s.batch.parsed || len(s.portals) > 0:
+		case p == nil:
+			s.unnamedSpaces[i] = &prepared{}
+			return s.unnamedSpaces[i]
+		case p != s.unnamed && p != s.portal.stmt:
+			return p
+		}
+	}
+	return &prepared{}
 }
 
 // op carries out a message on the batch's backend, or keeps it until there is one.
@@ -112,12 +147,13 @@ func (s *session) op(d deferred) bool {
 func (s *session) apply(l *link, d deferred) bool {
 	switch {
 	case d.kind == 0:
-		s.oweOn(l, d.fake, d.stmt)
+		s.oweOn(l, d)
 	case d.kind == describeStatement:
 		s.know(l, d.stmt)
-		l.send(pgwire.AppendDescribe(l.conn.QueueBuffer(), 'S', d.stmt.backendName()), reply{kind: describeStatement})
+		l.send(pgwire.AppendDescribe(l.conn.QueueBuffer(), 'S', d.stmt.backendName()), 
+			reply{kind: describeStatement, name: d.stmt.shared, said: d.stmt.name})
 	case d.stmt.shared != nil && l.notes.known.use(d.stmt.shared):
-		s.oweOn(l, parseComplete, d.stmt)
+		s.oweOn(l, deferred{fake: parseComplete, stmt: d.stmt, gone: d.gone})
 	default:
 		if d.stmt.shared == nil {
 			l.notes.unnamed = d.stmt.serial
@@ -125,7 +161,7 @@ func (s *session) apply(l *link, d deferred) bool {
 			s.learn(l, d.stmt)
 		}
 		l.send(pgwire.AppendParse(l.conn.QueueBuffer(), d.stmt.backendName(), string(d.stmt.text), d.stmt.oids),
-			reply{kind: pgwire.MsgParse, stmt: d.stmt})
+			reply{kind: pgwire.MsgParse, stmt: d.stmt, gone: d.gone, name: d.stmt.shared, said: d.stmt.name})
 	}
 	return s.relieve(l)
 }
@@ -139,20 +175,22 @@ func (s *session) relieve(l *link) bool {
 }
 
 // owe tells the client something in its turn.
-func (s *session) owe(what []byte, p *prepared) {
+func (s *session) owe(d deferred) {
 	if s.batch.link == nil && len(s.batch.deferred) > 0 {
-		s.batch.deferred = append(s.batch.deferred, deferred{fake: what, stmt: p})
+		s.batch.deferred = append(s.batch.deferred, d)
 		return
 	}
-	s.oweOn(s.batch.link, what, p)
+	s.oweOn(s.batch.link, d)
 }
 
-func (s *session) oweOn(l *link, what []byte, p *prepared) {
+func (s *session) oweOn(l *link, d deferred) {
+	r := reply{do: fake, fake: d.fake, stmt: d.stmt, gone: d.gone}
 	if l == nil || !l.busy() {
-		s.client.Queue(what)
+		s.client.Queue(d.fake)
+		s.settled(&r)
 		return
 	}
-	l.replies.push(reply{do: fake, fake: what, stmt: p})
+	l.replies.push(r)
 }
 
 // onShard makes sure that the batch has a backend, and sends it what was deferred.
@@ -185,17 +223,17 @@ func (s *session) applyDeferred(l *link) *pgwire.Error {
 func (s *session) describe(frame []byte) bool {
 	kind, name, err := pgwire.DecodeDescribe(frame)
 	if err != nil {
-		return s.fail(errProtocol)
+		return s.malformed(frame)
 	}
 	if kind == 'P' {
 		return s.describePortal(frame, name)
 	}
 	p := s.statement(name)
 	if p == nil {
-		return s.fail(noStatement(name))
+		return s.mistake(noStatement(name))
 	}
 	if p.own {
-		s.owe(s.describeOwn(p, true), nil)
+		s.owe(deferred{fake: s.describeOwn(p, true)})
 		return true
 	}
 	return s.op(deferred{kind: describeStatement, stmt: p})
@@ -212,21 +250,24 @@ func noStatement(name []byte) *pgwire.Error {
 func (s *session) closeNamed(frame []byte) bool {
 	kind, name, err := pgwire.DecodeClose(frame)
 	if err != nil {
-		return s.fail(errProtocol)
+		return s.malformed(frame)
 	}
-	if kind == 'S' {
-		if p := s.statement(name); p != nil {
-			if s.deferredUses(p) { // it was prepared in this batch: it has to be there until then
-				if !s.startBatch() {
-					return !s.cut.Load()
-				}
-			}
-			s.forgetStatement(p)
-		}
-		s.owe(closeComplete, nil)
+	if kind != 'S' {
+		return s.closePortal(frame, name)
+	}
+	p := s.statement(name)
+	switch {
+	case p == nil:
+		s.owe(deferred{fake: closeComplete})
 		return true
+	case p.bySQL:
+		return s.closeBySQL(frame, p)
+	case s.deferredUses(p) && !s.startBatch(): // it was prepared in this batch: it has to be there until then
+		return !s.cut.Load()
 	}
-	return s.closePortal(frame, name)
+	s.dropStatement(p)
+	s.owe(deferred{fake: closeComplete, gone: p})
+	return true
 }
 
 func (s *session) deferredUses(p *prepared) bool {
@@ -238,16 +279,25 @@ func (s *session) deferredUses(p *prepared) bool {
 	return false
 }
 
-// startBatch sends what was deferred to any shard, when the batch asks for an answer before it says where it goes. A
-// transaction that no backend has joined yet is not begun for that.
+// startBatch sends what was deferred, when the batch asks for an answer before it says where it goes.
 func (s *session) startBatch() bool {
+	if e := s.beginBatch(); e != nil {
+		s.flushDeferredFakes()
+		return s.fail(e)
+	}
+	return true
+}
+
+// beginBatch sends what was deferred to any shard. The batch may go elsewhere yet, and a transaction that no backend has joined is
+// not begun for that.
+func (s *session) beginBatch() *pgwire.Error {
 	if s.batch.link != nil || len(s.batch.deferred) == 0 {
-		return true
+		return nil
 	}
 	r := router.Route{Kind: router.Any, Write: true}
 	var l *link
 	var e *pgwire.Error
-	if s.tx.open && !s.place.single() && len(s.inTransaction()) == 0 {
+	if !s.place.single() && len(s.inTransaction()) == 0 {
 		if l, e = s.acquire(s.shardFor(r), pool.Primary, nil); e == nil && !s.settingsInForce(l) {
 			e = s.sendSettings(l)
 		}
@@ -258,11 +308,11 @@ func (s *session) startBatch() bool {
 		l, e = s.enlist(r)
 	}
 	if e != nil {
-		return s.fail(e)
+		return e
 	}
 	s.batch.link = l
 	s.applyDeferred(l)
-	return true
+	return nil
 }
 
 // flush takes a Flush: the client gets what it is owed so far.
@@ -336,12 +386,11 @@ func (s *session) batchEnd() {
 	s.batch = batch{deferred: s.batch.deferred[:0]}
 	s.skipping = false
 	if !s.tx.open {
-		clear(s.portals)
-		s.portal = portal{}
+		s.endPortals()
 	}
 }
 
-// closeBatch ends a batch that a Query follows without a Sync.
+// closeBatch ends a batch that a Query follows without a Sync. If that has failed, s.skipping is set, and the Query is discarded too.
 func (s *session) closeBatch() bool {
 	if !s.batch.open {
 		return true
@@ -355,26 +404,8 @@ func (s *session) closeBatch() bool {
 			return false
 		}
 	}
-	s.batch = batch{deferred: s.batch.deferred[:0]}
+	if !s.skipping {
+		s.batch = batch{deferred: s.batch.deferred[:0]}
+	}
 	return true
-}
-
-// fail answers a message of the extended protocol with an error of PgDrover's own. What follows is discarded up to Sync, and what
-// the batch did outside a transaction is undone, as after an error of the server.
-func (s *session) fail(e *pgwire.Error) bool {
-	what := pgwire.AppendError(nil, e)
-	l := s.batch.link
-	s.sweep()
-	if l != nil && s.batch.link == nil {
-		l = nil
-	}
-	s.owe(what, nil)
-	s.flushDeferredFakes()
-	if l != nil && l.status == 'I' && l.lost == nil && !l.aside {
-		l.send(pgwire.AppendDescribe(l.conn.QueueBuffer(), 'P', "pgdrover: undo the batch"),
-			reply{kind: pgwire.MsgDescribe, do: skip, quiet: true})
-	}
-	s.abort()
-	s.skipping = true
-	return e.Severity != pgwire.SeverityFatal
 }

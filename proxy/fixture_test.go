@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"os"
 	"strconv"
 	"strings"
 	"testing"
@@ -242,4 +241,3 @@ func (r *rig) tenants(shard, n int) []int64 {
 
 func itoa(n int64) string { return strconv.FormatInt(n, 10) }
 
-func TestMain(m *testing.M) { os.Exit(m.Run()) }

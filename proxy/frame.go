@@ -101,7 +101,8 @@ func (s *session) prepareStep(l *link, first *reply, frame []byte) verdict {
 		l.lost = protocolError(frame[0])
 		return stop
 	}
-	l.replies.pop()
+	r := l.replies.pop()
+	s.settled(&r)
 	return v
 }
 
@@ -146,7 +147,12 @@ func (s *session) failed(l *link, first *reply, frame []byte) verdict {
 		v = drop
 	}
 	if extended {
-		s.discardReplies(l)
+		named := inClientsWords(first, frame)
+		s.discardReplies(l, string(pgwire.ErrorField(frame, pgwire.FieldCode)))
+		if named != nil && v == pass {
+			l.replies.pushFront(reply{do: fake, fake: named})
+			v = drop
+		}
 	}
 	severity := pgwire.ErrorField(frame, pgwire.FieldSeverity)
 	if string(severity) == pgwire.SeverityFatal || string(severity) == pgwire.SeverityPanic {
@@ -167,31 +173,10 @@ func (l *link) fault(frame []byte) {
 		return
 	}
 	if e, err := pgwire.DecodeError(frame); err == nil {
+		e.Severity = pgwire.SeverityError // the backend may end with it, the session does not
 		l.sink.fault = e
 	} else {
 		l.sink.fault = errProtocol
-	}
-}
-
-// discardReplies drops what will not be answered after an error: everything up to the next Sync.
-func (s *session) discardReplies(l *link) {
-	for f := l.replies.first(); f != nil; f = l.replies.first() {
-		if f.kind == pgwire.MsgSync {
-			return
-		}
-		r := l.replies.pop()
-		if r.stmt == nil {
-			continue
-		}
-		if r.kind == pgwire.MsgParse {
-			l.notes.forget(r.stmt)
-		}
-		if r.do != skip { // the client's own Parse: it did not happen
-			s.forgetStatement(r.stmt)
-		}
-	}
-	if l.sink == nil {
-		s.skipping = true
 	}
 }
 

@@ -18,7 +18,11 @@ type link struct {
 	hold    router.Hold // why the backend stays with the session after the transaction
 	status  byte        // of the backend's last ReadyForQuery: I, T or E
 	wrote   bool        // something was written in the open transaction
+	owned   bool        // some of that is this shard's alone, as rows of tenants are
 	before  *settings   // in force there when the transaction began
+	unsure  bool        // what ran there may have changed settings unseen
+
+	resetsTo *settings // what a RESET in flight goes back to there
 
 	replies  replies
 	rest     int      // bytes of a large frame that are still to come
@@ -66,6 +70,9 @@ func (s *session) notesOf(b *pool.Backend) *notes {
 // send appends a message made by the session, and what becomes of its reply.
 func (l *link) send(message []byte, r reply) {
 	l.conn.SetQueue(message)
+	if r.kind == pgwire.MsgQuery {
+		l.notes.unnamed = 0 // a Query ends the unnamed statement (manual, "Extended Query")
+	}
 	if r.kind != 0 {
 		l.replies.push(r)
 	}
@@ -82,8 +89,12 @@ func (l *link) busy() bool { return l.replies.n > 0 }
 
 // reset makes the link ready for another backend.
 func (l *link) reset() {
+	if l.unsure && l.notes != nil {
+		l.notes.settings = nil
+	}
+	l.unsure, l.resetsTo = false, noSettings
 	l.backend, l.conn, l.notes = nil, nil, nil
-	l.hold, l.status, l.wrote, l.before = 0, 'I', false, nil
+	l.hold, l.status, l.wrote, l.owned, l.before = 0, 'I', false, false, nil
 	l.rest, l.restSkip, l.copyIn, l.retry, l.mark, l.need = 0, false, false, false, 0, 0
 	l.lost, l.sink, l.captured, l.aside, l.unsynced = nil, nil, nil, false, false
 	for l.replies.n > 0 {

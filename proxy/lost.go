@@ -69,6 +69,7 @@ func (s *session) lostMessage(l *link) *pgwire.Error {
 func (s *session) sweep() {
 	for i := 0; i < len(s.links); {
 		if l := s.links[i]; l.lost != nil {
+			s.endPortals()
 			s.destroy(l, l.lost.Error())
 			continue
 		}

@@ -16,6 +16,8 @@ type Metrics struct {
 	Panics  atomic.Int64 // sessions that ended by a mistake in PgDrover
 	Refused atomic.Int64 // statements refused by PgDrover itself
 
+	Rejected atomic.Int64 // logins refused
+
 	mu     sync.Mutex // guards meters
 	meters map[MeterKey]*Meter
 }

@@ -21,6 +21,9 @@ func isOwn(name string) bool { return strings.HasPrefix(name, ownPrefix) }
 func (s *session) checkOwn(name, value string) *pgwire.Error {
 	switch name {
 	case ownTenant:
+		if e := s.keepsTenant(value); e != nil {
+			return e
+		}
 		if value == "" {
 			return nil
 		}
@@ -41,8 +44,33 @@ func (s *session) checkOwn(name, value string) *pgwire.Error {
 		Hint: "PgDrover's own settings are " + ownTenant + " and " + ownScatter}
 }
 
+// keepsTenant says that a value of pgdrover.tenant would take the session out of the tenant that its login bound it to.
+func (s *session) keepsTenant(value string) *pgwire.Error {
+	if s.login.tenant.IsZero() {
+		return nil
+	}
+	key, err := s.db.Map().TenantType().ParseText([]byte(value))
+	if err == nil && key == s.login.tenant {
+		return nil
+	}
+	return &pgwire.Error{Code: "42501", Message: "this session is bound to tenant \"" + s.login.tenant.String() + "\" and cannot leave it",
+		Hint: "the token that it logged in with says so: log in with another for another tenant"}
+}
+
+// boundError refuses what cannot be understood to a session that is bound to a tenant; nil to others.
+func (s *session) boundError() *pgwire.Error {
+	if s.login.tenant.IsZero() {
+		return nil
+	}
+	return &pgwire.Error{Code: "42501", Message: "this session is bound to tenant \"" + s.login.tenant.String() + "\": a function call cannot be shown to stay within it",
+		Hint: "call the function in a statement"}
+}
+
 // showOwn is the value of one of PgDrover's settings as SHOW prints it.
 func (s *session) showOwn(name string) string {
+	if name == ownTenant && !s.login.tenant.IsZero() {
+		return s.login.tenant.String()
+	}
 	if name == ownTenant && !s.tx.tenant.IsZero() {
 		return s.tx.tenant.String()
 	}
@@ -65,8 +93,11 @@ func (s *session) applyEnv() {
 	s.env.Tenant, s.env.TenantSource = s.tenantSet()
 }
 
-// tenantSet is the tenant that the session named, and how: SET LOCAL before SET before the startup packet.
+// tenantSet is the tenant of the session, and how it came to it: by its login, or else SET LOCAL before SET before the startup packet.
 func (s *session) tenantSet() (shardmap.Key, router.Source) {
+	if !s.login.tenant.IsZero() {
+		return s.login.tenant, router.SourceAuth
+	}
 	if !s.tx.tenant.IsZero() {
 		return s.tx.tenant, router.SourceSetLocal
 	}

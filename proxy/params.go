@@ -57,7 +57,7 @@ func (s *session) report(now *params) {
 		}
 		s.client.SetQueue(pgwire.AppendParameterStatus(s.client.QueueBuffer(), e.Name, e.Value))
 	}
-	s.reported = now
+	s.reported, s.reportedIdle = now, now
 }
 
 // parameterStatus notes a value that a backend reports, and tells the client if it was told another.

@@ -15,7 +15,7 @@ type portal struct {
 
 	own       bool   // PgDrover answers it itself
 	answered  bool   // from the cache, whole, at Bind
-	every     bool   // it runs on every shard
+	every     bool   // several backends are told of it
 	described bool   // with every: the client wants the description of its rows
 	bind      []byte // with every: the Bind, kept until Execute
 }
@@ -42,21 +42,21 @@ func (b *bindParams) OID(i int) uint32 {
 func (s *session) bind(frame []byte) bool {
 	m := &s.bound
 	if err := pgwire.DecodeBind(frame, m); err != nil {
-		return s.fail(errProtocol)
+		return s.malformed(frame)
 	}
 	p := s.statement(m.Statement)
 	if p == nil {
-		return s.fail(noStatement(m.Statement))
+		return s.mistake(noStatement(m.Statement))
+	}
+	if s.refusesAborted(p) {
+		return s.mistake(s.abortedError())
 	}
 	at := s.newPortal(m.Portal)
 	*at = portal{stmt: p}
 	if p.own {
 		at.own = true
-		s.owe(bindComplete, nil)
+		s.owe(deferred{fake: bindComplete})
 		return true
-	}
-	if s.tx.poisoned {
-		return s.fail(s.abortedError())
 	}
 	if l := s.abortedOn(&p.query); l != nil {
 		at.route = router.Route{Kind: router.Single, Shard: l.shard, Write: true}
@@ -72,10 +72,14 @@ func (s *session) bind(frame []byte) bool {
 	}
 	at.route = r
 	s.timed()
-	if r.Kind == router.Every && !s.place.single() {
+	if !s.settleAside(r) {
+		return !s.cut.Load()
+	}
+	if s.isForSeveral(&p.query, r) {
 		at.every = true
+		at.set, _ = p.query.Changes(0, &s.params)
 		at.bind = append([]byte(nil), frame...)
-		s.owe(bindComplete, nil)
+		s.owe(deferred{fake: bindComplete})
 		return true
 	}
 	return s.bindOnShard(frame, at)
@@ -85,7 +89,7 @@ func (s *session) bind(frame []byte) bool {
 func (s *session) bindOnShard(frame []byte, at *portal) bool {
 	p, r := at.stmt, at.route
 	alone, described := s.standsAlone(frame)
-	if !alone {
+	if !alone && !s.tx.open {
 		r.Write = true // one backend serves the whole batch: the primary can
 	}
 	var c *cacheQuery
@@ -105,13 +109,14 @@ func (s *session) bindOnShard(frame []byte, at *portal) bool {
 		return s.fail(e)
 	}
 	s.capture(l, c)
+	s.expose(l, &p.query, false)
 	s.know(l, p)
 	if p.shared == nil {
 		l.conn.Queue(frame)
 	} else {
 		l.conn.SetQueue(pgwire.AppendBindNamed(l.conn.QueueBuffer(), &s.bound, p.backendName()))
 	}
-	l.replies.push(reply{kind: pgwire.MsgBind})
+	l.replies.push(reply{kind: pgwire.MsgBind, name: p.shared, said: p.name})
 	at.link = l
 	if len(p.query.Statements()) == 1 {
 		at.set, _ = p.query.Changes(0, &s.params)
@@ -175,9 +180,15 @@ func (s *session) portalOf(name []byte) *portal {
 	return s.portals[string(name)]
 }
 
+// endPortals forgets all portals: they end with their transaction.
+func (s *session) endPortals() {
+	clear(s.portals)
+	s.portal = portal{}
+}
+
 // linkOf is where a message about a portal goes.
 func (s *session) linkOf(at *portal) *link {
-	if at != nil && at.link != nil {
+	if at != nil && at.link != nil && at.link.backend != nil {
 		return at.link
 	}
 	if s.batch.link != nil {
@@ -198,7 +209,7 @@ func (s *session) describePortal(frame, name []byte) bool {
 	at := s.portalOf(name)
 	switch {
 	case at != nil && at.own:
-		s.owe(s.describeOwn(at.stmt, false), nil)
+		s.owe(deferred{fake: s.describeOwn(at.stmt, false)})
 		return true
 	case at != nil && at.answered:
 		return true
@@ -208,7 +219,7 @@ func (s *session) describePortal(frame, name []byte) bool {
 	}
 	l, e := s.portalLink(at, name)
 	if e != nil {
-		return s.fail(e)
+		return s.mistake(e)
 	}
 	l.conn.Queue(frame)
 	l.replies.push(reply{kind: pgwire.MsgDescribe})
@@ -240,7 +251,7 @@ func (s *session) closePortal(frame, name []byte) bool {
 		delete(s.portals, string(name))
 	}
 	if l == nil || at != nil && at.link == nil && at.stmt != nil {
-		s.owe(closeComplete, nil)
+		s.owe(deferred{fake: closeComplete})
 		return true
 	}
 	if l, e := s.portalLink(&portal{link: l}, name); e == nil {
@@ -248,7 +259,7 @@ func (s *session) closePortal(frame, name []byte) bool {
 		l.replies.push(reply{kind: pgwire.MsgClose})
 		return s.relieve(l)
 	}
-	s.owe(closeComplete, nil)
+	s.owe(deferred{fake: closeComplete})
 	return true
 }
 
@@ -256,7 +267,7 @@ func (s *session) closePortal(frame, name []byte) bool {
 func (s *session) execute(frame []byte) bool {
 	name, _, err := pgwire.DecodeExecute(frame)
 	if err != nil {
-		return s.fail(errProtocol)
+		return s.malformed(frame)
 	}
 	at := s.portalOf(name)
 	switch {
@@ -269,7 +280,7 @@ func (s *session) execute(frame []byte) bool {
 	}
 	l, e := s.portalLink(at, name)
 	if e != nil {
-		return s.fail(e)
+		return s.mistake(e)
 	}
 	r := reply{kind: pgwire.MsgExecute}
 	if at != nil {
@@ -277,6 +288,14 @@ func (s *session) execute(frame []byte) bool {
 	}
 	l.conn.Queue(frame)
 	l.replies.push(r)
+	if at != nil {
+		if back := s.resets(&at.stmt.query); back != "" {
+			s.sendBack(l, back)
+		}
+	}
+	if at != nil && namesStatement(at.stmt.query.Statements()[0].Verb) && !s.settleBatch() {
+		return false // what the client calls its statements from here on is known only then
+	}
 	return s.relieve(l)
 }
 
@@ -293,8 +312,8 @@ func (s *session) executeOwn(at *portal) bool {
 			return s.executeOn(l, p)
 		}
 	}
-	if !s.settleBatch() {
-		return false
+	if !s.settleBatch() || s.skipping {
+		return s.skipping
 	}
 	if st.Verb == router.ExplainRoute {
 		return s.executeRoute(p)
@@ -303,7 +322,7 @@ func (s *session) executeOwn(at *portal) bool {
 	if e != nil {
 		return s.fail(e)
 	}
-	s.owe(pgwire.AppendCommandComplete(withoutDescription(rows), tag), nil)
+	s.owe(deferred{fake: pgwire.AppendCommandComplete(withoutDescription(rows), tag)})
 	return true
 }
 
@@ -342,7 +361,7 @@ func (s *session) executeRoute(p *prepared) bool {
 		return s.fail(clientError(err))
 	}
 	rows := withoutDescription(textRows("ROUTE", s.explain(&p.query, r)))
-	s.owe(pgwire.AppendCommandComplete(rows, "EXPLAIN"), nil)
+	s.owe(deferred{fake: pgwire.AppendCommandComplete(rows, "EXPLAIN")})
 	return true
 }
 

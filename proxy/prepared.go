@@ -1,6 +1,8 @@
 package proxy
 
 import (
+	"encoding/binary"
+	"slices"
 	"strconv"
 	"sync"
 
@@ -15,19 +17,23 @@ type prepared struct {
 	oids   []byte // the declared parameter types as Parse carries them: count and OIDs
 	query  router.Query
 	own    bool           // PgDrover answers it itself
+	bySQL  bool           // the session's backend, which it keeps, knows it by the client's name: SQL has prepared it, or may name it
 	shared *statementName // of a named statement: its name on backends
 	serial uint64         // of an unnamed statement: tells it from all others of the process
 }
 
 // backendName is what the statement is called on every backend.
 func (p *prepared) backendName() string {
-	if p.shared == nil {
+	switch {
+	case p.bySQL:
+		return p.name
+	case p.shared == nil:
 		return ""
 	}
 	return p.shared.name
 }
 
-// statementName is what backends call a statement, whoever prepared it: statements of one text and types share it.
+// statementName is what backends call a statement, whoever prepared it: statements of one meaning share it.
 type statementName struct {
 	id   uint64
 	name string
@@ -40,15 +46,22 @@ type statementNames struct {
 	mu    sync.Mutex // guards what follows
 	byKey map[string]*statementName
 	next  uint64
+	age   uint64 // counts what may have changed the meaning of texts
 }
 
 func (n *statementNames) init() { n.byKey = map[string]*statementName{} }
 
-// take returns the name for a text and types, counting the use.
-func (n *statementNames) take(text, oids []byte) *statementName {
+// meaning is what the meaning of a statement's text depends on besides the text: the settings that it was prepared under, and a
+// number of its own (0: none) for a statement that shares its meaning with no other.
+type meaning struct{ settings, alone uint64 }
+
+// take returns the name for a text and types of a meaning, counting the use.
+func (n *statementNames) take(m meaning, text, oids []byte) *statementName {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	key := string(oids) + string(text)
+	k := binary.BigEndian.AppendUint64(make([]byte, 0, 24+len(oids)+len(text)), m.settings)
+	k = binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint64(k, m.alone), n.age)
+	key := string(append(append(k, oids...), text...))
 	s := n.byKey[key]
 	if s == nil {
 		n.next++
@@ -64,13 +77,34 @@ func (n *statementNames) leave(s *statementName) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if s.uses--; s.uses == 0 {
+		n.drop(s)
+	}
+}
+
+// retire has statements that are prepared from now on not share a name: what it means has changed.
+func (n *statementNames) retire(s *statementName) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.drop(s)
+}
+
+func (n *statementNames) drop(s *statementName) {
+	if n.byKey[s.key] == s {
 		delete(n.byKey, s.key)
 	}
+}
+
+// renew retires all names: tables or functions have changed.
+func (n *statementNames) renew() {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.age++
 }
 
 // statementSet are the statements that a backend knows, the least recently used first.
 type statementSet struct {
 	order []*statementName
+	old   []*statementName // scratch
 }
 
 // use reports whether the backend knows a statement, and makes it the most recently used.
@@ -85,30 +119,27 @@ func (k *statementSet) use(s *statementName) bool {
 	return false
 }
 
-// add notes a statement and returns the one to forget, if there are more than limit.
-func (k *statementSet) add(s *statementName, limit int) *statementName {
+// add notes a statement and returns those to forget, if there are more than limit. They are valid until the next call.
+func (k *statementSet) add(s *statementName, limit int) []*statementName {
 	k.order = append(k.order, s)
-	if len(k.order) <= limit {
-		return nil
+	k.old = k.old[:0]
+	if n := len(k.order) - limit; n > 0 {
+		k.old = append(k.old, k.order[:n]...)
+		k.order = slices.Delete(k.order, 0, n)
 	}
-	oldest := k.order[0]
-	copy(k.order, k.order[1:])
-	k.order = k.order[:len(k.order)-1]
-	return oldest
+	return k.old
 }
 
-// forget notes that a statement is not on the backend after all.
-func (n *notes) forget(p *prepared) {
-	if p.shared == nil {
+// restore notes that a statement is on the backend after all, as the least recently used.
+func (k *statementSet) restore(s *statementName) { k.order = slices.Insert(k.order, 0, s) }
+
+// forget notes that a statement is not on the backend after all; nil is the unnamed one.
+func (n *notes) forget(name *statementName) {
+	if name == nil {
 		n.unnamed = 0
 		return
 	}
-	for i, s := range n.known.order {
-		if s == p.shared {
-			n.known.order = append(n.known.order[:i], n.known.order[i+1:]...)
-			return
-		}
-	}
+	n.known.order = slices.DeleteFunc(n.known.order, func(s *statementName) bool { return s == name })
 }
 
 // forgetAll notes that the backend may have lost all of its statements.
@@ -117,25 +148,28 @@ func (n *notes) forgetAll() { n.known.order, n.unnamed = nil, 0 }
 // know makes sure that the backend knows a statement by the time a message that follows is carried out. The reply to a Parse
 // that the client did not send is skipped.
 func (s *session) know(l *link, p *prepared) {
-	if p.shared == nil {
+	switch {
+	case p.bySQL:
+		return
+	case p.shared == nil:
 		if l.notes.unnamed == p.serial {
 			return
 		}
 		l.notes.unnamed = p.serial
-	} else {
+	default:
 		if l.notes.known.use(p.shared) {
 			return
 		}
 		s.learn(l, p)
 	}
 	l.send(pgwire.AppendParse(l.conn.QueueBuffer(), p.backendName(), string(p.text), p.oids),
-		reply{kind: pgwire.MsgParse, do: skip, stmt: p})
+		reply{kind: pgwire.MsgParse, do: skip, name: p.shared, said: p.name})
 }
 
-// learn notes that a backend is being told a statement, and has it forget one if it knows too many.
+// learn notes that a backend is being told a statement, and has it forget what it knows too many.
 func (s *session) learn(l *link, p *prepared) {
-	if old := l.notes.known.add(p.shared, s.cfg.Statements); old != nil {
-		l.send(pgwire.AppendClose(l.conn.QueueBuffer(), 'S', old.name), reply{kind: pgwire.MsgClose, do: skip})
+	for _, old := range l.notes.known.add(p.shared, s.cfg.Statements) {
+		l.send(pgwire.AppendClose(l.conn.QueueBuffer(), 'S', old.name), reply{kind: pgwire.MsgClose, do: skip, name: old})
 	}
 }
 
@@ -161,10 +195,12 @@ func (s *session) keep(p *prepared) {
 
 // forgetStatement ends a statement of the client's.
 func (s *session) forgetStatement(p *prepared) {
-	if p.shared != nil {
-		s.db.names.leave(p.shared)
-		p.shared = nil
-	}
+	s.dropStatement(p)
+	s.releaseName(p)
+}
+
+// dropStatement takes a statement's name from it, which may come back if the server does not get to see the message.
+func (s *session) dropStatement(p *prepared) {
 	if p.name == "" {
 		if s.unnamed == p {
 			s.unnamed = nil
@@ -176,12 +212,28 @@ func (s *session) forgetStatement(p *prepared) {
 	}
 }
 
+// releaseName ends the use of the name that backends know a statement by.
+func (s *session) releaseName(p *prepared) {
+	if p.shared != nil {
+		s.db.names.leave(p.shared)
+		p.shared = nil
+	}
+}
+
 func (s *session) forgetUnnamed() { s.unnamed = nil }
 
-// forgetStatements ends all of them.
+// forgetStatements ends all that have a name.
 func (s *session) forgetStatements() {
 	for _, p := range s.statements {
 		s.forgetStatement(p)
 	}
-	s.unnamed = nil
+}
+
+// meaning is what a statement that is prepared now depends on.
+func (s *session) meaning() meaning {
+	m := meaning{settings: s.settings.sense}
+	if s.tx.ddl || s.tx.local || s.holds(router.HoldTempTable) { // others do not see what its names stand for
+		m.alone = s.srv.serials.Add(1)
+	}
+	return m
 }

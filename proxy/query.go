@@ -13,13 +13,12 @@ import (
 func (s *session) simple(frame []byte) bool {
 	text, err := pgwire.QueryText(frame)
 	if err != nil {
-		s.fatal("08P01", err.Error(), "")
-		return false
+		return s.legacy(frame)
 	}
 	s.timed()
 	s.publish(ClientActive)
-	if !s.closeBatch() {
-		return false
+	if !s.closeBatch() || s.skipping {
+		return s.skipping
 	}
 	s.forgetUnnamed() // as PostgreSQL (manual, "Simple Query")
 	s.enterTransaction()
@@ -44,7 +43,7 @@ func (s *session) simple(frame []byte) bool {
 	case r.Kind == router.Local:
 		s.answerRoute(q)
 		return s.unitEnd()
-	case r.Kind == router.Every && !s.place.single():
+	case s.isForSeveral(q, r):
 		s.everySimple(q, r)
 		return s.unitEnd()
 	}
@@ -82,14 +81,15 @@ func (s *session) simpleOnShard(frame []byte, q *router.Query, r router.Route) b
 			return s.refuseSimple(e)
 		}
 		s.capture(l, c)
-		l.conn.Queue(frame)
-		l.replies.push(reply{kind: pgwire.MsgQuery, text: q})
+		s.expose(l, q, true)
+		s.sendSimple(l, frame, q)
 		l.retry = l.role == pool.Replica && l.hold == 0 && !s.tx.open
 		l.mark = len(s.client.QueueBuffer())
 		s.sent(l)
 		if !s.finish(l) {
 			return false
 		}
+		s.skipping = false
 		if l.lost != nil && l.retry {
 			not = s.elsewhere(l, &r)
 			continue
@@ -172,15 +172,18 @@ func (s *session) unitEnd() bool {
 	return !s.cut.Load()
 }
 
-// functionCall passes a call of the legacy fast-path interface to a primary. The function may do anything: it counts as a write
-// of a tenant that is not known.
-func (s *session) functionCall(frame []byte) bool {
-	if !s.closeBatch() {
-		return false
+// legacy passes a call of the fast-path interface to a primary, or a Query that cannot be understood. The function may do anything:
+// it counts as a write of a tenant that is not known.
+func (s *session) legacy(frame []byte) bool {
+	if !s.closeBatch() || s.skipping {
+		return s.skipping
 	}
 	s.enterTransaction()
 	if s.tx.poisoned {
 		return s.refuseSimple(s.abortedError())
+	}
+	if e := s.boundError(); e != nil {
+		return s.refuseSimple(e)
 	}
 	r := router.Route{Kind: router.Any, Write: true, Tenant: s.env.Tenant}
 	switch {
@@ -193,9 +196,9 @@ func (s *session) functionCall(frame []byte) bool {
 	if e != nil {
 		return s.refuseSimple(e)
 	}
-	l.wrote = true
+	l.wrote, l.owned = true, s.tx.open
 	l.conn.Queue(frame)
-	l.replies.push(reply{kind: pgwire.MsgFunctionCall})
+	l.replies.push(reply{kind: frame[0]})
 	if !s.finish(l) {
 		return false
 	}

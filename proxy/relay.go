@@ -171,6 +171,7 @@ func (s *session) answering(l *link) { l.retry = false }
 func (s *session) fakes(l *link) {
 	for f := l.replies.first(); f != nil && f.do == fake; f = l.replies.first() {
 		s.client.Queue(f.fake)
+		s.settled(f)
 		l.replies.pop()
 	}
 }
@@ -196,8 +197,12 @@ func (s *session) command(l *link, out *sink, deadline time.Time) {
 		s.pump(l)
 	}
 	l.sink = nil
-	if l.lost != nil && out.fault == nil {
+	switch {
+	case out.fault != nil:
+	case l.lost != nil:
 		out.fault = lostError(l.node(), l.lost)
+	case l.busy():
+		out.fault = errShutdown
 	}
 }
 

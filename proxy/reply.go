@@ -18,7 +18,10 @@ const describeStatement byte = 'd'
 type reply struct {
 	kind  byte // type of the message that asks for it
 	do    action
-	stmt  *prepared // Parse: what the backend knows once it succeeded
+	stmt  *prepared      // Parse: the client's statement that it makes
+	gone  *prepared      // Parse, Close: the client's statement that it ends
+	name  *statementName // Parse, Close, Describe, Bind: the name on the backend that it is about, unless that is the client's
+	said  string         // Parse, Describe, Bind: what the client calls that
 	text  *router.Query
 	at    int             // index of the next statement of text to complete
 	set   []router.Change // settings that change when it completes, if they depend on parameters
@@ -39,6 +42,14 @@ func (q *replies) push(r reply) {
 	}
 	q.ring[(q.head+q.n)%len(q.ring)] = r
 	q.n++
+}
+
+// pushFront makes r the oldest reply.
+func (q *replies) pushFront(r reply) {
+	q.push(reply{})
+	q.head = (q.head + len(q.ring) - 1) % len(q.ring)
+	q.ring[q.head] = r
+	q.ring[(q.head+q.n)%len(q.ring)] = reply{}
 }
 
 func (q *replies) grow() {

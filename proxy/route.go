@@ -56,6 +56,9 @@ func (s *session) leaveTransaction() { s.partition.Store(noTransaction) }
 
 // route asks the router where the statement in q goes, and waits while the placement of its tenant is being changed.
 func (s *session) route(q *router.Query, p router.Params) (router.Route, *pgwire.Error) {
+	if e := s.redefine(q); e != nil {
+		return router.Route{}, e
+	}
 	for {
 		s.env.TempTables = s.holds(router.HoldTempTable)
 		r, err := s.router().Route(q, p, &s.env)
@@ -98,16 +101,12 @@ func (s *session) holds(why router.Hold) bool {
 // routeUnknown routes a statement on a relation that the catalog does not know, after reading the catalog again: it may have been
 // made since. What is still unknown is refused as PostgreSQL would: on the wrong shard it could be created or written.
 func (s *session) routeUnknown(q *router.Query, p router.Params, r router.Route, unknown error) (router.Route, error) {
-	if s.tx.ddl {
-		if e := s.ownCatalog(); e != nil {
-			return r, e
-		}
-	} else if time.Since(s.lookup.asked) > time.Second {
+	if !s.tx.ddl && time.Since(s.lookup.asked) > time.Second {
 		s.lookup.asked = time.Now()
 		s.t.Await(func() { s.refreshCatalog() })
-		if !s.tx.open {
-			s.place = s.db.place.Load()
-		}
+	}
+	if now := s.db.place.Load(); !s.tx.ddl && now.shards == s.place.shards {
+		s.place = now // only its catalog differs, if anything
 	}
 	if q.Router() == s.router() {
 		return r, unknown
@@ -116,15 +115,40 @@ func (s *session) routeUnknown(q *router.Query, p router.Params, r router.Route,
 	return s.router().Route(q, p, &s.env)
 }
 
+// redefine has the statements that follow DDL in one transaction, up to the next DDL, routed by what that DDL made.
+func (s *session) redefine(q *router.Query) *pgwire.Error {
+	if !s.tx.redefined || s.tx.aborted || s.place.single() || onlyDDL(q) {
+		return nil
+	}
+	if e := s.ownCatalog(); e != nil {
+		return e
+	}
+	s.tx.redefined = false
+	s.router().Analyse(q, q.SQL(), &s.env)
+	return nil
+}
+
+func onlyDDL(q *router.Query) bool {
+	for i := range q.Statements() {
+		if q.Statements()[i].Verb != router.DDL {
+			return false
+		}
+	}
+	return true
+}
+
 // ownCatalog reads the catalog inside the open transaction, which sees what its own DDL made.
 func (s *session) ownCatalog() *pgwire.Error {
 	joined := s.inTransaction()
 	if len(joined) == 0 {
 		return nil
 	}
+	if !s.settleBatch() || s.skipping {
+		return errAborted
+	}
 	l := joined[0]
 	out := sink{keep: true}
-	l.sendQuery(router.CatalogSQL)
+	l.sendQuery("SAVEPOINT pgdrover_catalog;" + router.CatalogSQL + ";ROLLBACK TO pgdrover_catalog;RELEASE pgdrover_catalog") // it sets search_path
 	s.command(l, &out, time.Now().Add(catalogTime))
 	if out.fault != nil {
 		return out.fault

@@ -1,7 +1,7 @@
 package proxy
 
 import (
-	"fmt"
+	"strings"
 	"time"
 
 	"github.com/pgdrover/pgdrover/internal/task"
@@ -16,10 +16,12 @@ type gathered struct {
 	out  sink
 }
 
-// everySimple carries out a Query that runs on every shard: DDL, and writes to reference tables. Outside a transaction it gets
-// one of its own on every shard, which is committed once the statement has succeeded on all (design, "Transactions").
+// everySimple carries out a Query that several backends are told of: on every shard what DDL and writes to reference tables are;
+// on all that take part in the open transaction what is about the transaction (design, "Transactions").
 func (s *session) everySimple(q *router.Query, r router.Route) {
-	frames, e := s.every(q, r, func(l *link, do action) {
+	set, _ := q.Changes(0, nil)
+	frames, e := s.several(q, r, set, func(l *link, do action) {
+		l.notes.unnamed = 0
 		l.send(pgwire.AppendQuery(l.conn.QueueBuffer(), string(q.SQL())), reply{kind: pgwire.MsgQuery, do: do})
 	})
 	if e != nil {
@@ -30,19 +32,37 @@ func (s *session) everySimple(q *router.Query, r router.Route) {
 	s.client.SetQueue(pgwire.AppendReadyForQuery(s.client.QueueBuffer(), s.tx.status()))
 }
 
+// isForSeveral reports whether several backends, or another number than one, are told of a statement.
+func (s *session) isForSeveral(q *router.Query, r router.Route) bool {
+	return !s.place.single() && (r.Kind == router.Every || s.isEarly(q, r))
+}
+
+// several runs a statement on all backends that are to hear of it, and returns the answer of one once all have succeeded. set is
+// what it changes of the session's settings.
+func (s *session) several(q *router.Query, r router.Route, set []router.Change, send sender) ([]byte, *pgwire.Error) {
+	if s.tx.aborted {
+		return nil, errAborted
+	}
+	if r.Kind != router.Every {
+		return s.early(q, set, send)
+	}
+	return s.every(q, r, send)
+}
+
+// sender puts a statement, as it came by either protocol, on a backend's queue.
+type sender func(*link, action)
+
 // executeEvery is everySimple for a portal.
 func (s *session) executeEvery(at *portal) bool {
-	if s.batch.link != nil {
-		return s.fail(&pgwire.Error{Code: "0A000", Message: "a statement for every shard must be the only one before its Sync",
-			Hint: "send a Sync before and after it"})
+	if !s.detach() {
+		return !s.cut.Load()
 	}
 	p := at.stmt
 	var m pgwire.Bind
 	if err := pgwire.DecodeBind(at.bind, &m); err != nil {
 		return s.fail(errProtocol)
 	}
-	s.flushDeferredFakes()
-	frames, e := s.every(&p.query, at.route, func(l *link, do action) {
+	frames, e := s.several(&p.query, at.route, at.set, func(l *link, do action) {
 		s.know(l, p)
 		l.send(pgwire.AppendBindNamed(l.conn.QueueBuffer(), &m, p.backendName()), reply{kind: pgwire.MsgBind, do: do})
 		if at.described {
@@ -62,18 +82,16 @@ func (s *session) executeEvery(at *portal) bool {
 func withoutBinding(frames []byte) []byte {
 	for {
 		typ, size, err := pgwire.Peek(frames, maxBackendFrame)
-		if err != nil || size == 0 || typ != pgwire.MsgBindComplete && typ != pgwire.MsgParseComplete {
+		if err != nil || size == 0 || typ != pgwire.MsgBindComplete && typ != pgwire.MsgParseComplete && typ != pgwire.MsgCloseComplete {
 			return frames
 		}
 		frames = frames[size:]
 	}
 }
 
-// every runs a statement on all shards and returns the answer of the first, once all have succeeded.
-func (s *session) every(q *router.Query, r router.Route, send func(*link, action)) ([]byte, *pgwire.Error) {
-	if s.tx.aborted {
-		return nil, errAborted
-	}
+// every runs a statement on all shards. Outside a transaction it gets one of its own on every shard, which is committed once the
+// statement has succeeded on all.
+func (s *session) every(q *router.Query, r router.Route, send sender) ([]byte, *pgwire.Error) {
 	if s.tx.strict != "" {
 		return nil, &pgwire.Error{Code: "0A000", Message: "a " + s.tx.strict + " transaction cannot span shards",
 			Hint: "use READ COMMITTED for DDL and for writes to reference tables"}
@@ -88,7 +106,7 @@ func (s *session) every(q *router.Query, r router.Route, send func(*link, action
 	if own {
 		s.begin(&router.Statement{Verb: router.Begin}, "BEGIN")
 	}
-	frames, e := s.allAtOnce(q, send)
+	frames, e := s.everyInside(q, send)
 	if !own {
 		return frames, e
 	}
@@ -103,43 +121,58 @@ func (s *session) every(q *router.Query, r router.Route, send func(*link, action
 	return frames, nil
 }
 
-// allAtOnce runs a statement on all shards inside the open transaction.
-func (s *session) allAtOnce(q *router.Query, send func(*link, action)) ([]byte, *pgwire.Error) {
-	all := make([]gathered, s.place.shards.ShardCount())
+// everyInside runs a statement on all shards inside the open transaction.
+func (s *session) everyInside(q *router.Query, send sender) ([]byte, *pgwire.Error) {
+	all := make([]*link, s.place.shards.ShardCount())
 	for i := range all {
-		l, e := s.enlist(router.Route{Kind: router.Single, Shard: i, Write: true})
+		l, e := s.join(i, pool.Primary)
 		if e != nil {
 			return nil, s.onShardError(i, e)
 		}
-		all[i].link = l
+		all[i] = l
+	}
+	frames, e := s.runOn(all, send)
+	if e != nil {
+		return nil, e
+	}
+	for i := range q.Statements() {
+		for _, l := range all {
+			l.wrote = true
+		}
+		s.effect(all[0], q, i, nil, false)
+	}
+	return frames, nil
+}
+
+// runOn runs a statement on links at once and returns the answer of the first, once all have succeeded.
+func (s *session) runOn(links []*link, send sender) ([]byte, *pgwire.Error) {
+	all := make([]gathered, len(links))
+	for i, l := range links {
+		if e := s.drainSkipped(l); e != nil {
+			return nil, s.onShardError(l.shard, e)
+		}
+		all[i] = gathered{link: l, out: sink{keep: i == 0}}
 	}
 	for i := range all {
 		g := &all[i]
-		s.drainSkipped(g.link)
-		g.out.keep = i == 0
 		g.link.sink = &g.out
 		send(g.link, skip)
 		_ = g.link.conn.Flush()
 	}
 	s.gather(all)
 	for i := range all {
-		if all[i].out.fault != nil {
-			return nil, s.onShardError(i, all[i].out.fault)
+		if e := all[i].out.fault; e != nil {
+			return nil, s.onShardError(all[i].link.shard, e)
 		}
-	}
-	for i := range q.Statements() {
-		for _, g := range all {
-			g.link.wrote = true
-		}
-		s.effect(all[0].link, q, i, nil, false)
 	}
 	return all[0].out.frames, nil
 }
 
 // drainSkipped waits for the replies to what the session itself sent, so that a sink gets those of the statement alone.
-func (s *session) drainSkipped(l *link) {
+func (s *session) drainSkipped(l *link) *pgwire.Error {
 	var out sink
 	s.command(l, &out, time.Now().Add(commitTime))
+	return out.fault
 }
 
 // gather waits until every shard has answered. The client may cancel meanwhile: each backend then answers with an error.
@@ -165,8 +198,12 @@ func (s *session) gather(all []gathered) {
 	for i := range all {
 		g := &all[i]
 		g.link.sink = nil
-		if g.link.lost != nil && g.out.fault == nil {
+		switch {
+		case g.out.fault != nil:
+		case g.link.lost != nil:
 			g.out.fault = lostError(g.link.node(), g.link.lost)
+		case g.link.busy():
+			g.out.fault = errShutdown
 		}
 	}
 }
@@ -181,49 +218,59 @@ func (s *session) onShardError(shard int, e *pgwire.Error) *pgwire.Error {
 	return &named
 }
 
-// oneByOne runs a statement that cannot run in a transaction on one shard after the other.
-func (s *session) oneByOne(q *router.Query, send func(*link, action)) ([]byte, *pgwire.Error) {
+// oneByOne runs a statement that cannot run in a transaction on one shard after the other. Nothing is begun unless every shard can
+// be reached.
+func (s *session) oneByOne(q *router.Query, send sender) ([]byte, *pgwire.Error) {
 	if s.tx.open {
-		return nil, &pgwire.Error{Code: "25001",
-			Message: q.Statements()[0].Verb.String() + " of this kind cannot run inside a transaction block"}
+		return nil, &pgwire.Error{Code: "25001", Message: nameOf(q) + " cannot run inside a transaction block"}
 	}
-	var frames []byte
-	for i := range s.place.shards.ShardCount() {
-		l, e := s.acquire(i, pool.Primary, nil)
-		if e == nil {
-			e = s.prepareLink(l)
-		}
+	all := make([]*link, s.place.shards.ShardCount())
+	for i := range all {
+		l, e := s.join(i, pool.Primary)
 		if e != nil {
-			return nil, s.partly(i, e)
+			return nil, s.onShardError(i, e)
 		}
-		g := gathered{link: l, out: sink{keep: i == 0}}
-		l.sink = &g.out
-		send(l, skip)
-		one := []gathered{g}
-		l.sink = &one[0].out
-		s.gather(one)
-		if e := one[0].out.fault; e != nil {
-			return nil, s.partly(i, e)
+		all[i] = l
+	}
+	s.lookup.ddl = true
+	var first []byte
+	for i := range all {
+		frames, e := s.runOn(all[i:i+1], send)
+		if e != nil {
+			return nil, s.partly(q, i, e)
 		}
 		if i == 0 {
-			frames = one[0].out.frames
-		}
-		s.releaseAfter()
-	}
-	for i := range q.Statements() {
-		if q.Statements()[i].Verb == router.DDL {
-			s.lookup.ddl = true
+			first = frames
 		}
 	}
 	s.settle(false)
-	return frames, nil
+	s.afterDDL()
+	return first, nil
+}
+
+// nameOf is what the first statement that cannot run in a transaction is called: its first words.
+func nameOf(q *router.Query) string {
+	for i := range q.Statements() {
+		if q.Statements()[i].NoBlock {
+			words := strings.Fields(string(q.Text(i)))
+			return strings.ToUpper(strings.Join(words[:min(2, len(words))], " "))
+		}
+	}
+	return "this statement"
 }
 
 // partly says how far a statement got that runs on one shard after the other.
-func (s *session) partly(shard int, e *pgwire.Error) *pgwire.Error {
-	e = s.onShardError(shard, e)
-	if shard > 0 {
-		e.Hint = fmt.Sprintf("It is done on the %d shards before this one. Mend the cause and repeat it; IF NOT EXISTS skips what is done.", shard)
+func (s *session) partly(q *router.Query, failed int, e *pgwire.Error) *pgwire.Error {
+	named := *e
+	var done []string
+	for i := range failed {
+		done = append(done, s.place.shards.Shard(i).Name)
 	}
-	return e
+	hint := nameOf(q) + " runs on one shard after the other and cannot be undone. "
+	if len(done) > 0 {
+		hint += "It is done on " + strings.Join(done, ", ") + "; after mending the cause, undo it there or finish it on the others. "
+	}
+	named.Hint = hint + "What a failed CONCURRENTLY leaves behind is an invalid index: drop it before you repeat the statement."
+	s.settle(false)
+	return &named
 }

@@ -24,6 +24,8 @@ type Server struct {
 	serials atomic.Uint64 // of unnamed statements
 	nobody  *Verifier     // of a password that nobody has
 
+	addresses addresses
+
 	mu        sync.Mutex // guards what follows
 	listeners map[net.Listener]struct{}
 	sessions  map[*session]struct{}
@@ -45,6 +47,7 @@ func NewServer(cfg Config) (*Server, error) {
 // Reconfigure replaces the configuration for sessions that begin from now on.
 func (s *Server) Reconfigure(cfg Config) {
 	c := cfg.withDefaults()
+	c.prepare(s.config.Load())
 	s.config.Store(&c)
 }
 
@@ -111,10 +114,11 @@ func (s *Server) admit(nc net.Conn) {
 	cfg := s.config.Load()
 	s.group.Go(func(t *task.Task) {
 		ss := newSession(s, cfg, t, client)
-		if s.enter(ss) {
+		if ss.arrive() && s.enter(ss) {
 			ss.run()
 			s.leave(ss)
 		}
+		ss.depart()
 		client.Close()
 	})
 }

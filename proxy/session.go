@@ -3,6 +3,7 @@ package proxy
 import (
 	"log/slog"
 	"runtime/debug"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -28,6 +29,7 @@ type session struct {
 
 	userName, databaseName string
 	user                   *User
+	login                  login
 	db                     *Database
 	minor                  uint16 // of the protocol
 	key                    cancelKey
@@ -38,20 +40,22 @@ type session struct {
 	query router.Query // scratch: the statement in hand
 
 	initial, settings, committed *settings // at startup; now; when the open transaction began
-	reported                  *params   // what the client has been told
+	reported, reportedIdle       *params   // what the client has been told; when no transaction was open last
 
-	statements   map[string]*prepared
-	unnamed      *prepared
-	unnamedSpace *prepared // memory of the last unnamed statement, used again
-	portals      map[string]*portal
-	portal       portal // the unnamed one
-	batch        batch
-	bound        pgwire.Bind // scratch: the Bind in hand, and its parameters
-	params       bindParams
+	statements map[string]*prepared
+	unnamed    *prepared
+
+	unnamedSpaces [2]*prepared // memory of the last unnamed statements, used again
+	portals       map[string]*portal
+	portal        portal // the unnamed one
+	batch         batch
+	bound         pgwire.Bind // scratch: the Bind in hand, and its parameters
+	params        bindParams
 
 	cached  cacheQuery
 	written cache.Deps // scratch
 	mark    cache.Mark // what the open transaction writes, for the cache
+	unsure  bool       // some of it may be committed, whatever becomes of the rest
 	timing  timing
 
 	tx          transaction
@@ -126,6 +130,11 @@ func (s *session) step() bool {
 
 func (s *session) handle(frame []byte) bool {
 	typ := frame[0]
+	if pgwire.MessageName(true, typ) == "" || typ == pgwire.MsgPassword {
+		s.closeBatch()
+		s.fatal("08P01", "invalid frontend message type "+strconv.Itoa(int(typ)), "")
+		return false
+	}
 	switch typ {
 	case pgwire.MsgTerminate:
 		return false
@@ -141,12 +150,9 @@ func (s *session) handle(frame []byte) bool {
 	case pgwire.MsgQuery:
 		return s.simple(frame)
 	case pgwire.MsgFunctionCall:
-		return s.functionCall(frame)
-	case pgwire.MsgParse, pgwire.MsgBind, pgwire.MsgDescribe, pgwire.MsgExecute, pgwire.MsgClose, pgwire.MsgFlush:
-		return s.extended(frame)
+		return s.legacy(frame)
 	}
-	s.fatal("08P01", "invalid frontend message type "+string(rune(typ)), "")
-	return false
+	return s.extended(frame)
 }
 
 // next waits for a whole message of the client; it is valid until the client is read again.
@@ -230,7 +236,7 @@ func (s *session) await(size int, until time.Time) bool {
 	}
 	s.client.Reserve(size)
 	if s.t.Wait(until, task.Interest{Conn: s.client, Read: true, Write: s.client.Pending() > 0}) {
-		s.fatal("08006", "the login took too long", "the limit is \"limits: auth_timeout\" in pgdrover.yaml")
+		s.fatal(errAuthTimeout.Code, errAuthTimeout.Message, errAuthTimeout.Hint)
 		return false
 	}
 	return len(s.client.Buffered()) > 0 || s.client.ReadErr() == nil
@@ -273,6 +279,10 @@ func (s *session) end() {
 		}
 		if l.status != 'I' {
 			s.rollback(l)
+		}
+		if l.lost != nil {
+			s.destroy(l, "its transaction could not be rolled back")
+			continue
 		}
 		s.release(l)
 	}

@@ -19,6 +19,8 @@ type setting struct {
 type settings struct {
 	list []setting // by rank and name
 	id   uint64    // of the content that backends have to know; 0 for nothing
+
+	sense uint64 // of that part of the content that the meaning of a statement may depend on; 0 for nothing
 }
 
 var noSettings = &settings{}
@@ -71,11 +73,20 @@ func (s *settings) without(name string) *settings {
 }
 
 func newSettings(list []setting) *settings {
+	return &settings{list: list, id: hashSettings(list, nil), sense: hashSettings(list, senseless)}
+}
+
+// senseless are settings that change when a statement runs, and not what it is.
+var senseless = []string{"application_name", "client_min_messages", "idle_in_transaction_session_timeout", "idle_session_timeout",
+	"lock_timeout", "statement_timeout", "synchronous_commit", "tcp_keepalives_idle", "transaction_timeout"}
+
+// hashSettings is a hash of what backends have to know, 0 for nothing.
+func hashSettings(list []setting, but []string) uint64 {
 	var h maphash.Hash
 	h.SetSeed(settingsSeed)
 	n := 0
 	for _, e := range list {
-		if e.sql == "" {
+		if e.sql == "" || slices.Contains(but, e.name) {
 			continue
 		}
 		_, _ = h.WriteString(e.name)
@@ -85,9 +96,9 @@ func newSettings(list []setting) *settings {
 		n++
 	}
 	if n == 0 {
-		return &settings{list: list}
+		return 0
 	}
-	return &settings{list: list, id: h.Sum64() | 1}
+	return h.Sum64() | 1
 }
 
 // same reports whether a backend with one of them needs nothing to have the other.

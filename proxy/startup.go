@@ -11,6 +11,9 @@ import (
 // start reads the first packets of a connection: requests for encryption, then a startup message or a cancel request.
 // It reports whether there is a session to run; if not, the client has been told all that it is to be told.
 func (s *session) start(until time.Time) bool {
+	if direct, ok := s.directTLS(until); direct && !ok {
+		return false
+	}
 	asked := map[pgwire.Kind]bool{}
 	for {
 		packet, ok := s.firstPacket(until)
@@ -70,23 +73,14 @@ func (s *session) firstPacket(until time.Time) ([]byte, bool) {
 	}
 }
 
-// encrypt answers an SSLRequest and shakes hands if TLS is on.
+// encrypt answers an SSLRequest and shakes hands if TLS is on and was not there before.
 func (s *session) encrypt(until time.Time) bool {
-	if s.cfg.TLSMode == TLSOff {
+	if _, already := s.client.TLS(); already || s.cfg.TLSMode == TLSOff {
 		s.client.Queue([]byte{'N'})
 		return true
 	}
 	s.client.Queue([]byte{'S'})
-	if !s.flushOut(until) {
-		return false
-	}
-	var err error
-	s.t.Await(func() { err = s.client.ServerTLS(s.cfg.TLS, until) })
-	if err != nil {
-		s.log().Info("TLS handshake failed", "client", s.client.RemoteAddr().String(), "error", err)
-		return false
-	}
-	return true
+	return s.flushOut(until) && s.handshake(s.client.ServerTLS, until)
 }
 
 // greet takes the startup message, authenticates, and tells the client what it is connected to.

@@ -12,18 +12,21 @@ import (
 
 // transaction is what the client's open transaction is, as far as it is not on backends.
 type transaction struct {
-	open     bool
-	aborted  bool // by an error: only its end is accepted
-	poisoned bool // the error was PgDrover's own, or a backend was lost: backends may not know that it is aborted
-	faulted  bool // an error was met since the settings were last committed
-	readOnly bool
-	strict   string // isolation level above READ COMMITTED, if any
-	prelude  prelude
-	marks    []savepoint
-	tenant   shardmap.Key // SET LOCAL pgdrover.tenant
-	ddl      bool
-	reason   *pgwire.Error  // why it is poisoned, until the client was told
-	router   *router.Router // made from a catalog that sees the transaction's own DDL
+	open      bool
+	aborted   bool // by an error: only its end is accepted
+	poisoned  bool // the error was PgDrover's own, or a backend was lost: backends may not know that it is aborted
+	faulted   bool // an error was met since the settings were last committed
+	readOnly  bool
+	strict    string // isolation level above READ COMMITTED, if any
+	prelude   prelude
+	marks     []savepoint
+	tenant    shardmap.Key // SET LOCAL pgdrover.tenant
+	severed   bool         // a backend was lost with what it had of the transaction: no savepoint brings that back
+	ddl       bool
+	redefined bool           // by DDL that router does not know of
+	local     bool           // it has settings of its own (SET LOCAL)
+	reason    *pgwire.Error  // why it is poisoned, until the client was told
+	router    *router.Router // made from a catalog that sees the transaction's own DDL
 }
 
 // savepoint is a savepoint of the open transaction and what was in force when it was made.
@@ -33,6 +36,7 @@ type savepoint struct {
 	tenant   shardmap.Key
 	prelude  prelude // before it
 	sql      string
+	inForce  []*settings // on the links that had joined, in their order
 }
 
 // status is what ReadyForQuery says.
@@ -61,7 +65,7 @@ func (t *transaction) fault(l *link) {
 func (t *transaction) lost(l *link) {
 	t.faulted = true
 	if t.open && l.status != 'I' {
-		t.aborted, t.poisoned = true, true
+		t.aborted, t.poisoned, t.severed = true, true, true
 	}
 }
 
@@ -87,8 +91,10 @@ func (s *session) synced(l *link, status byte) {
 	s.answered(l)
 	switch status {
 	case 'I':
+		s.adopt(l)
+		s.endPortals()
 		s.transactionEnded(l.wrote)
-		l.wrote = false
+		l.wrote, l.owned = false, false
 	case 'T':
 		s.tx.open, s.tx.aborted = true, false
 	case 'E':
@@ -108,7 +114,10 @@ func (s *session) transactionEnded(wrote bool) {
 		s.stickyUntil = time.Now().Add(s.db.options().Sticky)
 	}
 	hadTenant := !s.tx.tenant.IsZero()
-	s.lookup.ddl = s.lookup.ddl || s.tx.ddl && !s.tx.faulted
+	if s.tx.ddl && !s.tx.faulted {
+		s.lookup.ddl = true
+		s.db.names.renew()
+	}
 	s.tx = transaction{prelude: s.tx.prelude[:0], marks: s.tx.marks[:0]}
 	if hadTenant || s.settings != s.lookup.settings {
 		s.lookup.settings = s.settings
@@ -140,6 +149,7 @@ func (s *session) completed(l *link, r *reply, tag []byte) {
 	i := r.at
 	r.at++
 	s.effect(l, r.text, i, r.set, string(tag) == "ROLLBACK")
+	l.owned = l.owned || s.tx.open && l.wrote && sts[i].Write
 }
 
 // effect carries over to the session what the i-th statement of q did on a backend. rolledBack says that its tag was ROLLBACK.
@@ -157,6 +167,8 @@ func (s *session) effect(l *link, q *router.Query, i int, set []router.Change, r
 	case router.Savepoint, router.Release, router.RollbackTo:
 		s.savepoint(st, string(q.Text(i)))
 		return
+	case router.Prepare:
+		s.preparedBySQL(st.Name)
 	case router.Deallocate, router.Discard:
 		s.discarded(l, st)
 	case router.Unlisten:
@@ -166,7 +178,7 @@ func (s *session) effect(l *link, q *router.Query, i int, set []router.Change, r
 	case router.Set:
 		s.strictness(st.Isolation)
 	case router.DDL:
-		s.tx.ddl = true
+		s.tx.ddl, s.tx.redefined = true, true
 	}
 	l.hold |= st.Hold
 	l.wrote = l.wrote || st.Write && !l.isReplica()
@@ -184,7 +196,10 @@ func (s *session) outcome(l *link, st *router.Statement, rolledBack bool) {
 	wrote := l != nil && l.wrote
 	for _, o := range s.links {
 		wrote = wrote || o.wrote
-		o.wrote = false
+		o.wrote, o.owned = false, false
+	}
+	if l == nil {
+		s.endPortals()
 	}
 	prelude := s.tx.prelude
 	s.tx.faulted = rolledBack || st.Verb == router.Rollback
@@ -199,7 +214,7 @@ func (s *session) outcome(l *link, st *router.Statement, rolledBack bool) {
 func (s *session) savepoint(st *router.Statement, sql string) {
 	t := &s.tx
 	if st.Verb == router.Savepoint {
-		t.marks = append(t.marks, savepoint{st.Name, s.settings, t.tenant, slices.Clone(t.prelude), sql})
+		t.marks = append(t.marks, savepoint{st.Name, s.settings, t.tenant, slices.Clone(t.prelude), sql, s.inForce()})
 		t.prelude = t.prelude.mark(sql, st.Name)
 		return
 	}
@@ -216,11 +231,24 @@ func (s *session) savepoint(st *router.Statement, sql string) {
 	t.marks = t.marks[:at+1]
 	t.prelude = slices.Clone(m.prelude).mark(m.sql, m.name)
 	t.aborted, t.poisoned, t.faulted = false, false, false
+	t.redefined = t.ddl
 	s.settings, t.tenant = m.settings, m.tenant
-	for _, l := range s.links {
-		l.notes.settings = m.settings
+	for i, l := range s.inTransaction() {
+		l.notes.settings = l.before // it joined later, and has the savepoint from the prelude
+		if i < len(m.inForce) {
+			l.notes.settings = m.inForce[i]
+		}
 	}
 	s.applyEnv()
+}
+
+// inForce are the settings in force on the links that have joined.
+func (s *session) inForce() []*settings {
+	var list []*settings
+	for _, l := range s.inTransaction() {
+		list = append(list, l.notes.settings)
+	}
+	return list
 }
 
 // savepoint is the index of the latest savepoint of a name, -1 if there is none.
@@ -236,6 +264,7 @@ func (t *transaction) savepoint(name string) int {
 // change notes a setting that was changed on a backend.
 func (s *session) change(l *link, c router.Change) {
 	if c.Local {
+		s.tx.local = true
 		if c.Name == ownTenant {
 			s.tx.tenant, _ = s.db.Map().TenantType().ParseText([]byte(c.Value))
 			s.tx.tenant = s.tx.tenant.Clone()
@@ -246,7 +275,8 @@ func (s *session) change(l *link, c router.Change) {
 	s.settings = s.settings.apply(c, s.initial)
 	s.lookup.settings = s.settings
 	if l != nil {
-		l.notes.settings = l.notes.settings.apply(c, noSettings)
+		l.notes.settings = l.notes.settings.apply(c, l.resetsTo)
+		l.resetsTo = noSettings
 		if isOwn(c.Name) {
 			l.notes.settings = nil // set_config put it on the backend, too
 		}
@@ -257,15 +287,20 @@ func (s *session) change(l *link, c router.Change) {
 // discarded notes DEALLOCATE and DISCARD: what is gone on the backend, and what need not be held any more.
 func (s *session) discarded(l *link, st *router.Statement) {
 	all := st.Verb == router.Discard && strings.EqualFold(st.Name, "all")
-	if !all && (st.Verb != router.Deallocate || st.Name != "") {
+	if !all && st.Verb != router.Deallocate {
+		return
+	}
+	if p := s.statements[st.Name]; !all && st.Name != "" {
+		if p != nil {
+			s.forgetStatement(p)
+		}
 		return
 	}
 	s.forgetStatements()
-	if l != nil {
-		l.notes.forgetAll()
-		if all {
-			l.hold = 0
-		}
+	l.notes.forgetAll()
+	l.hold &^= router.HoldPrepare
+	if all {
+		l.hold = 0
 	}
 }
 

@@ -1,6 +1,11 @@
 package router
 
-import "strings"
+import (
+	"slices"
+	"strings"
+
+	"github.com/pgdrover/pgdrover/shardmap"
+)
 
 // compiler turns a query string into a Template.
 type compiler struct {
@@ -133,6 +138,7 @@ func (c *compiler) conclude(b *binder) Statement {
 		var unknown bool
 		st.Writes, unknown = c.r.widen(f.writes, f.updates, f.deletes)
 		st.WritesUnknown = st.WritesUnknown || unknown
+		st.place.shared = slices.ContainsFunc(st.Writes, func(t *Table) bool { return t.Kind != shardmap.Sharded })
 	}
 	st.WritesUnknown = st.WritesUnknown || f.opensWrite || f.unknownWrite != ""
 	if f.temp {

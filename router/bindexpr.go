@@ -202,11 +202,7 @@ func (b *binder) pairPins(found map[int32]int32, test *node, values []*node, s *
 		var in []int32
 		for _, v := range values {
 			if row != nil {
-				args := v.GetRowExpr().GetArgs()
-				if len(args) != len(tests) {
-					return
-				}
-				v = args[i]
+				v = rowElement(v, i, len(tests))
 			}
 			in = append(in, b.constant(v, s))
 		}
@@ -214,6 +210,16 @@ func (b *binder) pairPins(found map[int32]int32, test *node, values []*node, s *
 			found[column] = all
 		}
 	}
+}
+
+// rowElement returns element i of a row of a certain length; nil for any other
+// expression.
+func rowElement(n *node, i, length int) *node {
+	args := n.GetRowExpr().GetArgs()
+	if len(args) != length {
+		return nil
+	}
+	return args[i]
 }
 
 // constant returns the node of a constant, noNode for other expressions.

@@ -1,6 +1,10 @@
 package router
 
-import "github.com/pgdrover/pgdrover/shardmap"
+import (
+	"slices"
+
+	"github.com/pgdrover/pgdrover/shardmap"
+)
 
 // insert binds an INSERT: the tenant of the rows it inserts is a value of its
 // source.
@@ -228,23 +232,24 @@ func (b *binder) when(w *whenNode, it *item, t *Table, s *scope) {
 		if t == nil {
 			return
 		}
-		at := -1
-		for i, n := range w.GetTargetList() {
-			if n.GetResTarget().GetName() == t.Column {
-				at = i
-			}
-		}
-		if len(w.GetTargetList()) == 0 {
-			for i, c := range it.cols {
-				if c.name == t.Column {
-					at = i
-				}
-			}
-		}
 		own := int32(noNode)
-		if at >= 0 && at < len(w.GetValues()) {
+		if at := mergedColumn(w, it, t.Column); at >= 0 && at < len(w.GetValues()) {
 			own = b.value(w.GetValues()[at], s)
 		}
 		b.needs = append(b.needs, need{table: t, node: own, use: useInsert})
 	}
+}
+
+// mergedColumn returns which value of MERGE's INSERT goes into a column; -1:
+// none.
+func mergedColumn(w *whenNode, it *item, column string) int {
+	for i, n := range w.GetTargetList() {
+		if n.GetResTarget().GetName() == column {
+			return i
+		}
+	}
+	if len(w.GetTargetList()) > 0 {
+		return -1
+	}
+	return slices.IndexFunc(it.cols, func(c col) bool { return c.name == column })
 }

@@ -117,6 +117,9 @@ func answer(r *Router, q *Query, p Params, env *Env) string {
 	if !route.Tenant.IsZero() {
 		text += fmt.Sprintf(" tenant=%s (%s)", route.Tenant, route.Source)
 	}
+	if route.Within {
+		text += " within"
+	}
 	if route.Cacheable {
 		text += " cacheable"
 	}

@@ -156,7 +156,7 @@ func ParseCatalog(text []byte) (*Catalog, error) {
 // equal bytes.
 func (c *Catalog) Encode() []byte {
 	text, err := json.Marshal(c)
-	if err != nil {
+	if err != nil { // a programmer's mistake: all of it is plain values
 		panic("router: a catalog is always encodable: " + err.Error())
 	}
 	return text

@@ -101,7 +101,7 @@ func (rel *Relation) checkTenant(own string, column Column, m *shardmap.Map, c *
 		list = append(list, Problem{Fault, own, fmt.Sprintf(
 			"column %q has the nondeterministic collation %q: equal tenants may hash differently", column.Name, column.Collation)})
 	}
-	if !column.NotNull {
+	if !column.NotNull && (rel.Kind == "r" || rel.Kind == "p") {
 		list = append(list, Problem{Warning, own, fmt.Sprintf("column %q may be NULL: such rows belong to no tenant", column.Name)})
 	}
 	if rel.Kind == "r" && rel.Persistence == "p" && !rel.identifies(column.Name) {

@@ -125,14 +125,14 @@ func (q *Query) codePoint(b []byte, skip, length int) int {
 	return skip + length
 }
 
-// digits reads up to most digits of a base.
-func digits(b []byte, base, most int) (v, n int) {
+// digits reads up to most digits of a radix.
+func digits(b []byte, radix, most int) (v, n int) {
 	for n < most && n < len(b) {
 		d := digit(b[n])
-		if d >= base {
+		if d >= radix {
 			break
 		}
-		v = v*base + d
+		v = v*radix + d
 		n++
 	}
 	return v, n

@@ -10,8 +10,8 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/pgdrover/pgdrover/internal/casefile"
 	pg "github.com/pganalyze/pg_query_go/v6"
+	"github.com/pgdrover/pgdrover/internal/casefile"
 )
 
 // corpus is the statements of the routing cases and of the schema, with some
@@ -100,6 +100,7 @@ func TestLexerAgainstScanner(t *testing.T) {
 // libpg_query does not: a string continued after a comment. The others it scans
 // but no server accepts.
 var knownDifferences = []string{
+	"SELECT $1a", `SELECT 1 \ 2`,
 	"SELECT 'a' --x\n 'b'",
 	"SELECT * FROM orders WHERE status = 'a'\n-- comment\n'b' AND tenant_id = 42",
 }

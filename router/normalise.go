@@ -23,7 +23,8 @@ var slotMarks = [...]byte{
 // Limits of what the parser is given.
 const (
 	maxDepth    = 400     // nested parentheses
-	maxTemplate = 1 << 20 // bytes of template
+	maxTemplate = 1 << 18 // bytes of template
+	maxRejected = 2 << 10 // bytes of text that the lexer rejected, for the parser's message
 )
 
 // normaliser turns a text into its template: words in lower case, no comments,
@@ -65,6 +66,7 @@ func (n *normaliser) rejected() {
 	n.norm = append(append(n.norm[:0], markBad), q.text...)
 	q.pieces = append(q.pieces[:0], piece{
 		span: span{0, int32(len(q.text))}, norm: span{1, int32(len(n.norm))}, verbatim: true, bad: true,
+		deep: len(q.text) > maxRejected,
 	})
 }
 
@@ -98,8 +100,7 @@ func isTemplated(word []byte) bool {
 		b[i] = lower[c]
 	}
 	switch string(b[:len(word)]) {
-	case "select", "insert", "update", "delete", "merge", "with", "values", "table", "explain", "copy",
-		"declare", "prepare", "(":
+	case "select", "insert", "update", "delete", "merge", "with", "values", "table", "explain", "copy", "declare", "(":
 		return true
 	}
 	return false

@@ -337,7 +337,6 @@ func childrenJSON(n *node, f func(*node)) bool {
 		each(f, x.JsonTable.Columns...)
 		behaviour(x.JsonTable.OnError)
 	case *pg.Node_JsonTableColumn:
-		each(f, x.JsonTableColumn.Pathspec.GetString_())
 		each(f, x.JsonTableColumn.Columns...)
 		behaviour(x.JsonTableColumn.OnEmpty, x.JsonTableColumn.OnError)
 	default:

@@ -55,7 +55,7 @@ func (q *Query) one(st *Statement, p Params, env *Env, s *session) (Route, *Erro
 		return Route{}, err
 	}
 	route := Route{Write: st.Write, Unknown: len(pl.unknown) > 0, Tenant: s.key, Source: s.source}
-	t := tally{m: q.r.m, session: s, oneShard: q.r.oneShard()}
+	t := tally{m: q.r.m, session: *s, oneShard: q.r.oneShard()}
 	for i := range pl.binds {
 		if err := q.tenants(&pl.binds[i], p, &t); err != nil {
 			if t.oneShard && !s.explicit() {
@@ -77,6 +77,8 @@ func (q *Query) one(st *Statement, p Params, env *Env, s *session) (Route, *Erro
 	if err != nil {
 		return Route{}, err
 	}
+	route.Within = !route.Tenant.IsZero() && len(pl.unbound) == 0 && t.keys == 1 && !pl.shared &&
+		pl.opens == "" && pl.opaque == ""
 	route.Cacheable = st.Cacheable && !q.hint.noCache && route.Kind == Single && !route.Tenant.IsZero() &&
 		len(pl.unbound) == 0 && t.keys == 1 && !env.TempTables && !q.saysNow(p)
 	return route, nil
@@ -100,7 +102,7 @@ func (q *Query) shards(st *Statement, t *tally, env *Env, route *Route) *Error {
 	route.Kind = Any
 	switch {
 	case pl.fault != nil:
-		return q.faulty(pl.fault, t.session, route)
+		return q.faulty(pl.fault, &t.session, route)
 	case pl.control:
 		route.reason = byTransaction
 		return nil

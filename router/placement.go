@@ -1,6 +1,10 @@
 package router
 
-import "github.com/pgdrover/pgdrover/shardmap"
+import (
+	"slices"
+
+	"github.com/pgdrover/pgdrover/shardmap"
+)
 
 // placement is what the analysis knows of where a statement may run; the values
 // of tenants are known at execution only.
@@ -27,6 +31,7 @@ type placement struct {
 	forbidden string // what a session bound to a tenant may not run
 	tables    int    // how many sharded tables
 	truncates bool   // TRUNCATE of sharded tables
+	shared    bool   // writes a table that is not one tenant's
 	fault     *fault
 }
 
@@ -135,10 +140,8 @@ func (g *graph) leads(from int32, needs []need) bool {
 		seen[n] = true
 		queue = append(queue, g.edges[n]...)
 		for _, r := range g.rules {
-			for _, in := range r.in {
-				if in == n {
-					queue = append(queue, r.out)
-				}
+			if slices.Contains(r.in, n) {
+				queue = append(queue, r.out)
 			}
 		}
 	}

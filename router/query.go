@@ -92,6 +92,17 @@ func (q *Query) Text(i int) []byte {
 	return q.text[p.off:p.end]
 }
 
+// Configures reports whether a statement of the query string changes settings,
+// by SET, RESET or set_config.
+func (q *Query) Configures() bool {
+	for i := range q.tpl.statements {
+		if len(q.tpl.statements[i].changes) > 0 {
+			return true
+		}
+	}
+	return false
+}
+
 // Clone returns a Query that keeps a copy of the text and does not change with
 // q, as a prepared statement needs it.
 func (q *Query) Clone() *Query {

@@ -1,6 +1,7 @@
 package router
 
 import (
+	"bytes"
 	"strconv"
 	"unicode/utf8"
 )
@@ -22,20 +23,21 @@ type source struct {
 // mapped is an offset in the parser's text and what it stands for.
 type mapped struct{ off, slot int32 }
 
-// rebuild makes the parser's text of piece i: the client's with neutral
-// literals and without the rows that are of the shape of the row before them.
-// first is the template's index of the piece's first slot.
+// rebuild makes the parser's text of piece i: the client's tokens without
+// comments, which cost the parser's scanner the square of their depth. A query
+// gets neutral literals and goes without the rows that are of the shape of the
+// row before them. first is the template's index of the piece's first slot.
 func (q *Query) rebuild(i int, first int32) (source, int32) {
 	p := q.pieces[i]
+	if p.bad {
+		return source{text: string(q.text)}, first
+	}
 	l := lexer{src: q.text[:p.end], pos: int(p.off), plain: q.plain}
-	b := builder{q: q, p: p, next: first}
+	b := builder{q: q, verbatim: p.verbatim, next: first}
 	for t := l.next(); t.kind != tokEnd; t = l.next() {
 		if !q.dropped(t.off) {
 			b.token(t, l.slot)
 		}
-	}
-	if p.verbatim {
-		b.text = append(b.text, q.norm[p.norm.off:p.norm.end]...)
 	}
 	return source{text: string(b.text), slots: b.slots, tokens: b.tokens}, b.next
 }
@@ -52,60 +54,58 @@ func (q *Query) dropped(off int) bool {
 }
 
 type builder struct {
-	q       *Query
-	p       piece
-	text    []byte
-	slots   []mapped
-	tokens  []mapped
-	next    int32 // the template's index of the next slot
-	grown   int32 // bytes that the verbatim text is longer than the client's
-	unicode bool  // the token before was U&'…'
-	escape  bool  // the token before was UESCAPE
+	q        *Query
+	verbatim bool
+	text     []byte
+	slots    []mapped
+	tokens   []mapped
+	next     int32 // the template's index of the next slot
+	end      int   // of the token before, in the client's text
+	unicode  bool  // the token before was U&'…'
+	escape   bool  // the token before was UESCAPE
 }
 
 // token adds a token to the parser's text.
 func (b *builder) token(t token, s slot) {
-	if b.p.verbatim {
-		b.verbatim(t, s)
+	literal := t.kind == tokLiteral
+	if !b.verbatim && b.uescape(t, s) {
 		return
 	}
+	if t.off > b.end && len(b.text) > 0 {
+		b.text = append(b.text, ' ')
+	}
+	b.end = t.end
+	at := int32(len(b.text))
+	b.tokens = append(b.tokens, mapped{at, int32(t.off)})
+	switch word := b.q.text[t.off:t.end]; {
+	case literal && !b.verbatim:
+		b.text = append(b.text, neutral[s.kind]...)
+	case literal && b.q.plain && word[0] == '\'' && bytes.IndexByte(word, '\\') >= 0:
+		b.text = append(append(b.text, 'E'), word...)
+	default:
+		b.text = append(b.text, word...)
+	}
+	if literal {
+		b.slots = append(b.slots, mapped{at, b.next})
+		b.next++
+	}
+}
+
+// uescape reports UESCAPE 'c' after U&'…', which a neutral literal does not
+// need.
+func (b *builder) uescape(t token, s slot) bool {
 	literal := t.kind == tokLiteral
-	word := b.q.text[t.off:t.end]
-	if t.kind == tokWord && b.unicode && lowerWord(word) == "uescape" {
+	if t.kind == tokWord && b.unicode && lowerWord(b.q.text[t.off:t.end]) == "uescape" {
 		b.unicode, b.escape = false, true
-		return
+		return true
 	}
 	escape := b.escape
 	b.unicode, b.escape = literal && s.kind == slotUnicode, false
 	if literal && escape {
 		b.next++
-		return
+		return true
 	}
-	at := int32(len(b.text))
-	b.tokens = append(b.tokens, mapped{at, int32(t.off)})
-	if literal {
-		b.slots = append(b.slots, mapped{at, b.next})
-		b.next++
-		b.text = append(b.text, neutral[s.kind]...)
-	} else {
-		b.text = append(b.text, word...)
-	}
-	b.text = append(b.text, ' ')
-}
-
-// verbatim notes a token of a text that the parser gets as the template has it.
-func (b *builder) verbatim(t token, s slot) {
-	at := int32(t.off) - b.p.off + b.grown
-	b.tokens = append(b.tokens, mapped{at, int32(t.off)})
-	if t.kind != tokLiteral {
-		return
-	}
-	norm := b.q.norm[b.p.norm.off:]
-	if b.q.plain && s.kind == slotEscape && b.q.text[t.off] == '\'' && norm[at] == 'E' {
-		b.grown++
-	}
-	b.slots = append(b.slots, mapped{at, b.next})
-	b.next++
+	return false
 }
 
 // slotAt returns the template's slot that the constant at a place of the parser's

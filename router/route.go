@@ -73,6 +73,12 @@ type Route struct {
 	CacheFor  time.Duration // from a hint; 0: what the table says
 	NoCache   bool          // a hint forbids it
 
+	// Within reports that every sharded table of the statement is bound to
+	// Tenant, that it writes no other table, and calls no function that may: it
+	// reads and writes no other tenant's rows, triggers aside. A tenant that was
+	// merely SET says where to go, not what to filter.
+	Within bool
+
 	// Unknown reports a relation that the catalog does not know: the catalog
 	// may be old, or PostgreSQL will say so.
 	Unknown bool

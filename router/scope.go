@@ -1,5 +1,7 @@
 package router
 
+import "slices"
+
 // item is one element of a FROM list: a table reference, or the result of a
 // subquery, a CTE or a function.
 type item struct {
@@ -100,10 +102,8 @@ func (b *binder) lookupIn(s *scope, schema, table, column string) int32 {
 			if it.alias != table || schema != "" && it.schema != schema {
 				continue
 			}
-			for i, c := range it.cols {
-				if c.name == column {
-					return b.nodeAt(it, i)
-				}
+			if i := slices.IndexFunc(it.cols, func(c col) bool { return c.name == column }); i >= 0 {
+				return b.nodeAt(it, i)
 			}
 			return noNode
 		}

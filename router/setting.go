@@ -76,9 +76,9 @@ func (st *Statement) multi(x *setNode) {
 		if d.GetDefname() != "transaction_isolation" {
 			value = onOff(value == "1")
 		}
-		setting1 := prefix + d.GetDefname()
+		own := prefix + d.GetDefname()
 		st.changes = append(st.changes, setting{change: Change{
-			Name: setting1, Value: value, Local: local, SQL: "SET " + setting1 + " TO " + quoteString(value),
+			Name: own, Value: value, Local: local, SQL: "SET " + own + " TO " + quoteString(value),
 		}})
 	}
 }

@@ -27,7 +27,7 @@ func newTemplates(size int) *templates {
 	each := (size + templateLocks - 1) / templateLocks
 	for i := range t.parts {
 		lru, err := simplelru.NewLRU[uint64, *Template](each, nil)
-		if err != nil {
+		if err != nil { // a programmer's mistake: New makes the size positive
 			panic("router: templates need a positive size")
 		}
 		t.parts[i].lru = lru

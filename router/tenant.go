@@ -45,34 +45,41 @@ func (q *Query) session(env *Env) (session, *Error) {
 
 // change applies SET or RESET of pgdrover.tenant within one query string.
 func (q *Query) change(s *session, i int, p Params) *Error {
-	st := &q.tpl.statements[i]
-	if len(st.changes) == 0 {
+	for _, own := range q.tpl.statements[i].changes {
+		change, ok := own.change, true
+		if own.call {
+			change, ok = q.configured(own, p)
+		}
+		if !ok || change.Name != SettingTenant {
+			continue
+		}
+		if err := q.become(s, change); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// become makes s the session after a change of pgdrover.tenant.
+func (q *Query) become(s *session, c Change) *Error {
+	if c.Reset {
+		if s.source == SourceSet || s.source == SourceSetLocal {
+			*s = session{} // what startup said is not known here
+		}
 		return nil
 	}
-	changes, _ := q.Changes(i, p)
-	for _, c := range changes {
-		if c.Name != SettingTenant {
-			continue
-		}
-		if c.Reset {
-			if s.source == SourceSet || s.source == SourceSetLocal {
-				*s = session{} // what startup said is not known here
-			}
-			continue
-		}
-		k, err := q.r.m.TenantType().ParseText([]byte(c.Value))
-		switch {
-		case err != nil:
-			return keyError(err)
-		case s.bound() && k != s.key:
-			return forbid("", "this session is bound to tenant %q: it cannot become %q", s.key, k)
-		case s.bound() || s.source == SourceHint:
-			continue
-		}
-		s.key, s.source = k, SourceSet
-		if c.Local {
-			s.source = SourceSetLocal
-		}
+	k, err := q.r.m.TenantType().ParseText([]byte(c.Value))
+	switch {
+	case err != nil:
+		return keyError(err)
+	case s.bound() && k != s.key:
+		return forbid("", "this session is bound to tenant %q: it cannot become %q", s.key, k)
+	case s.bound() || s.source == SourceHint:
+		return nil
+	}
+	s.key, s.source = k, SourceSet
+	if c.Local {
+		s.source = SourceSetLocal
 	}
 	return nil
 }
@@ -80,7 +87,7 @@ func (q *Query) change(s *session, i int, p Params) *Error {
 // tally adds up the tenants of a statement: the shard they share.
 type tally struct {
 	m        *shardmap.Map
-	session  *session
+	session  session
 	key      shardmap.Key
 	shard    int
 	keys     int  // tenants added, as far as they differ from the one before

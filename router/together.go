@@ -32,7 +32,7 @@ func (q *Query) together(p Params, env *Env, s *session) (Route, *Error) {
 	if local == len(q.tpl.statements) {
 		return Route{Kind: Local, reason: byProxy, Tenant: s.key, Source: s.source}, nil
 	}
-	all.Cacheable = false
+	all.Cacheable, all.Within = false, false
 	return all, nil
 }
 

@@ -1,6 +1,7 @@
 package task
 
 import (
+	"bytes"
 	"crypto/tls"
 	"fmt"
 	"net"
@@ -75,6 +76,23 @@ func (c *Conn) ServerTLS(cfg *tls.Config, deadline time.Time) error {
 	if c.r != c.w {
 		return fmt.Errorf("%d unencrypted bytes arrived before the TLS handshake", c.w-c.r)
 	}
+	return c.handshake(cfg, deadline)
+}
+
+// DirectTLS is ServerTLS for a peer that begins with its handshake at once, and blocks like it: call it in Await. What is buffered
+// is taken for the beginning of that handshake, so it is for the first bytes of a connection only, before anything was answered.
+func (c *Conn) DirectTLS(cfg *tls.Config, deadline time.Time) error {
+	c.wire.ahead = bytes.Clone(c.Buffered())
+	c.releaseIn()
+	err := c.handshake(cfg, deadline)
+	if err == nil && len(c.wire.ahead) > 0 { // what the peer sends last depends on our answer: it cannot have been read before that
+		err = fmt.Errorf("%d bytes that arrived before the TLS handshake are not part of it", len(c.wire.ahead))
+	}
+	c.wire.ahead = nil
+	return err
+}
+
+func (c *Conn) handshake(cfg *tls.Config, deadline time.Time) error {
 	c.wire.async = false
 	_ = c.wire.Conn.SetDeadline(deadline)
 	tc := tls.Server(c.wire, cfg)

@@ -32,6 +32,7 @@ type Wire struct {
 	until time.Time // the read deadline in force
 	mu    sync.Mutex
 	queue []byte // TLS records not written yet, when async
+	ahead []byte // bytes that were read before a TLS handshake and belong to it
 }
 
 // NewWire wraps a connected TCP or Unix socket and owns it from then on.
@@ -53,6 +54,11 @@ func NewWire(nc net.Conn) (*Wire, error) {
 
 // Read blocks as a net.Conn does until the wire is adopted; from then on it returns errAgain instead.
 func (w *Wire) Read(p []byte) (int, error) {
+	if len(w.ahead) > 0 {
+		n := copy(p, w.ahead)
+		w.ahead = w.ahead[n:]
+		return n, nil
+	}
 	if !w.async {
 		return w.Conn.Read(p)
 	}

@@ -1,0 +1,67 @@
+package proxy
+
+import (
+	"github.com/pgdrover/pgdrover/pgwire"
+	"github.com/pgdrover/pgdrover/router"
+)
+
+// fail answers a message of the extended protocol with an error of PgDrover's own. What follows is discarded up to Sync, and what
+// the batch did is undone, as after an error of the server.
+func (s *session) fail(e *pgwire.Error) bool {
+	s.sweep()
+	s.owe(deferred{fake: pgwire.AppendError(nil, e)})
+	s.flushDeferredFakes()
+	l := s.batch.link
+	if l != nil && l.lost == nil && !l.aside {
+		l.send(pgwire.AppendDescribe(l.conn.QueueBuffer(), 'P', "pgdrover: undo the batch"),
+			reply{kind: pgwire.MsgDescribe, do: skip, quiet: true})
+	} else {
+		l = nil
+	}
+	if s.concernsAlone(l) {
+		s.tx.faulted = true // the backend aborts the transaction itself
+	} else {
+		s.abort()
+	}
+	s.skipping = true
+	return e.Severity != pgwire.SeverityFatal
+}
+
+// mistake is fail for an error that the server would have found itself: what it has to say of messages before comes first.
+func (s *session) mistake(e *pgwire.Error) bool {
+	s.sweep()
+	if s.batch.link == nil && !s.tx.poisoned {
+		if joined := s.inTransaction(); len(joined) == 1 {
+			s.batch.link = joined[0]
+			s.applyDeferred(joined[0])
+		} else if unsent := s.beginBatch(); unsent != nil {
+			s.flushDeferredFakes()
+			return s.fail(unsent)
+		}
+	}
+	return s.fail(e)
+}
+
+// concernsAlone reports whether a link is the only one that takes part in the open transaction, or in the batch.
+func (s *session) concernsAlone(l *link) bool {
+	for _, o := range s.inTransaction() {
+		if o != l {
+			return false
+		}
+	}
+	return l != nil
+}
+
+// malformed has a server say what is wrong with a message whose content cannot be understood.
+func (s *session) malformed(frame []byte) bool {
+	if s.tx.poisoned {
+		return s.fail(&pgwire.Error{Code: "08P01", Message: "invalid message format"})
+	}
+	l, e := s.onShard(router.Route{Kind: router.Any, Write: true})
+	if e != nil {
+		return s.fail(e)
+	}
+	l.conn.Queue(frame)
+	l.replies.push(reply{kind: frame[0]})
+	return s.relieve(l)
+}

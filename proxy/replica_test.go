@@ -1,0 +1,145 @@
+package proxy
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+func replicaRig(t *testing.T, o rigOptions) *rig {
+	o.replicas = true
+	if o.schema == nil {
+		o.schema, o.tables = append([]string{sneaky}, demoSchema...), demoTables
+	}
+	r := startRig(t, sharedCluster(t), o)
+	if err := r.cluster.WaitReplicas(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+// sneaky says that it is STABLE and writes.
+const sneaky = `create function sneaky(k bigint) returns bigint language plpgsql stable as $$
+	begin execute format('insert into users values (%s, 1)', k); return k; end $$`
+
+const whereAmI = "select pg_is_in_recovery()::text from orders where tenant_id = $1 union all select pg_is_in_recovery()::text limit 1"
+
+func TestReplicas(t *testing.T) {
+	r := replicaRig(t, rigOptions{sticky: 400 * time.Millisecond, wait: 5 * time.Second})
+	a := r.tenants(0, 1)[0]
+	for _, mode := range []string{"default_query_exec_mode=exec", "", simpleMode} {
+		conn := r.connect(mode)
+		where := func() string { t.Helper(); return r.value(conn, whereAmI, a) }
+		if got := where(); got != "true" {
+			t.Fatalf("%s: a read is not on a replica", mode)
+		}
+		r.exec(conn, "insert into orders values ($1, 1)", a)
+		wrote := time.Now()
+		for time.Since(wrote) < 200*time.Millisecond {
+			if got := where(); got != "false" && time.Since(wrote) < 300*time.Millisecond {
+				t.Fatalf("%s: a read after a write is on a replica", mode)
+			}
+		}
+		r.eventually("reads go to replicas again", func() bool { return where() == "true" })
+		r.exec(conn, "begin")
+		if got := where(); got != "false" {
+			t.Fatalf("%s: a transaction reads a replica", mode)
+		}
+		r.exec(conn, "commit")
+		r.exec(conn, "begin read only")
+		if got := where(); got != "true" {
+			t.Fatalf("%s: a read-only transaction is not on a replica", mode)
+		}
+		r.refuses(conn, "25006", "insert into orders values ($1, 2)", a)
+		r.exec(conn, "rollback")
+		r.exec(conn, "delete from orders where tenant_id = $1", a)
+	}
+}
+
+// TestReplicaCannot has a statement that looks like a read turn out to write.
+func TestReplicaCannot(t *testing.T) {
+	r := replicaRig(t, rigOptions{sticky: time.Millisecond})
+	a := r.tenants(0, 1)[0]
+	for i, mode := range []string{simpleMode, "default_query_exec_mode=exec", ""} {
+		conn := r.connect(mode)
+		sql := "select sneaky($1) from (select count(*) from orders where tenant_id = $1) o"
+		if got := r.value(conn, sql, a); got != fmt.Sprint(a) {
+			t.Fatalf("%s: %s", mode, got)
+		}
+		if got := r.on(r.cluster.Shards[0].Primary, "select count(*) from users"); got != "1" {
+			t.Fatalf("%s: %s rows", mode, got)
+		}
+		r.on(r.cluster.Shards[0].Primary, "truncate users")
+		if got := r.server.Metrics().Retries.Load(); got != int64(i+1) {
+			t.Fatalf("%d retries", got)
+		}
+	}
+}
+
+// TestReplicaDies kills a replica under load.
+func TestReplicaDies(t *testing.T) {
+	r := replicaRig(t, rigOptions{sticky: time.Millisecond, wait: 5 * time.Second, size: 10})
+	replica := r.cluster.Shards[0].Replicas[0]
+	a := r.tenants(0, 1)[0]
+	const clients = 6
+	var failed, done atomic.Int64
+	var group sync.WaitGroup
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	for i := range clients {
+		conn := r.connect([]string{"", simpleMode}[i%2])
+		group.Go(func() {
+			for ctx.Err() == nil {
+				var v string
+				if err := conn.QueryRow(t.Context(), whereAmI, a).Scan(&v); err != nil {
+					t.Logf("client %d: %v", i, err)
+					failed.Add(1)
+				}
+				if conn.IsClosed() {
+					t.Errorf("client %d was disconnected", i)
+					return
+				}
+				done.Add(1)
+			}
+		})
+	}
+	more := func(n int64) {
+		from := done.Load()
+		r.eventually("statements go on", func() bool { return done.Load() > from+n })
+	}
+	more(200)
+	if err := replica.Kill(syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	more(500)
+	stop()
+	group.Wait()
+	if n := failed.Load(); n > clients {
+		t.Errorf("%d errors of %d clients", n, clients)
+	}
+	conn := r.connect()
+	if got := r.value(conn, whereAmI, a); got != "false" {
+		t.Error("who answered, with the replica down?")
+	}
+	if err := replica.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	r.eventually("the replica is used again", func() bool { return r.value(conn, whereAmI, a) == "true" })
+}
+
+// queryAll runs a query for each of some tenants until stop ends, and counts.
+func queryAll(ctx context.Context, t *testing.T, conn *pgx.Conn, count *atomic.Int64, each func(*pgx.Conn, int) error) {
+	for i := 0; ctx.Err() == nil; i++ {
+		if err := each(conn, i); err != nil {
+			t.Errorf("under load: %v", err)
+			return
+		}
+		count.Add(1)
+	}
+}

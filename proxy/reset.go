@@ -1,0 +1,96 @@
+package proxy
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/pgdrover/pgdrover/pgwire"
+	"github.com/pgdrover/pgdrover/router"
+)
+
+// RESET goes back to what the session began with. A backend began with something else: so a RESET there is followed, before anyone
+// hears of it, by the settings of the session's startup packet.
+
+// sendSimple sends a Query of the client's.
+func (s *session) sendSimple(l *link, frame []byte, q *router.Query) {
+	l.notes.unnamed = 0
+	back := s.resets(q)
+	if back == "" {
+		l.conn.Queue(frame)
+		l.replies.push(reply{kind: pgwire.MsgQuery, text: q})
+		return
+	}
+	l.send(pgwire.AppendParse(l.conn.QueueBuffer(), "", string(q.SQL()), nil), reply{kind: pgwire.MsgParse, do: skip})
+	l.send(appendPlainBind(l.conn.QueueBuffer()), reply{kind: pgwire.MsgBind, do: skip})
+	l.send(pgwire.AppendExecute(l.conn.QueueBuffer(), "", 0), reply{kind: pgwire.MsgExecute, text: q})
+	s.sendBack(l, back)
+	l.send(pgwire.AppendSync(l.conn.QueueBuffer()), reply{kind: pgwire.MsgSync})
+}
+
+// resets is the statement that has to follow a RESET: empty when q is none of what the startup packet has set.
+func (s *session) resets(q *router.Query) string {
+	if len(s.initial.sent()) == 0 || len(q.Statements()) != 1 {
+		return ""
+	}
+	changes, _ := q.Changes(0, nil)
+	var calls []string
+	for _, c := range changes {
+		for _, e := range s.initial.sent() {
+			if c.Reset && (c.All || c.Name == e.name) {
+				calls = append(calls, "pg_catalog.set_config("+quoteLiteral(e.name)+","+quoteLiteral(e.value)+","+onOff(c.Local)+")")
+			}
+		}
+	}
+	if len(calls) == 0 {
+		return ""
+	}
+	return "SELECT " + strings.Join(calls, ",")
+}
+
+func onOff(b bool) string {
+	if b {
+		return "true"
+	}
+	return "false"
+}
+
+// sendBack sends the statement that follows a RESET, under names of its own.
+func (s *session) sendBack(l *link, sql string) {
+	const name = "pgdrover: reset"
+	l.send(pgwire.AppendParse(l.conn.QueueBuffer(), name, sql, nil), reply{kind: pgwire.MsgParse, do: skip})
+	bind := &pgwire.Bind{}
+	_ = pgwire.DecodeBind(appendPlainBind(nil), bind)
+	bind.Portal = []byte(name)
+	l.send(pgwire.AppendBindNamed(l.conn.QueueBuffer(), bind, name), reply{kind: pgwire.MsgBind, do: skip})
+	l.send(pgwire.AppendExecute(l.conn.QueueBuffer(), name, 0), reply{kind: pgwire.MsgExecute, do: skip})
+	l.send(pgwire.AppendClose(l.conn.QueueBuffer(), 'S', name), reply{kind: pgwire.MsgClose, do: skip})
+	l.send(pgwire.AppendClose(l.conn.QueueBuffer(), 'P', name), reply{kind: pgwire.MsgClose, do: skip})
+	l.resetsTo = s.initial
+}
+
+// fixedParams are reported by servers and set by nobody, or not in this way.
+var fixedParams = []string{"in_hot_standby", "integer_datetimes", "is_superuser", "server_encoding", "server_version",
+	"session_authorization"}
+
+// adopt makes settings the session's that a backend reports to have changed in the transaction that is over, though no statement
+// was seen to change them: a function did.
+func (s *session) adopt(l *link) {
+	before := s.reportedIdle
+	s.reportedIdle = s.reported
+	if before == s.reported || s.tx.faulted || l.notes.settings == nil {
+		return
+	}
+	for _, e := range s.reported.list {
+		name := strings.ToLower(e.Name)
+		if old, ok := before.value(e.Name); ok && old == e.Value || slices.Contains(fixedParams, name) {
+			continue
+		}
+		now, _ := s.settings.lookup(name)
+		if was, _ := s.committed.lookup(name); was != now || now.value == e.Value {
+			continue
+		}
+		set := setting{name, setConfigSQL(name, e.Value), e.Value}
+		s.settings = s.settings.with(set)
+		l.notes.settings = l.notes.settings.with(set)
+	}
+}

@@ -1,0 +1,52 @@
+package proxy
+
+import (
+	"context"
+	"errors"
+	"os"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/pgdrover/pgdrover/internal/pgcluster"
+)
+
+// shared is the cluster of the tests that leave every node running: two shards with a replica each. It is started when a test
+// first asks for it.
+var shared struct {
+	once    sync.Once
+	cluster *pgcluster.Cluster
+	err     error
+}
+
+// sharedCluster is the shared cluster. Whoever stops a node of it starts it again.
+func sharedCluster(t *testing.T) *pgcluster.Cluster {
+	t.Helper()
+	shared.once.Do(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
+		defer cancel()
+		shared.cluster, shared.err = pgcluster.Start(ctx, pgcluster.Config{Shards: 2, Replicas: 1, Settings: map[string]string{"max_connections": "150"}})
+	})
+	if missing := (*pgcluster.NotInstalledError)(nil); errors.As(shared.err, &missing) {
+		t.Skipf("%v", shared.err)
+	}
+	if shared.err != nil {
+		t.Fatal(shared.err)
+	}
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Log(shared.cluster.Logs(2048))
+		}
+	})
+	return shared.cluster
+}
+
+func TestMain(m *testing.M) {
+	code := m.Run()
+	if shared.cluster != nil {
+		if err := shared.cluster.Stop(context.Background()); err != nil {
+			code = 1
+		}
+	}
+	os.Exit(code)
+}
