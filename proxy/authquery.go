@@ -96,7 +96,7 @@ func NewAuthQuery(cfg AuthQueryConfig) *AuthQuery {
 	return q
 }
 
-// Close ends the questions that are under way, which fail. It blocks until its goroutines have ended.
+// Close ends the questions that are under way, which fail, and returns when the goroutines have ended.
 func (q *AuthQuery) Close() {
 	q.stop()
 	q.mu.Lock()

@@ -7,6 +7,7 @@ import (
 	"encoding/asn1"
 	"io"
 	"strings"
+	"time"
 
 	"github.com/pgdrover/pgdrover/pgwire"
 )
@@ -95,17 +96,18 @@ func (c *Config) serverTLS() *tls.Config {
 	return secure
 }
 
-// signer lets a certificate's key sign when the server has time for it.
+// signer lets a certificate's key sign when it is its turn.
 type signer struct {
 	crypto.Signer
-	turn func(work func()) error
+	turns turns
+	until time.Time
 }
 
-// Sign blocks until it is this signature's turn.
+// Sign signs a digest. It may block, until the deadline at most.
 func (s signer) Sign(rand io.Reader, digest []byte, opts crypto.SignerOpts) (signature []byte, err error) {
-	waited := s.turn(func() { signature, err = s.Signer.Sign(rand, digest, opts) })
-	if waited != nil {
-		return nil, waited
+	late := s.turns.take(s.until, func() { signature, err = s.Signer.Sign(rand, digest, opts) })
+	if late != nil {
+		return nil, late
 	}
 	return signature, err
 }
@@ -154,14 +156,14 @@ func (s *session) shownCertificate() *x509.Certificate {
 	return state.PeerCertificates[0]
 }
 
-// commonName is the attribute type of a certificate's common name (RFC 5280).
-var commonName = asn1.ObjectIdentifier{2, 5, 4, 3}
+// subjectName is the type of the attribute that a certificate calls the common name (RFC 5280).
+var subjectName = asn1.ObjectIdentifier{2, 5, 4, 3}
 
 // names reports whether a certificate is for a user: its only common name is the user's name.
 func names(leaf *x509.Certificate, user string) bool {
 	count := 0
 	for _, n := range leaf.Subject.Names {
-		if n.Type.Equal(commonName) {
+		if n.Type.Equal(subjectName) {
 			count++
 		}
 	}

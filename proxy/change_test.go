@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -42,7 +43,7 @@ func (r *rig) refusesChange(file, word string) {
 
 // TestChangeUnderLoad edits the map in every way that is allowed while clients read and write.
 func TestChangeUnderLoad(t *testing.T) {
-	schema := append([]string{"create table fresh (code text primary key)"}, demoSchema...)
+	schema := append(slices.Clone(demoSchema), "create table fresh (code text primary key)")
 	r := replicaRig(t, rigOptions{sticky: time.Millisecond, wait: 5 * time.Second, size: 10, schema: schema, tables: demoTables})
 	ctx, stop := context.WithCancel(t.Context())
 	defer stop()
@@ -213,6 +214,9 @@ func TestChangeDuringTransaction(t *testing.T) {
 	r.exec(holding, "create temp table mine (id int)")
 	r.exec(conn, "begin")
 	r.exec(conn, "insert into orders values ($1, 1)", k)
+	r.exec(holding, "insert into mine values (0)")
+	r.exec(holding, "insert into orders values ($1, 5)", b)
+	t.Log(r.value(holding, "select count(*) from mine"))
 	// The same shards in another order, and one replica less.
 	lines := strings.SplitAfter(r.file, "\n")
 	head := strings.Join(lines[:3], "")

@@ -37,7 +37,7 @@ func (s *session) handshake(shake func(*tls.Config, time.Time) error, until time
 		s.login.binding = chosen.binding
 		shown := chosen.Certificate
 		if key, ok := shown.PrivateKey.(crypto.Signer); ok {
-			shown.PrivateKey = signer{key, func(work func()) error { return s.cfg.turns.take(until, work) }}
+			shown.PrivateKey = signer{key, s.cfg.turns, until}
 		}
 		return &shown, nil
 	}

@@ -24,6 +24,13 @@ func (s *session) fail(e *pgwire.Error) bool {
 		s.abort()
 	}
 	s.skipping = true
+	if l != nil { // as a server does, the error goes out at once: the client may wait for it before it sends Sync
+		s.take()
+		if !s.finish(l) {
+			return false
+		}
+		s.skipping = true
+	}
 	return e.Severity != pgwire.SeverityFatal
 }
 

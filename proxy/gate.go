@@ -107,15 +107,17 @@ func (p *placement) serves(shard int, n *pool.Node) bool {
 	return p.nodes.Primary(shard) == n || slices.Contains(p.nodes.Replicas(shard), n)
 }
 
-// partitionOf is what a statement's transaction is announced as.
+// partitionOf is what a statement's transaction is announced as. What touches no tenant's rows adds nothing to what it has been
+// announced as already: the end of a transaction must not wait for those who wait for it.
 func (s *session) partitionOf(r router.Route) int64 {
+	was := s.partition.Load()
 	switch {
 	case s.place.single():
 		return anyTransaction
+	case r.Kind == router.Any && (was != noTransaction || !r.Write && !s.tx.open):
+		return was
 	case !r.Tenant.IsZero():
 		return int64(s.place.shards.Partition(r.Tenant)) + 1
-	case r.Kind == router.Any && !r.Write && !s.tx.open:
-		return noTransaction
 	}
 	return anyTransaction
 }

@@ -75,7 +75,7 @@ func NewTokens(cfg TokensConfig) *Tokens {
 	return t
 }
 
-// Close stops fetching keys. It blocks until its goroutine has ended.
+// Close stops fetching keys, and returns when the goroutine has ended.
 func (t *Tokens) Close() {
 	t.stop()
 	t.group.Wait()

@@ -71,7 +71,7 @@ func (b *builder) token(t token, s slot) {
 	if !b.verbatim && b.uescape(t, s) {
 		return
 	}
-	if t.off > b.end && len(b.text) > 0 {
+	if len(b.text) > 0 && (t.off > b.end || !b.verbatim) {
 		b.text = append(b.text, ' ')
 	}
 	b.end = t.end

@@ -75,6 +75,9 @@ func (r *Router) Analyse(q *Query, text []byte, env *Env) {
 		user = env.User
 	}
 	hash := maphash.Bytes(r.seed, q.norm)
+	if env.SearchPath != "" || user != "" {
+		hash ^= maphash.String(r.seed, env.SearchPath) + 3*maphash.String(r.seed, user)
+	}
 	q.tpl = r.templates.find(hash, q.norm, env.SearchPath, user)
 	if q.tpl != nil {
 		return

@@ -50,7 +50,7 @@ func (q *Query) change(s *session, i int, p Params) *Error {
 		if own.call {
 			change, ok = q.configured(own, p)
 		}
-		if !ok || change.Name != SettingTenant {
+		if !ok || change.Name != SettingTenant && !change.All {
 			continue
 		}
 		if err := q.become(s, change); err != nil {

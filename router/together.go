@@ -12,6 +12,9 @@ func (q *Query) together(p Params, env *Env, s *session) (Route, *Error) {
 		if err := q.change(s, i, p); err != nil {
 			return Route{}, err
 		}
+		if (st.Verb == Commit || st.Verb == Rollback) && s.source == SourceSetLocal {
+			*s = session{} // what was SET before it is not known here
+		}
 		if st.place.local {
 			local++
 			if st.Verb != Set && st.Verb != Reset {

@@ -47,6 +47,7 @@ var doors = []door{
 	{"go.yaml.in/yaml/v4", []string{"internal/yamlfile"}},
 	{"github.com/prometheus/client_golang", []string{"admin"}},
 	{"github.com/spf13/cobra", []string{"cmd"}},
+	{"github.com/golang-jwt/jwt/v5", []string{"proxy/jwt.go"}},
 	{"github.com/xdg-go/scram", []string{"proxy/scram.go"}},
 	{"github.com/fsnotify/fsnotify", []string{"cmd"}},
 	{"github.com/alicebob/miniredis/v2", []string{"internal/pgcluster"}},
