@@ -97,7 +97,7 @@ func appView(t testing.TB) *view {
 			{PID: 13, User: "ops", Database: "pgdrover", Address: "192.0.2.3:4002", State: proxy.ClientActive, Began: noon},
 		},
 		meters: map[proxy.MeterKey]meter{{Database: "app", Shard: "s1", Role: "primary"}: {histogramOf(busy), histogramOf(own)}},
-		counts: serverCounts{logins: 5, cancels: 4, retries: 3, panics: 2, refused: 1},
+		counts: serverCounts{logins: 5, cancels: 4, retries: 3, panics: 2, refused: 1, rejected: 6},
 	}
 }
 

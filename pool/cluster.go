@@ -40,6 +40,9 @@ func New(cfg Config) *Cluster {
 	return c
 }
 
+// Config is what New was given, with its defaults.
+func (c *Cluster) Config() Config { return c.cfg }
+
 // Adjust takes over the limits of cfg: Size, MaxWaiting, Wait, Idle and Lifetime. Everything else stays what New was given.
 func (c *Cluster) Adjust(cfg Config) {
 	c.limits.Store(cfg.withDefaults().limits())

@@ -1,9 +1,12 @@
 package proxy
 
 import (
+	"context"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 )
@@ -274,4 +277,39 @@ func flushed(t *testing.T, conn *pgx.Conn, sql, param string) {
 		t.Fatal(err)
 	}
 	expect(t, f, "BindComplete", "CommandComplete", "ReadyForQuery")
+}
+
+// testSameLocks has many write the same rows of a reference table, in statements and in transactions: nobody waits in a circle.
+func testSameLocks(t *testing.T, r *rig) {
+	setup := r.connect()
+	r.exec(setup, "insert into countries values ('de', 'Germany'), ('fr', 'France')")
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	var group sync.WaitGroup
+	for g := range 6 {
+		conn := r.connect([]string{simpleMode, "default_query_exec_mode=exec"}[g%2])
+		group.Go(func() {
+			for i := range 25 {
+				err := pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
+					for _, code := range []string{"de", "fr"} {
+						if _, err := tx.Exec(ctx, "update countries set name = $2 where code = $1", code, strconv.Itoa(g*1000+i)); err != nil {
+							return err
+						}
+					}
+					return nil
+				})
+				if err != nil {
+					t.Errorf("client %d: %v", g, err)
+					return
+				}
+				if _, err := conn.Exec(ctx, "update countries set name = name || '.'"); err != nil {
+					t.Errorf("client %d: %v", g, err)
+					return
+				}
+			}
+		})
+	}
+	group.Wait()
+	names := "select string_agg(name, ' ' order by code) from countries"
+	r.everywhere(r.on(r.cluster.Shards[0].Primary, names), names)
 }

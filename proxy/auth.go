@@ -96,7 +96,7 @@ func (s *session) account(until time.Time) (*User, *pgwire.Error) {
 	if user, ok := s.cfg.Users[s.userName]; ok {
 		return user, nil
 	}
-	if s.cfg.Query == nil || !possibleName(s.userName) {
+	if s.cfg.Query == nil || s.cfg.Databases[s.databaseName] == nil || !possibleName(s.userName) {
 		return nil, nil
 	}
 	ask := s.cfg.Query.find(s.databaseName, s.userName, s.t)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -151,10 +152,13 @@ func (d *Database) Close(ctx context.Context) {
 	}
 }
 
-// LoadCatalog reads the catalog from the first shard that answers.
+// LoadCatalog reads the catalog from the first shard that answers. One that was added and owns nothing may have no tables yet: it is
+// asked last.
 func LoadCatalog(ctx context.Context, c *pool.Cluster, m *shardmap.Map) (*router.Catalog, error) {
 	var last error
-	for _, sh := range m.Shards() {
+	shards := m.Shards()
+	slices.SortStableFunc(shards, func(a, b shardmap.Shard) int { return min(b.Owned, 1) - min(a.Owned, 1) })
+	for _, sh := range shards {
 		rows, err := c.Exec(ctx, sh.Name, pool.Primary, router.CatalogSQL)
 		if err != nil {
 			last = fmt.Errorf("shard %s: %w", sh.Name, err)

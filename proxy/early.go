@@ -84,12 +84,13 @@ func (s *session) detach() bool {
 	if s.batch.link == nil && s.describes() && !s.startBatch() {
 		return false
 	}
-	if l := s.batch.link; l != nil && !l.aside {
-		s.fail(&pgwire.Error{Code: "0A000", Message: "a statement for several shards must be the only one before its Sync",
-			Hint: "send a Sync before and after it"})
+	if l := s.batch.link; l != nil && !l.aside && (!s.tx.open || l.status == 'I') {
+		s.fail(&pgwire.Error{Code: "0A000", Message: "a statement for several shards cannot follow others before one Sync",
+			Detail: "They are one transaction, which has begun on shard " + s.place.shards.Shard(l.shard).Name + " alone.",
+			Hint:   "send a Sync before it, or begin a transaction"})
 		return false
 	}
-	if !s.leaveAside() {
+	if !s.leaveBatch() {
 		return false
 	}
 	s.flushDeferredFakes()
@@ -114,29 +115,75 @@ func (s *session) settleAside(r router.Route) bool {
 		return true
 	}
 	if s.tx.open || r.Kind == router.Every || r.Kind == router.Single && r.Shard != l.shard || r.Write && l.isReplica() {
-		return s.leaveAside()
+		return s.leaveBatch()
 	}
 	l.aside = false
 	return true
 }
 
-// leaveAside gives back the batch's backend if it serves Parse and Describe only, once it has answered those. It reports as
-// settleAside does.
-func (s *session) leaveAside() bool {
+// leaveBatch ends what the batch has asked of its backend, for what follows to go elsewhere. A backend that serves Parse and Describe
+// only is given back. It reports as settleAside does.
+func (s *session) leaveBatch() bool {
 	l := s.batch.link
-	if l == nil || !l.aside {
+	if l == nil {
 		return true
 	}
 	if !s.settleBatch() || s.skipping {
 		return false
 	}
-	l.send(pgwire.AppendSync(l.conn.QueueBuffer()), reply{kind: pgwire.MsgSync, do: skip})
-	if e := s.drainSkipped(l); e != nil {
+	if e := s.syncSkipped(l); e != nil {
 		s.fail(e)
 		return false
 	}
-	s.batch.link = nil
-	l.aside = false
-	s.release(l)
+	if l.hold == 0 && l.status == 'I' {
+		s.release(l)
+	}
 	return true
+}
+
+// syncSkipped ends the batch on a backend, without an answer for the client.
+func (s *session) syncSkipped(l *link) *pgwire.Error {
+	l.send(pgwire.AppendSync(l.conn.QueueBuffer()), reply{kind: pgwire.MsgSync, do: skip})
+	if e := s.drainSkipped(l); e != nil {
+		return e
+	}
+	s.batch.link, l.aside = nil, false
+	return nil
+}
+
+// syncSeveral takes the Sync of a batch that is a transaction on several shards: it is committed now, as PostgreSQL does with a batch.
+func (s *session) syncSeveral() bool {
+	if l := s.batch.link; l != nil && l.lost == nil {
+		if !s.settleBatch() {
+			return false
+		}
+		if e := s.syncSkipped(l); e != nil {
+			s.tx.aborted = true
+		}
+	}
+	s.skipping = false
+	s.commitBatch()
+	return s.syncAlone()
+}
+
+// commitBatch commits a batch that is a transaction on several shards, or rolls it back if it has failed.
+func (s *session) commitBatch() {
+	if _, e := s.endTransaction(&router.Statement{Verb: router.Commit}); e != nil {
+		s.client.SetQueue(pgwire.AppendError(s.client.QueueBuffer(), e))
+	}
+}
+
+// stepAside is a backend of a shard for Parse and Describe only.
+func (s *session) stepAside(shard int) (l *link, e *pgwire.Error) {
+	if l = s.linkTo(shard, pool.Primary); l == nil {
+		l, e = s.acquire(shard, pool.Primary, nil)
+	}
+	if e == nil && !s.settingsInForce(l) {
+		e = s.sendSettings(l)
+	}
+	if e != nil {
+		return nil, e
+	}
+	l.aside = true
+	return l, nil
 }

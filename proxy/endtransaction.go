@@ -130,9 +130,12 @@ func (s *session) run1(l *link, sql string) *pgwire.Error {
 
 // endTransaction commits or rolls back on every backend that has joined.
 func (s *session) endTransaction(st *router.Statement) (string, *pgwire.Error) {
-	if !s.tx.open {
+	if word := strings.ToUpper(st.Verb.String()); !s.tx.open {
+		if st.Chain {
+			return "", &pgwire.Error{Code: "25P01", Message: word + " AND CHAIN can only be used in transaction blocks"}
+		}
 		s.warn("25P01", "there is no transaction in progress")
-		return strings.ToUpper(st.Verb.String()), nil
+		return word, nil
 	}
 	joined := s.inTransaction()
 	if st.Verb != router.Commit || s.tx.aborted {

@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"encoding/binary"
+	"slices"
 
 	"github.com/pgdrover/pgdrover/pgwire"
 	"github.com/pgdrover/pgdrover/pool"
@@ -59,7 +60,7 @@ func (s *session) parse(frame []byte) bool {
 		return s.malformed(frame)
 	}
 	if len(m.Name) > 0 && s.statements[string(m.Name)] != nil {
-		return s.mistake(&pgwire.Error{Code: "42P05", Message: "prepared statement \"" + string(m.Name) + "\" already exists"})
+		return s.duplicate(&m)
 	}
 	p := s.newPrepared(&m)
 	s.analyse(&p.query, p.text)
@@ -150,7 +151,7 @@ func (s *session) apply(l *link, d deferred) bool {
 		s.oweOn(l, d)
 	case d.kind == describeStatement:
 		s.know(l, d.stmt)
-		l.send(pgwire.AppendDescribe(l.conn.QueueBuffer(), 'S', d.stmt.backendName()), 
+		l.send(pgwire.AppendDescribe(l.conn.QueueBuffer(), 'S', d.stmt.backendName()),
 			reply{kind: describeStatement, name: d.stmt.shared, said: d.stmt.name})
 	case d.stmt.shared != nil && l.notes.known.use(d.stmt.shared):
 		s.oweOn(l, deferred{fake: parseComplete, stmt: d.stmt, gone: d.gone})
@@ -279,6 +280,11 @@ func (s *session) deferredUses(p *prepared) bool {
 	return false
 }
 
+// unsent reports whether messages of the client's wait for the batch's backend.
+func (s *session) unsent() bool {
+	return slices.ContainsFunc(s.batch.deferred, func(d deferred) bool { return d.kind != 0 })
+}
+
 // startBatch sends what was deferred, when the batch asks for an answer before it says where it goes.
 func (s *session) startBatch() bool {
 	if e := s.beginBatch(); e != nil {
@@ -298,12 +304,7 @@ func (s *session) beginBatch() *pgwire.Error {
 	var l *link
 	var e *pgwire.Error
 	if !s.place.single() && len(s.inTransaction()) == 0 {
-		if l, e = s.acquire(s.shardFor(r), pool.Primary, nil); e == nil && !s.settingsInForce(l) {
-			e = s.sendSettings(l)
-		}
-		if e == nil {
-			l.aside = true
-		}
+		l, e = s.stepAside(s.shardFor(r))
 	} else {
 		l, e = s.enlist(r)
 	}
@@ -341,6 +342,9 @@ func (s *session) sync() bool {
 	}
 	l := s.batch.link
 	s.take()
+	if s.tx.ofBatch {
+		return s.syncSeveral()
+	}
 	if l == nil || l.lost != nil || s.skipping {
 		s.skipping = false
 		return s.syncAlone()
@@ -353,9 +357,12 @@ func (s *session) sync() bool {
 			return ok && s.syncAlone()
 		}
 	} else {
-		l.send(pgwire.AppendSync(l.conn.QueueBuffer()), reply{kind: pgwire.MsgSync})
-		if !s.finish(l) {
+		var ok bool
+		if l, ok = s.finishBatch(l); !ok {
 			return false
+		}
+		if l == nil {
+			return s.syncAlone()
 		}
 		if l.unsynced && l.lost == nil {
 			return !s.cut.Load()
@@ -405,6 +412,9 @@ func (s *session) closeBatch() bool {
 		}
 	}
 	if !s.skipping {
+		if s.tx.ofBatch {
+			s.commitBatch()
+		}
 		s.batch = batch{deferred: s.batch.deferred[:0]}
 	}
 	return true

@@ -1,6 +1,8 @@
 package proxy
 
 import (
+	"time"
+
 	"github.com/pgdrover/pgdrover/pgwire"
 	"github.com/pgdrover/pgdrover/router"
 )
@@ -13,8 +15,7 @@ func (s *session) fail(e *pgwire.Error) bool {
 	s.flushDeferredFakes()
 	l := s.batch.link
 	if l != nil && l.lost == nil && !l.aside {
-		l.send(pgwire.AppendDescribe(l.conn.QueueBuffer(), 'P', "pgdrover: undo the batch"),
-			reply{kind: pgwire.MsgDescribe, do: skip, quiet: true})
+		s.undoBatch(l)
 	} else {
 		l = nil
 	}
@@ -41,6 +42,8 @@ func (s *session) mistake(e *pgwire.Error) bool {
 		if joined := s.inTransaction(); len(joined) == 1 {
 			s.batch.link = joined[0]
 			s.applyDeferred(joined[0])
+		} else if s.tx.open && s.place.single() { // let the only shard know that the transaction is aborted
+			_, _ = s.onShard(router.Route{Kind: router.Single, Write: true})
 		} else if unsent := s.beginBatch(); unsent != nil {
 			s.flushDeferredFakes()
 			return s.fail(unsent)
@@ -71,4 +74,46 @@ func (s *session) malformed(frame []byte) bool {
 	l.conn.Queue(frame)
 	l.replies.push(reply{kind: frame[0]})
 	return s.relieve(l)
+}
+
+// endImplicit ends the implicit transaction of a batch that a Query follows without a Sync, if no backend gets to see the Query: undo
+// says that the Query fails. It returns the error of that end.
+func (s *session) endImplicit(undo bool) *pgwire.Error {
+	var out sink
+	for _, l := range s.links {
+		if !l.replies.open || l.busy() || l.lost != nil {
+			continue
+		}
+		if undo {
+			s.undoBatch(l)
+		}
+		l.send(pgwire.AppendSync(l.conn.QueueBuffer()), reply{kind: pgwire.MsgSync, do: skip})
+		s.command(l, &out, time.Now().Add(commitTime))
+	}
+	return out.fault
+}
+
+// undoBatch has a backend meet an error, which nobody hears of.
+func (s *session) undoBatch(l *link) {
+	l.send(pgwire.AppendDescribe(l.conn.QueueBuffer(), 'P', "pgdrover: undo the batch"),
+		reply{kind: pgwire.MsgDescribe, do: skip, quiet: true})
+}
+
+// duplicate refuses a Parse whose name is in use. As PostgreSQL, it says so only if nothing else is wrong with the statement.
+func (s *session) duplicate(m *pgwire.Parse) bool {
+	const name = "pgdrover: check"
+	if s.tx.poisoned {
+		var q router.Query
+		s.analyse(&q, m.Text)
+		if s.refusesAborted(&prepared{query: q}) {
+			return s.fail(s.abortedError())
+		}
+	}
+	if s.place.single() && !s.tx.poisoned {
+		if l, e := s.onShard(router.Route{Kind: router.Single, Write: true}); e == nil {
+			l.send(pgwire.AppendParse(l.conn.QueueBuffer(), name, string(m.Text), m.OIDs), reply{kind: pgwire.MsgParse, do: skip})
+			l.send(pgwire.AppendClose(l.conn.QueueBuffer(), 'S', name), reply{kind: pgwire.MsgClose, do: skip})
+		}
+	}
+	return s.mistake(&pgwire.Error{Code: "42P05", Message: "prepared statement \"" + string(m.Name) + "\" already exists"})
 }

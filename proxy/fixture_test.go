@@ -38,6 +38,7 @@ type rigOptions struct {
 	schema   []string
 	wait     time.Duration
 	sticky   time.Duration
+	keep     bool          // what is in the cluster stays
 	config   func(*Config) // changes what the server runs with; nil: nothing
 }
 
@@ -55,11 +56,14 @@ const demoTables = "tables:\n  countries: reference\n"
 func startRig(t testing.TB, c *pgcluster.Cluster, o rigOptions) *rig {
 	t.Helper()
 	r := &rig{t: t, cluster: c}
-	if o.schema == nil {
+	if o.schema == nil && !o.keep {
 		o.schema, o.tables = demoSchema, demoTables
 	}
 	ctx := t.Context()
 	for _, sh := range c.Shards {
+		if o.keep {
+			break
+		}
 		conn := r.direct(sh.Primary.URL())
 		for _, sql := range append([]string{"drop schema if exists public cascade", "create schema public"}, o.schema...) {
 			if _, err := conn.Exec(ctx, sql); err != nil {
@@ -240,4 +244,3 @@ func (r *rig) tenants(shard, n int) []int64 {
 }
 
 func itoa(n int64) string { return strconv.FormatInt(n, 10) }
-

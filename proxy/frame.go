@@ -1,6 +1,8 @@
 package proxy
 
 import (
+	"strings"
+
 	"github.com/pgdrover/pgdrover/pgwire"
 )
 
@@ -14,6 +16,7 @@ func (s *session) frame(l *link, frame []byte) verdict {
 		return l.passed(frame)
 	case pgwire.MsgNoticeResponse:
 		if first != nil && first.do == skip {
+			l.collect(frame)
 			return drop
 		}
 		s.answering(l)
@@ -35,7 +38,7 @@ func (s *session) frame(l *link, frame []byte) verdict {
 		l.copyIn = true
 		if l.replies.has(pgwire.MsgSync) { // the server ignores one that came before the data (manual, "COPY Operations")
 			l.replies.remove(pgwire.MsgSync)
-			l.unsynced = true
+			l.unsynced, l.replies.open = true, true
 		}
 		s.answering(l)
 		return l.passed(frame)
@@ -89,7 +92,6 @@ func (s *session) prepareStep(l *link, first *reply, frame []byte) verdict {
 		return v
 	case pgwire.MsgRowDescription, pgwire.MsgNoData:
 		if first.kind == pgwire.MsgQuery || first.kind == pgwire.MsgExecute {
-			s.answering(l)
 			return v
 		}
 		done = first.kind
@@ -130,9 +132,11 @@ func (s *session) executed(l *link, first *reply, frame []byte) verdict {
 
 // failed is an error of the backend. In the extended protocol the server discards what follows, up to Sync.
 func (s *session) failed(l *link, first *reply, frame []byte) verdict {
-	if l.retry && first.do == forward && string(pgwire.ErrorField(frame, pgwire.FieldCode)) == "25006" {
-		l.lost = errReadOnly
-		return stop
+	if l.retry {
+		if e := unable(frame); e != nil {
+			l.lost = e
+			return stop
+		}
 	}
 	s.answering(l)
 	l.copyIn = false
@@ -165,6 +169,20 @@ func (s *session) failed(l *link, first *reply, frame []byte) verdict {
 		return stop
 	}
 	return v
+}
+
+// unable says why a replica could not answer, if the error is about the replica and not about the statement.
+func unable(frame []byte) error {
+	code := string(pgwire.ErrorField(frame, pgwire.FieldCode))
+	switch {
+	case code == "25006" || code == "40001": // it writes; or it conflicts with what the replica has to replay
+		return errReadOnly
+	case strings.HasPrefix(code, "57P"): // it is being stopped, or starts
+		if e, err := pgwire.DecodeError(frame); err == nil {
+			return e
+		}
+	}
+	return nil
 }
 
 // fault notes the first error of messages of the session's own.

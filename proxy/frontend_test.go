@@ -49,3 +49,5 @@ func expect(t *testing.T, f *pgproto3.Frontend, types ...string) {
 		}
 	}
 }
+
+var describePortal = &pgproto3.Describe{ObjectType: 'P'}

@@ -81,6 +81,9 @@ func (t *Tokens) Close() {
 	t.group.Wait()
 }
 
+// Renew has the keys fetched again now.
+func (t *Tokens) Renew() { t.timer.Reset(0) }
+
 // keep fetches the keys now, when they are old, and when a token asks for others. It blocks until ctx ends.
 func (t *Tokens) keep(ctx context.Context) {
 	defer t.timer.Stop()

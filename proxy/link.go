@@ -100,4 +100,5 @@ func (l *link) reset() {
 	for l.replies.n > 0 {
 		l.replies.pop()
 	}
+	l.replies.open = false
 }

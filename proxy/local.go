@@ -12,12 +12,25 @@ import (
 // of exactly one backend.
 func (s *session) local(st *router.Statement) bool {
 	if isTransactionVerb(st.Verb) {
+		if s.place.single() && !s.tx.poisoned && s.inImplicit() {
+			return false
+		}
 		if st.Verb == router.Begin {
 			return !s.tx.open || len(s.inTransaction()) != 1 || s.tx.poisoned
 		}
 		return s.tx.poisoned || s.tx.open && len(s.inTransaction()) != 1
 	}
 	return st.Verb != router.ExplainRoute && isOwnStatement(st) || s.deallocates(st)
+}
+
+// inImplicit reports whether a backend is in the implicit transaction of a batch that has not ended.
+func (s *session) inImplicit() bool {
+	for _, l := range s.links {
+		if l.replies.open && !l.aside {
+			return true
+		}
+	}
+	return false
 }
 
 // deallocates reports whether a DEALLOCATE is about statements that the client prepared by the protocol: they have other names

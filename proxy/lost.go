@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/pgdrover/pgdrover/pgwire"
+	"github.com/pgdrover/pgdrover/router"
 )
 
 // errReadOnly marks an answer of a replica that it may not run the statement: the primary is asked instead.
@@ -28,7 +29,7 @@ func (s *session) linkLost(l *link) {
 	switch {
 	case !owed || l.sink != nil:
 		return
-	case l.hold != 0: // what the session had there cannot be had again
+	case l.hold != 0 || e.Code == "08P01": // what the session had there cannot be had again; or the client said what it must not
 		e.Severity = pgwire.SeverityFatal
 		s.client.SetQueue(pgwire.AppendError(s.client.QueueBuffer(), e))
 		s.flushOut(time.Now().Add(time.Second))
@@ -39,6 +40,9 @@ func (s *session) linkLost(l *link) {
 		return
 	}
 	s.client.SetQueue(pgwire.AppendError(s.client.QueueBuffer(), e))
+	if s.tx.open && l.ending() {
+		s.transactionEnded(false)
+	}
 	waits := false // for a ReadyForQuery
 	for l.busy() && !waits {
 		r := l.replies.pop()
@@ -52,6 +56,20 @@ func (s *session) linkLost(l *link) {
 	} else {
 		s.client.SetQueue(pgwire.AppendReadyForQuery(s.client.QueueBuffer(), s.tx.status()))
 	}
+}
+
+// ending reports whether the statement that a link was to answer first was the end of the transaction: a COMMIT that fails ends
+// it, too.
+func (l *link) ending() bool {
+	for i := range l.replies.n {
+		r := &l.replies.ring[(l.replies.head+i)%len(l.replies.ring)]
+		if r.do != forward || r.text == nil {
+			continue
+		}
+		sts := r.text.Statements()
+		return r.at < len(sts) && (sts[r.at].Verb == router.Commit || sts[r.at].Verb == router.Rollback)
+	}
+	return false
 }
 
 // lostMessage is what the client is told: the server's last words if it had any, as an error that does not end the session.

@@ -20,14 +20,14 @@ func (s *session) expose(l *link, q *router.Query, sync bool) {
 	sent := false
 	for i := range sts {
 		p := s.statements[sts[i].Name]
-		if p == nil || p.bySQL || p.own || !namesStatement(sts[i].Verb) {
+		if p == nil || p.bySQL || !namesStatement(sts[i].Verb) || isOwn(p.query.Statements()[0].Name) {
 			continue
 		}
 		l.send(pgwire.AppendParse(l.conn.QueueBuffer(), p.name, string(p.text), p.oids),
 			reply{kind: pgwire.MsgParse, do: skip, quiet: sync})
 		l.hold |= router.HoldPrepare
 		s.releaseName(p)
-		p.bySQL, sent = true, true
+		p.bySQL, p.own, sent = true, false, true
 	}
 	if sent && sync {
 		l.send(pgwire.AppendSync(l.conn.QueueBuffer()), reply{kind: pgwire.MsgSync, do: skip})

@@ -57,6 +57,15 @@ func (s *session) keepsTenant(value string) *pgwire.Error {
 		Hint: "the token that it logged in with says so: log in with another for another tenant"}
 }
 
+// keepsRole refuses a startup setting that changes the role to a session that is bound to a tenant, as the router refuses SET ROLE.
+func (s *session) keepsRole(name string) *pgwire.Error {
+	if s.login.tenant.IsZero() || name != "role" && name != "session_authorization" {
+		return nil
+	}
+	return &pgwire.Error{Code: "42501", Message: "this session is bound to tenant \"" + s.login.tenant.String() + "\": it cannot change its role",
+		Hint: "a change of role may leave the tenant's policies: leave \"" + name + "\" out of the options"}
+}
+
 // boundError refuses what cannot be understood to a session that is bound to a tenant; nil to others.
 func (s *session) boundError() *pgwire.Error {
 	if s.login.tenant.IsZero() {

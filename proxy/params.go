@@ -144,9 +144,12 @@ func (s *session) reportParams() bool {
 	return true
 }
 
-// loginLink is a backend of the first shard that has one.
+// loginLink is a backend of the first shard that has one. A shard that owns nothing serves nothing.
 func (s *session) loginLink() (l *link, e *pgwire.Error) {
 	for i := range s.place.shards.ShardCount() {
+		if s.place.shards.Shard(i).Owned == 0 && i != s.place.home() {
+			continue
+		}
 		if l, e = s.acquire(i, pool.Primary, nil); e != nil {
 			continue
 		}

@@ -1,6 +1,8 @@
 package proxy
 
 import (
+	"fmt"
+
 	"github.com/pgdrover/pgdrover/pgwire"
 	"github.com/pgdrover/pgdrover/pool"
 	"github.com/pgdrover/pgdrover/router"
@@ -14,6 +16,7 @@ type portal struct {
 	set   []router.Change // settings that running it changes
 
 	own       bool   // PgDrover answers it itself
+	ran       bool   // with own: it has run, and cannot again
 	answered  bool   // from the cache, whole, at Bind
 	every     bool   // several backends are told of it
 	described bool   // with every: the client wants the description of its rows
@@ -47,6 +50,10 @@ func (s *session) bind(frame []byte) bool {
 	p := s.statement(m.Statement)
 	if p == nil {
 		return s.mistake(noStatement(m.Statement))
+	}
+	if want := (len(p.oids) - 2) / 4; p.own && m.NumParams() != want {
+		return s.mistake(&pgwire.Error{Code: "08P01", Message: fmt.Sprintf(
+			"bind message supplies %d parameters, but prepared statement \"%s\" requires %d", m.NumParams(), p.name, want)})
 	}
 	if s.refusesAborted(p) {
 		return s.mistake(s.abortedError())
@@ -118,6 +125,9 @@ func (s *session) bindOnShard(frame []byte, at *portal) bool {
 	}
 	l.replies.push(reply{kind: pgwire.MsgBind, name: p.shared, said: p.name})
 	at.link = l
+	if alone && c == nil {
+		s.mayAskAgain(l, at, frame)
+	}
 	if len(p.query.Statements()) == 1 {
 		at.set, _ = p.query.Changes(0, &s.params)
 	}
@@ -204,6 +214,14 @@ func noPortal(name []byte) *pgwire.Error {
 	return &pgwire.Error{Code: "34000", Message: "portal \"" + string(name) + "\" does not exist"}
 }
 
+// ranPortal says that a portal of PgDrover's own is done: the end of a transaction took it away.
+func ranPortal(at *portal, name []byte) *pgwire.Error {
+	if v := at.stmt.query.Statements()[0].Verb; v == router.Commit || v == router.Rollback {
+		return noPortal(name)
+	}
+	return &pgwire.Error{Code: "55000", Message: "portal \"" + string(name) + "\" cannot be run"}
+}
+
 // describePortal takes a Describe of a portal.
 func (s *session) describePortal(frame, name []byte) bool {
 	at := s.portalOf(name)
@@ -273,7 +291,12 @@ func (s *session) execute(frame []byte) bool {
 	switch {
 	case at != nil && at.answered:
 		return true
+	case at != nil && at.own && (s.refusesAborted(at.stmt) || at.ran && s.tx.aborted):
+		return s.mistake(s.abortedError())
+	case at != nil && at.own && at.ran:
+		return s.mistake(ranPortal(at, name))
 	case at != nil && at.own:
+		at.ran = true
 		return s.executeOwn(at)
 	case at != nil && at.every:
 		return s.executeEvery(at)
@@ -304,6 +327,9 @@ func (s *session) executeOwn(at *portal) bool {
 	p := at.stmt
 	st := &p.query.Statements()[0]
 	if isTransactionVerb(st.Verb) && !s.tx.poisoned {
+		if s.place.single() && s.unsent() && !s.startBatch() {
+			return false
+		}
 		l := s.batch.link
 		if joined := s.inTransaction(); l == nil && len(joined) == 1 {
 			l = joined[0]

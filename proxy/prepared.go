@@ -220,7 +220,8 @@ func (s *session) releaseName(p *prepared) {
 	}
 }
 
-func (s *session) forgetUnnamed() { s.unnamed = nil }
+// forgetUnnamed ends the unnamed statement and portal.
+func (s *session) forgetUnnamed() { s.unnamed, s.portal = nil, portal{} }
 
 // forgetStatements ends all that have a name.
 func (s *session) forgetStatements() {

@@ -26,7 +26,15 @@ func (s *session) simple(frame []byte) bool {
 	s.analyse(q, text)
 	sts := q.Statements()
 	if len(sts) == 1 && s.local(&sts[0]) {
+		if e := s.endImplicit(false); e != nil {
+			return s.refuseSimple(e)
+		}
 		s.answerLocal(q)
+		return s.unitEnd()
+	}
+	if s.tx.poisoned && len(sts) == 1 && sts[0].Verb == router.Empty {
+		b := pgwire.AppendEmptyQuery(s.client.QueueBuffer())
+		s.client.SetQueue(pgwire.AppendReadyForQuery(b, s.tx.status()))
 		return s.unitEnd()
 	}
 	if s.tx.poisoned {
@@ -132,6 +140,7 @@ func (s *session) elsewhere(l *link, r *router.Route) *pool.Node {
 func (s *session) refuseSimple(e *pgwire.Error) bool {
 	s.srv.metrics.Refused.Add(1)
 	s.sweep()
+	_ = s.endImplicit(true)
 	s.abort()
 	b := pgwire.AppendError(s.client.QueueBuffer(), e)
 	s.client.SetQueue(pgwire.AppendReadyForQuery(b, s.tx.status()))

@@ -35,7 +35,7 @@ func (s *session) finish(l *link) bool {
 		s.waitFor(l)
 		s.pump(l)
 	}
-	return true
+	return s.copyRest == 0 || l.lost != nil || s.copyTail(l)
 }
 
 // waitFor parks until the backend sent something, or there is room for what waits to be written. While one side is being written

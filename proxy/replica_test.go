@@ -95,7 +95,7 @@ func TestReplicaDies(t *testing.T) {
 	ctx, stop := context.WithCancel(t.Context())
 	defer stop()
 	for i := range clients {
-		conn := r.connect([]string{"", simpleMode}[i%2])
+		conn := r.connect([]string{"", simpleMode, "default_query_exec_mode=exec"}[i%3])
 		group.Go(func() {
 			for ctx.Err() == nil {
 				var v string

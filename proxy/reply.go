@@ -1,6 +1,9 @@
 package proxy
 
-import "github.com/pgdrover/pgdrover/router"
+import (
+	"github.com/pgdrover/pgdrover/pgwire"
+	"github.com/pgdrover/pgdrover/router"
+)
 
 // action says what becomes of a reply.
 type action uint8
@@ -34,9 +37,17 @@ type replies struct {
 	ring []reply
 	head int
 	n    int
+	open bool // messages of the extended protocol were sent that no Sync, Query or function call followed
 }
 
 func (q *replies) push(r reply) {
+	switch r.kind {
+	case 0:
+	case pgwire.MsgSync, pgwire.MsgQuery, pgwire.MsgFunctionCall:
+		q.open = false
+	default:
+		q.open = true
+	}
 	if q.n == len(q.ring) {
 		q.grow()
 	}

@@ -52,7 +52,7 @@ func (s *session) several(q *router.Query, r router.Route, set []router.Change, 
 // sender puts a statement, as it came by either protocol, on a backend's queue.
 type sender func(*link, action)
 
-// executeEvery is everySimple for a portal.
+// executeEvery is everySimple for a portal. Outside a transaction the whole batch is one, which its Sync commits.
 func (s *session) executeEvery(at *portal) bool {
 	if !s.detach() {
 		return !s.cut.Load()
@@ -61,6 +61,10 @@ func (s *session) executeEvery(at *portal) bool {
 	var m pgwire.Bind
 	if err := pgwire.DecodeBind(at.bind, &m); err != nil {
 		return s.fail(errProtocol)
+	}
+	if !s.tx.open && noBlock(&p.query) < 0 {
+		s.begin(&router.Statement{Verb: router.Begin}, "BEGIN")
+		s.tx.ofBatch = true
 	}
 	frames, e := s.several(&p.query, at.route, at.set, func(l *link, do action) {
 		s.know(l, p)
@@ -97,10 +101,8 @@ func (s *session) every(q *router.Query, r router.Route, send sender) ([]byte, *
 			Hint: "use READ COMMITTED for DDL and for writes to reference tables"}
 	}
 	s.markWrite(q, r)
-	for i := range q.Statements() {
-		if q.Statements()[i].NoBlock {
-			return s.oneByOne(q, send)
-		}
+	if noBlock(q) >= 0 {
+		return s.oneByOne(q, send)
 	}
 	own := !s.tx.open
 	if own {
@@ -131,7 +133,7 @@ func (s *session) everyInside(q *router.Query, send sender) ([]byte, *pgwire.Err
 		}
 		all[i] = l
 	}
-	frames, e := s.runOn(all, send)
+	frames, e := s.firstThenAll(all, send)
 	if e != nil {
 		return nil, e
 	}
@@ -142,6 +144,16 @@ func (s *session) everyInside(q *router.Query, send sender) ([]byte, *pgwire.Err
 		s.effect(all[0], q, i, nil, false)
 	}
 	return frames, nil
+}
+
+// firstThenAll runs a statement on one shard before it runs on the others. Of two that want the same locks one is first on that shard,
+// and so on all; otherwise each could wait for the other on a different shard, where no server sees it.
+func (s *session) firstThenAll(all []*link, send sender) ([]byte, *pgwire.Error) {
+	frames, e := s.runOn(all[:1], send)
+	if e == nil && len(all) > 1 {
+		_, e = s.runOn(all[1:], send)
+	}
+	return frames, e
 }
 
 // runOn runs a statement on links at once and returns the answer of the first, once all have succeeded.
@@ -202,6 +214,9 @@ func (s *session) gather(all []gathered) {
 		case g.out.fault != nil:
 		case g.link.lost != nil:
 			g.out.fault = lostError(g.link.node(), g.link.lost)
+			if g.link.hold != 0 { // what the session had there cannot be had again
+				g.out.fault.Severity = pgwire.SeverityFatal
+			}
 		case g.link.busy():
 			g.out.fault = errShutdown
 		}
@@ -248,15 +263,20 @@ func (s *session) oneByOne(q *router.Query, send sender) ([]byte, *pgwire.Error)
 	return first, nil
 }
 
-// nameOf is what the first statement that cannot run in a transaction is called: its first words.
-func nameOf(q *router.Query) string {
+// noBlock is the index of the first statement that cannot run in a transaction, -1 if all can.
+func noBlock(q *router.Query) int {
 	for i := range q.Statements() {
 		if q.Statements()[i].NoBlock {
-			words := strings.Fields(string(q.Text(i)))
-			return strings.ToUpper(strings.Join(words[:min(2, len(words))], " "))
+			return i
 		}
 	}
-	return "this statement"
+	return -1
+}
+
+// nameOf is what the first statement that cannot run in a transaction is called: its first words.
+func nameOf(q *router.Query) string {
+	words := strings.Fields(string(q.Text(noBlock(q))))
+	return strings.ToUpper(strings.Join(words[:min(2, len(words))], " "))
 }
 
 // partly says how far a statement got that runs on one shard after the other.

@@ -152,15 +152,18 @@ func TestSCRAMHostile(t *testing.T) {
 	}
 	client := newProver("pencil", "n,,", nil)
 	for name, change := range map[string]func(string) string{
-		"nothing":         func(string) string { return "" },
-		"no proof":        func(m string) string { return m[:strings.Index(m, ",p=")] },
-		"empty proof":     func(m string) string { return m[:strings.Index(m, ",p=")] + ",p=" },
-		"short proof":     func(m string) string { return m[:strings.Index(m, ",p=")] + ",p=AAAA" },
-		"long proof":      func(m string) string { return m[:strings.Index(m, ",p=")] + ",p=" + strings.Repeat("AAAA", 200) },
-		"other nonce":     func(m string) string { return strings.Replace(m, "client-nonce", "client-nonse", 1) },
-		"its nonce alone": func(m string) string { i, j := strings.Index(m, ",r=client-nonce"), strings.Index(m, ",p="); return m[:i+15] + m[j:] },
-		"an extension":    func(m string) string { return strings.Replace(m, ",p=", ",x=1,p=", 1) },
-		"twice":           func(m string) string { return m + "," + m },
+		"nothing":     func(string) string { return "" },
+		"no proof":    func(m string) string { return m[:strings.Index(m, ",p=")] },
+		"empty proof": func(m string) string { return m[:strings.Index(m, ",p=")] + ",p=" },
+		"short proof": func(m string) string { return m[:strings.Index(m, ",p=")] + ",p=AAAA" },
+		"long proof":  func(m string) string { return m[:strings.Index(m, ",p=")] + ",p=" + strings.Repeat("AAAA", 200) },
+		"other nonce": func(m string) string { return strings.Replace(m, "client-nonce", "client-nonse", 1) },
+		"its nonce alone": func(m string) string {
+			i, j := strings.Index(m, ",r=client-nonce"), strings.Index(m, ",p=")
+			return m[:i+15] + m[j:]
+		},
+		"an extension": func(m string) string { return strings.Replace(m, ",p=", ",x=1,p=", 1) },
+		"twice":        func(m string) string { return m + "," + m },
 	} {
 		x, _ := newExchange(v, scramMechanism, nil)
 		challenge, e := x.first([]byte(client.first()), nil)

@@ -52,6 +52,7 @@ type session struct {
 	bound         pgwire.Bind // scratch: the Bind in hand, and its parameters
 	params        bindParams
 
+	again   again // scratch: the read that a replica has
 	cached  cacheQuery
 	written cache.Deps // scratch
 	mark    cache.Mark // what the open transaction writes, for the cache
@@ -139,7 +140,7 @@ func (s *session) handle(frame []byte) bool {
 	case pgwire.MsgTerminate:
 		return false
 	case pgwire.MsgCopyData, pgwire.MsgCopyDone, pgwire.MsgCopyFail:
-		return true // late: the COPY failed already (manual, "COPY Operations")
+		return s.copyMessage()
 	case pgwire.MsgSync:
 		return s.sync()
 	}
@@ -273,7 +274,7 @@ func (s *session) end() {
 	s.srv.keys.remove(s)
 	for len(s.links) > 0 {
 		l := s.links[0]
-		if l.busy() || l.copyIn || l.lost != nil || l.hold != 0 {
+		if l.busy() || l.replies.open || l.copyIn || s.copyRest > 0 || l.lost != nil || l.hold != 0 {
 			s.destroy(l, "the client left while it was in use")
 			continue
 		}
@@ -307,7 +308,7 @@ func (s *session) rollback(l *link) {
 func (s *session) releaseAfter() {
 	for i := 0; i < len(s.links); {
 		l := s.links[i]
-		if l.busy() || l.status != 'I' || l.hold != 0 || l.copyIn {
+		if l.busy() || l.replies.open || l.status != 'I' || l.hold != 0 || l.copyIn {
 			i++
 			continue
 		}

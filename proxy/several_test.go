@@ -1,7 +1,6 @@
 package proxy
 
 import (
-	"context"
 	"errors"
 	"strings"
 	"testing"
@@ -9,8 +8,6 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
-
-	"github.com/pgdrover/pgdrover/internal/pgcluster"
 )
 
 const simpleMode = "default_query_exec_mode=simple_protocol"
@@ -18,9 +15,9 @@ const simpleMode = "default_query_exec_mode=simple_protocol"
 // severalTables are demoTables and a table that lives on one shard.
 const severalTables = "tables:\n  countries: reference\n  migrations: {on: s1}\n"
 
-func severalRig(t *testing.T, c *pgcluster.Cluster) *rig {
+func severalRig(t *testing.T) *rig {
 	schema := append([]string{"create table migrations (id int primary key, note text)"}, demoSchema...)
-	return startRig(t, c, rigOptions{schema: schema, tables: severalTables, wait: 2 * time.Second})
+	return startRig(t, sharedCluster(t), rigOptions{schema: schema, tables: severalTables, wait: time.Second})
 }
 
 // everywhere checks that a query has one answer on every shard.
@@ -39,17 +36,16 @@ func (r *rig) hasTable(name, want string) {
 }
 
 func TestSeveralShards(t *testing.T) {
-	c := pgcluster.Test(t, pgcluster.Config{Shards: 2})
 	for name, run := range map[string]func(*testing.T, *rig){
 		"definitions": testDefinitions, "definitions fail": testDefinitionsFail, "definitions in a transaction": testDefinitionsInside,
 		"tables are known at once": testKnownAtOnce, "one shard after the other": testOneByOne, "reference tables": testReference,
 		"unsharded tables": testUnsharded, "half committed": testHalfCommitted, "constraints at commit": testDeferredConstraint,
 		"writers": testWriters, "strict": testStrict, "early": testEarly, "early by the extended protocol": testEarlyExtended,
-		"backends": testBackendsOfTransaction, "late joiner": testLateJoiner, "severed": testSevered, "aside": testAside,
+		"backends": testBackendsOfTransaction, "late joiner": testLateJoiner, "severed": testSevered, "aside": testAside, "same locks": testSameLocks, "batches": testBatches,
 	} {
-		t.Run(name, func(t *testing.T) { run(t, severalRig(t, c)) })
+		t.Run(name, func(t *testing.T) { run(t, severalRig(t)) })
 	}
-	t.Run("a shard is down", func(t *testing.T) { testShardDown(t, severalRig(t, c)) })
+	t.Run("a shard is down", func(t *testing.T) { testShardDown(t, severalRig(t)) })
 }
 
 func testDefinitions(t *testing.T, r *rig) {
@@ -77,7 +73,21 @@ func testDefinitions(t *testing.T, r *rig) {
 		r.exec(conn, "drop table items")
 		r.hasTable("items", "0")
 	}
-	conn := r.connect(simpleMode)
+	config, err := pgx.ParseConfig(r.url(simpleMode))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var notices []string
+	config.OnNotice = func(_ *pgconn.PgConn, n *pgconn.Notice) { notices = append(notices, n.Message) }
+	conn, err := pgx.ConnectConfig(t.Context(), config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close(t.Context())
+	r.exec(conn, "drop table if exists nowhere")
+	if len(notices) != 1 || !strings.Contains(notices[0], "nowhere") {
+		t.Fatalf("%q", notices)
+	}
 	r.exec(conn, "create table one (id int); create table two (id int); create index two_id on two (id)")
 	r.hasTable("one", "1")
 	r.hasTable("two_id", "1")
@@ -387,20 +397,4 @@ func testShardDown(t *testing.T, r *rig) {
 		return err == nil
 	})
 	r.hasTable("fresh", "1")
-}
-
-// eventually waits for something that takes its time.
-func (r *rig) eventually(what string, done func() bool) {
-	r.t.Helper()
-	ctx, cancel := context.WithTimeout(r.t.Context(), 20*time.Second)
-	defer cancel()
-	tick := time.NewTicker(10 * time.Millisecond)
-	defer tick.Stop()
-	for !done() {
-		select {
-		case <-ctx.Done():
-			r.t.Fatalf("not within 20s: %s", what)
-		case <-tick.C:
-		}
-	}
 }

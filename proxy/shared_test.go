@@ -50,3 +50,19 @@ func TestMain(m *testing.M) {
 	}
 	os.Exit(code)
 }
+
+// eventually waits for something that takes its time.
+func (r *rig) eventually(what string, done func() bool) {
+	r.t.Helper()
+	ctx, cancel := context.WithTimeout(r.t.Context(), 20*time.Second)
+	defer cancel()
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for !done() {
+		select {
+		case <-ctx.Done():
+			r.t.Fatalf("not within 20s: %s", what)
+		case <-tick.C:
+		}
+	}
+}

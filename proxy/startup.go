@@ -163,6 +163,10 @@ func (s *session) takeParams(st *pgwire.Startup) bool {
 // takeParam adds one startup setting; nil when it is refused.
 func (s *session) takeParam(initial *settings, name, value string) *settings {
 	name = strings.ToLower(name)
+	if e := s.keepsRole(name); e != nil {
+		s.fatal(e.Code, e.Message, e.Hint)
+		return nil
+	}
 	if !isOwn(name) {
 		return initial.with(setting{name, setConfigSQL(name, value), value})
 	}

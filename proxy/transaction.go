@@ -21,6 +21,7 @@ type transaction struct {
 	prelude   prelude
 	marks     []savepoint
 	tenant    shardmap.Key // SET LOCAL pgdrover.tenant
+	ofBatch   bool         // it is that of a batch, and ends with the Sync
 	severed   bool         // a backend was lost with what it had of the transaction: no savepoint brings that back
 	ddl       bool
 	redefined bool           // by DDL that router does not know of
@@ -169,12 +170,18 @@ func (s *session) effect(l *link, q *router.Query, i int, set []router.Change, r
 		return
 	case router.Prepare:
 		s.preparedBySQL(st.Name)
+	case router.Execute:
+		if p := s.statements[st.Name]; p != nil && p.query.Statements()[0].Verb != router.Execute { // made by the protocol
+			s.effect(l, &p.query, 0, nil, rolledBack)
+		}
 	case router.Deallocate, router.Discard:
 		s.discarded(l, st)
 	case router.Unlisten:
 		if st.Name == "" {
 			l.hold &^= router.HoldListen
 		}
+	case router.Do, router.Call:
+		l.unsure = true
 	case router.Set:
 		s.strictness(st.Isolation)
 	case router.DDL:

@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -34,7 +35,7 @@ type stage struct {
 }
 
 // sceneTables are what every script begins with.
-const sceneTables = `drop schema if exists public cascade; create schema public; grant all on schema public to app;
+const sceneTables = `set lock_timeout to '8s'; drop schema if exists public cascade; create schema public; grant all on schema public to app;
 set role app; create table public.t (id int primary key, v text); insert into public.t select i, 'row ' || i from generate_series(1, 5) i;
 create table public.e (id int primary key, v text); reset role`
 
@@ -99,7 +100,7 @@ func (st *stage) mover(i int, sql string) {
 		return
 	}
 	if lines, err := m.Query(sql); err != nil {
-		panic(strings.Join(lines, "\n") + err.Error())
+		panic(fmt.Sprint(st.name, " mover ", i, " ", sql, " ", lines, err))
 	}
 }
 

@@ -135,6 +135,17 @@ func (q *Query) shards(st *Statement, t *tally, env *Env, route *Route) *Error {
 	return nil
 }
 
+// home is the first shard that owns partitions: one that was just added serves
+// nothing.
+func (t *tally) home() int {
+	for i := range t.m.ShardCount() {
+		if t.m.Shard(i).Owned > 0 {
+			return i
+		}
+	}
+	return 0
+}
+
 func (r *Route) single(shard int, why reasonFor) {
 	r.Kind, r.Shard, r.reason = Single, shard, why
 }
@@ -152,7 +163,7 @@ func (q *Query) anywhere(pl *placement, t *tally, route *Route) *Error {
 		return refuse("Name the tenant: SET pgdrover.tenant, or a hint such as /* pgdrover: tenant=42 */.",
 			"%s cannot be routed by its text", pl.opaque)
 	case pl.home != "":
-		route.single(0, byHome)
+		route.single(t.home(), byHome)
 	case t.null || len(pl.binds) > 0:
 		route.reason = byNull
 	case pl.reference:

@@ -25,6 +25,8 @@ type Config struct {
 	Databases map[string]*Database `yaml:"databases"`
 	// Users are who may log in, in the order of the files. Key: users. Required: one or more.
 	Users []User
+	// Auth is how clients prove who they are. Key: auth.
+	Auth Auth `yaml:"auth"`
 	// Log is what is written to stderr. Key: log.
 	Log Log `yaml:"log"`
 	// Limits bound what one proxy takes upon itself. Key: limits.
@@ -49,6 +51,12 @@ type TLS struct {
 	Cert string `yaml:"cert"`
 	// Key is a PEM file with the certificate's private key. Key: tls.key. Required unless the mode is off.
 	Key string `yaml:"key"`
+	// Certificates are more certificates, for clients that name the server they want. Key: tls.certificates. Default: none.
+	Certificates []CertPair `yaml:"certificates"`
+	// ClientCA is a PEM file of the authorities that sign the clients' own certificates. Key: tls.client_ca. Default: none.
+	ClientCA string `yaml:"client_ca"`
+	// ClientCerts is off, optional, require or verify. Key: tls.client_certs. Default: optional with client_ca, else off.
+	ClientCerts ClientCerts `yaml:"client_certs"`
 }
 
 // Log is what PgDrover writes to stderr.
@@ -74,6 +82,13 @@ type Limits struct {
 	MaxMessage yamlfile.ByteSize `yaml:"max_message"`
 	// AuthTimeout bounds the time from connecting to being logged in. Key: limits.auth_timeout. Default: 15s.
 	AuthTimeout time.Duration `yaml:"auth_timeout"`
+	// AuthDelay is how long a client that could not prove who it is waits for its answer. Key: limits.auth_delay. Default: 100ms.
+	AuthDelay time.Duration `yaml:"auth_delay"`
+	// Logins is how many logins may compute at once, while the others wait in order; 0 means twice the processors. Key:
+	// limits.logins. Default: 0.
+	Logins int `yaml:"logins"`
+	// PerAddress is the most sessions from one address; 0 means any number. Key: limits.per_address. Default: 0.
+	PerAddress int `yaml:"per_address"`
 	// PreparedStatements is the most statements kept prepared on each backend, all clients together. Key:
 	// limits.prepared_statements. Default: 200.
 	PreparedStatements int `yaml:"prepared_statements"`
@@ -92,10 +107,12 @@ type Limits struct {
 func Default() *Config {
 	return &Config{
 		Listen: "127.0.0.1:6432",
+		Auth:   Auth{QueryTTL: time.Minute, JWT: JWT{UserClaim: "sub", Leeway: 30 * time.Second, Refresh: 5 * time.Minute}},
 		Log:    Log{Level: LogInfo, Format: LogText},
 		Limits: Limits{
 			MaxMessage:         256 << 20,
 			AuthTimeout:        15 * time.Second,
+			AuthDelay:          100 * time.Millisecond,
 			PreparedStatements: 200,
 			Templates:          8192,
 			ReloadWait:         10 * time.Second,

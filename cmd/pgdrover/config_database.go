@@ -44,6 +44,11 @@ type Backend struct {
 	// CA is a PEM file of the authorities that the nodes' certificates are checked against with verify-full; empty means
 	// the system's. Key: DB.backend.ca. Default: none.
 	CA string `yaml:"ca"`
+	// Cert is a PEM file with the certificate that PgDrover shows the nodes, and the chain above it. Key: DB.backend.cert.
+	// Default: none.
+	Cert string `yaml:"cert"`
+	// Key is a PEM file with its private key. Key: DB.backend.key. Default: none.
+	Key string `yaml:"key"`
 }
 
 // Pool bounds the backends that a database keeps on each node.

@@ -50,7 +50,7 @@ func Load(paths ...string) (*Config, error) {
 	l.config.Files = slices.Clone(paths)
 	l.resolve()
 	l.validate()
-	if len(users) == 0 {
+	if len(users) == 0 && l.config.Auth.Query == "" && !l.config.hasMethod(MethodJWT) {
 		l.fault(key{"users"}, "missing: list a user, with its name and scram, password or password_file")
 	}
 	for _, entry := range users {
@@ -135,6 +135,7 @@ func (l *loader) resolve() {
 	if c.TLS.Mode == "" {
 		c.TLS.Mode = TLSOff
 	}
+	l.resolveAuth()
 	for _, name := range slices.Sorted(maps.Keys(c.Databases)) {
 		at := key{"databases", name}
 		db := c.Databases[name]
@@ -147,6 +148,8 @@ func (l *loader) resolve() {
 			db.Lock = strings.TrimSuffix(db.ShardMap, filepath.Ext(db.ShardMap)) + ".lock"
 		}
 		l.relative(&db.Backend.CA, at.under("backend", "ca"))
+		l.relative(&db.Backend.Cert, at.under("backend", "cert"))
+		l.relative(&db.Backend.Key, at.under("backend", "key"))
 		l.backendPassword(at.under("backend"), &db.Backend)
 	}
 }

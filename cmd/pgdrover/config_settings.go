@@ -17,6 +17,9 @@ func (c *Config) Settings() []Setting {
 	for _, u := range c.Users {
 		at := "users." + u.Name
 		login := Setting{at + ".scram", u.Verifier.String()}
+		if u.MD5 != "" {
+			list = append(list, Setting{at + ".md5", u.MD5.String()})
+		}
 		switch {
 		case u.PasswordFile != "":
 			login = Setting{at + ".password_file", u.PasswordFile}
@@ -41,6 +44,8 @@ func settingsOf(key string, v reflect.Value) []Setting {
 		return settingsOfStruct(key, v)
 	case reflect.Map:
 		return settingsOfMap(key, v)
+	case reflect.Slice:
+		return settingsOfList(key, v)
 	}
 	return []Setting{{key, fmt.Sprint(v.Interface())}}
 }
@@ -56,6 +61,22 @@ func settingsOfStruct(key string, v reflect.Value) []Setting {
 		list = append(list, settingsOf(joinKey(key, name), v.Field(i))...)
 	}
 	return list
+}
+
+// settingsOfList lists blocks one by one, and single values on one line.
+func settingsOfList(key string, v reflect.Value) []Setting {
+	var list []Setting
+	if v.Type().Elem().Kind() == reflect.Struct && v.Type() != reflect.TypeFor[Networks]() {
+		for i := range v.Len() {
+			list = append(list, settingsOf(fmt.Sprintf("%s[%d]", key, i), v.Index(i))...)
+		}
+		return list
+	}
+	var values []string
+	for i := range v.Len() {
+		values = append(values, fmt.Sprint(v.Index(i).Interface()))
+	}
+	return []Setting{{key, strings.Join(values, ", ")}}
 }
 
 func settingsOfMap(key string, v reflect.Value) []Setting {

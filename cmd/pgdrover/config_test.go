@@ -23,6 +23,7 @@ func configFolder(t *testing.T) {
 	} {
 		writeFile(t, name, text)
 	}
+	writeKeys(t)
 	t.Setenv("APP_PASSWORD", "hunter2")
 	t.Setenv("EMPTY", "")
 }
@@ -195,7 +196,7 @@ func TestDocumentation(t *testing.T) {
 	}
 	for _, setting := range settings {
 		line := documented(string(text), setting.Key)
-		value := strings.NewReplacer("10m0s", "10m", "1h0m0s", "1h").Replace(setting.Value)
+		value := strings.NewReplacer("10m0s", "10m", "5m0s", "5m", "1m0s", "1m", "1h0m0s", "1h").Replace(setting.Value)
 		switch {
 		case line == "":
 			t.Errorf("docs/configuration.md has no row for %s", setting.Key)

@@ -7,14 +7,18 @@ import (
 	"strings"
 
 	"github.com/pgdrover/pgdrover/internal/yamlfile"
+	"github.com/pgdrover/pgdrover/proxy"
 )
 
-// User is one role that may log in to PgDrover. It has a Verifier or a Password, never both.
+// User is one role that may log in to PgDrover. It has verifiers or a Password, never both, or none of them where rules let users in
+// without a password.
 type User struct {
 	// Name is the role's name. Key: users[].name. Required, unique.
 	Name string
 	// Verifier is a SCRAM-SHA-256 verifier in the form that pg_authid.rolpassword has. Key: users[].scram.
 	Verifier Secret
+	// MD5 is an md5 verifier in the form that pg_authid.rolpassword has, for method md5. Key: users[].md5.
+	MD5 Secret
 	// Password is the password in clear, be it given as password or in password_file. Key: users[].password.
 	Password Secret
 	// PasswordFile is a file of one line that holds the password. Key: users[].password_file.
@@ -29,6 +33,7 @@ type User struct {
 type userEntry struct {
 	Name         yamlfile.Value[string]                   `yaml:"name,required"`
 	Verifier     yamlfile.Value[Secret]                   `yaml:"scram,secret"`
+	MD5          yamlfile.Value[Secret]                   `yaml:"md5,secret"`
 	Password     yamlfile.Value[Secret]                   `yaml:"password,secret"`
 	PasswordFile yamlfile.Value[string]                   `yaml:"password_file"`
 	Databases    yamlfile.Value[[]yamlfile.Value[string]] `yaml:"databases"`
@@ -68,17 +73,16 @@ func duplicateUsers(users []yamlfile.Value[userEntry]) error {
 // user checks an element of users and makes it a User, reading its password file.
 func (l *loader) user(entry yamlfile.Value[userEntry]) User {
 	e, at := entry.V, entry.V.Name.Pos
-	u := User{Name: e.Name.V, Verifier: e.Verifier.V, Password: e.Password.V, Admin: e.Admin}
+	u := User{Name: e.Name.V, Verifier: e.Verifier.V, MD5: e.MD5.V, Password: e.Password.V, Admin: e.Admin}
 	if u.Name == "" || len(u.Name) > 63 {
 		l.errs.Add(at, "a user's name has 1 to 63 bytes")
 	}
+	l.userVerifiers(e, u)
 	switch given := countSet(e.Verifier.IsSet(), e.Password.IsSet(), e.PasswordFile.IsSet()); {
-	case given == 0:
+	case given == 0 && !e.MD5.IsSet() && !l.config.withoutPassword():
 		l.errs.Add(at, "user %s cannot log in: give scram, password or password_file", u.Name)
 	case given > 1:
 		l.errs.Add(at, "user %s: give one of scram, password and password_file, not %d of them", u.Name, given)
-	case e.Verifier.IsSet() && !scramVerifier(u.Verifier.Reveal()):
-		l.errs.Add(e.Verifier.Pos, "user %s: not a SCRAM-SHA-256 verifier; copy it from pg_authid.rolpassword, it has the form SCRAM-SHA-256$4096:SALT$STOREDKEY:SERVERKEY", u.Name)
 	case e.Password.IsSet() && u.Password == "":
 		l.errs.Add(e.Password.Pos, "user %s: the password is empty: nobody could log in with it", u.Name)
 	case e.PasswordFile.IsSet():
@@ -95,6 +99,25 @@ func (l *loader) user(entry yamlfile.Value[userEntry]) User {
 		u.Databases = append(u.Databases, name.V)
 	}
 	return u
+}
+
+// userVerifiers checks what is given of a password that is not known.
+func (l *loader) userVerifiers(e userEntry, u User) {
+	if e.Verifier.IsSet() && !scramVerifier(u.Verifier.Reveal()) {
+		l.errs.Add(e.Verifier.Pos, "user %s: not a SCRAM-SHA-256 verifier; copy it from pg_authid.rolpassword, it has the form SCRAM-SHA-256$4096:SALT$STOREDKEY:SERVERKEY", u.Name)
+	}
+	if !e.MD5.IsSet() {
+		return
+	}
+	_, err := proxy.ParseMD5(u.MD5.Reveal())
+	switch {
+	case err != nil:
+		l.errs.Add(e.MD5.Pos, "user %s: %v", u.Name, err)
+	case e.Password.IsSet() || e.PasswordFile.IsSet():
+		l.errs.Add(e.MD5.Pos, "user %s: an md5 verifier is made of the password: remove md5", u.Name)
+	case !e.Verifier.IsSet() && !l.config.hasMethod(MethodMD5) && !l.config.withoutPassword():
+		l.errs.Add(e.MD5.Pos, "user %s cannot log in: no rule under auth.rules has method md5; give scram, or add such a rule", u.Name)
+	}
 }
 
 func countSet(set ...bool) int {

@@ -2,12 +2,10 @@ package main
 
 import (
 	"crypto/tls"
-	"crypto/x509"
 	"fmt"
 	"maps"
 	"net"
 	"net/url"
-	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -21,6 +19,7 @@ func (l *loader) validate() {
 	c := l.config
 	l.validateListen(c)
 	l.validateTLS(c.TLS)
+	l.validateAuth()
 	if len(c.Databases) == 0 {
 		l.fault(key{"databases"}, "missing: name a database, with its shardmap and backend")
 	}
@@ -45,6 +44,12 @@ func (l *loader) validateLimits(at key, limits Limits) {
 	}
 	if limits.AuthTimeout == 0 {
 		l.fault(at.under("auth_timeout"), "must be more than 0, or a client that never logs in stays for ever")
+	}
+	if limits.Logins < 0 || limits.Logins > 10_000 {
+		l.fault(at.under("logins"), "must be between 0 (twice the processors) and 10000")
+	}
+	if limits.PerAddress < 0 {
+		l.fault(at.under("per_address"), "must be 0 (any number) or more")
 	}
 }
 
@@ -117,6 +122,7 @@ func (l *loader) validateBackend(at key, b Backend) {
 	if b.User == "" {
 		l.fault(at.under("backend", "user"), "missing: name the role that PgDrover logs in to the nodes with")
 	}
+	l.validateBackendCert(at.under("backend"), b)
 	if b.CA == "" {
 		return
 	}
@@ -124,12 +130,20 @@ func (l *loader) validateBackend(at key, b Backend) {
 	if b.TLS != BackendTLSVerifyFull {
 		l.fault(at, "certificates are checked with tls: verify-full only, and it is %s here", b.TLS)
 	}
-	text, err := os.ReadFile(b.CA)
+	l.authorities(at, b.CA)
+}
+
+func (l *loader) validateBackendCert(at key, b Backend) {
 	switch {
-	case err != nil:
-		l.fault(at, "%v", err)
-	case !x509.NewCertPool().AppendCertsFromPEM(text):
-		l.fault(at, "%s holds no certificate in PEM form", b.CA)
+	case b.Cert == "" && b.Key == "":
+	case b.Key == "":
+		l.fault(at.under("cert"), "key is missing: a certificate is of no use without its key")
+	case b.Cert == "":
+		l.fault(at.under("key"), "cert is missing: a key is of no use without its certificate")
+	case b.TLS == BackendTLSDisable:
+		l.fault(at.under("cert"), "a certificate is shown over TLS only, and tls is disable here")
+	default:
+		l.usablePair(l.position(at.under("cert")), b.Cert, b.Key)
 	}
 }
 

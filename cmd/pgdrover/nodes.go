@@ -28,6 +28,13 @@ func (d *Database) poolConfig(name string, log *slog.Logger) (pool.Config, error
 		Params: map[string]string{"client_connection_check_interval": checkInterval},
 		Log:    log,
 	}
+	if d.Backend.Cert != "" {
+		pair, err := tls.LoadX509KeyPair(d.Backend.Cert, d.Backend.Key)
+		if err != nil {
+			return cfg, fmt.Errorf("database %s: backend.cert: %w", name, err)
+		}
+		cfg.TLSConfig = &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12}
+	}
 	if d.Backend.CA == "" {
 		return cfg, nil
 	}
@@ -39,7 +46,10 @@ func (d *Database) poolConfig(name string, log *slog.Logger) (pool.Config, error
 	if !roots.AppendCertsFromPEM(text) {
 		return cfg, fmt.Errorf("database %s: backend.ca: %s holds no certificate in PEM form", name, d.Backend.CA)
 	}
-	cfg.TLSConfig = &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}
+	if cfg.TLSConfig == nil {
+		cfg.TLSConfig = &tls.Config{MinVersion: tls.VersionTLS12}
+	}
+	cfg.TLSConfig.RootCAs = roots
 	return cfg, nil
 }
 

@@ -91,7 +91,9 @@ func (s *service) prepareDatabase(ctx context.Context, name string, config *Conf
 
 // carryOut puts a reload in force. When a database refuses, those before it go back.
 func (s *service) carryOut(ctx context.Context, r *reloading) error {
-	cfg, err := s.proxyConfig(r.config) // before anything changes: it reads the certificate
+	next := s.openDirectories(r.config)
+	defer func() { next.close(s.directories) }() // when it was refused
+	cfg, err := s.proxyConfig(r.config, next)    // before anything changes: it reads the certificate
 	if err != nil {
 		return err
 	}
@@ -125,6 +127,10 @@ func (s *service) carryOut(ctx context.Context, r *reloading) error {
 		done = append(done, func() error { return step.served.Change(ctx, before, s.server) })
 	}
 	s.commit(r, opened, cfg)
+	before := s.directories
+	s.directories = next
+	before.close(next)
+	next.renew()
 	return nil
 }
 

@@ -55,6 +55,8 @@ type service struct {
 	mu        sync.Mutex // one reload at a time
 	config    *Config
 	databases map[string]*served
+
+	directories *directories // changed by a reload only
 }
 
 // served is a database that is being served, and the files that it was made of.
@@ -78,7 +80,8 @@ func runProxy(ctx context.Context, files []string, ready chan<- proxyAddrs) erro
 		}
 		s.databases[name] = db
 	}
-	cfg, err := s.proxyConfig(config)
+	s.directories = s.openDirectories(config)
+	cfg, err := s.proxyConfig(config, s.directories)
 	if err != nil {
 		return err
 	}
@@ -152,6 +155,7 @@ const closeTime = 5 * time.Second
 func (s *service) close() {
 	ctx, cancel := context.WithTimeout(context.Background(), closeTime)
 	defer cancel()
+	s.directories.close(nil)
 	for _, db := range s.databases {
 		db.Close(ctx)
 	}

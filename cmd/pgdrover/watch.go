@@ -53,7 +53,7 @@ func (s *service) watch(ctx context.Context) {
 func (s *service) files() []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	files := append([]string(nil), s.paths...)
+	files := append(s.config.watched(), s.paths...)
 	for _, db := range s.config.Databases {
 		files = append(files, db.ShardMap, db.Lock)
 	}

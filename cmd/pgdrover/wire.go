@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"crypto/tls"
 	"fmt"
 	"maps"
 	"strings"
@@ -129,42 +128,32 @@ func cachedTables(listed map[string]CachedTable) func(schema, name string) bool 
 	}
 }
 
-// proxyConfig is the configuration in the words of package proxy.
-func (s *service) proxyConfig(config *Config) (proxy.Config, error) {
+// proxyConfig is the configuration in the words of package proxy, with the directories that it asks for.
+func (s *service) proxyConfig(config *Config, d *directories) (proxy.Config, error) {
 	cfg := proxy.Config{
 		Users: map[string]*proxy.User{}, Databases: map[string]*proxy.Database{}, Console: s.newConsole(),
 		MaxFrame: int(config.Limits.MaxMessage), AuthTime: config.Limits.AuthTimeout, Statements: config.Limits.PreparedStatements,
 		TLSMode: clientTLS[config.TLS.Mode], Log: s.log,
+		ClientCerts: clientCerts[config.TLS.ClientCerts], Rules: config.Auth.rules(), Query: d.query, Tokens: d.tokens,
+		Logins: config.Limits.Logins, PerAddress: config.Limits.PerAddress, AuthDelay: config.Limits.AuthDelay,
 	}
 	for name, db := range s.databases {
 		cfg.Databases[name] = db.Database
 	}
 	for _, u := range config.Users {
-		verifier, err := u.verifier()
+		user, err := u.proxyUser(config.hasMethod(MethodMD5))
 		if err != nil {
 			return cfg, fmt.Errorf("users: %s: %w", u.Name, err)
 		}
-		cfg.Users[u.Name] = &proxy.User{Name: u.Name, Verifier: verifier, Databases: u.Databases, Admin: u.Admin}
+		cfg.Users[u.Name] = user
 	}
-	if cfg.TLSMode != proxy.TLSOff {
-		pair, err := tls.LoadX509KeyPair(config.TLS.Cert, config.TLS.Key)
-		if err != nil {
-			return cfg, fmt.Errorf("tls: %w", err)
-		}
-		cfg.TLS = &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12}
-	}
-	return cfg, nil
+	var err error
+	cfg.TLS, err = config.TLS.clientTLS()
+	return cfg, err
 }
 
 // clientTLS says in the words of package proxy what tls.mode says. It is not changed.
 var clientTLS = map[TLSMode]proxy.TLSMode{TLSOff: proxy.TLSOff, TLSPrefer: proxy.TLSPrefer, TLSRequire: proxy.TLSRequire}
-
-func (u User) verifier() (*proxy.Verifier, error) {
-	if u.Verifier != "" {
-		return proxy.ParseVerifier(u.Verifier.Reveal())
-	}
-	return proxy.NewVerifier(u.Password.Reveal())
-}
 
 // newConsole is the psql console, which lives as long as the service.
 func (s *service) newConsole() *admin.Console {

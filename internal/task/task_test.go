@@ -157,6 +157,21 @@ func TestReserveGrowsWithArrivals(t *testing.T) {
 
 func upgrade(t *testing.T, c *Conn, peer net.Conn) net.Conn {
 	t.Helper()
+	client := tls.Client(peer, &tls.Config{InsecureSkipVerify: true})
+	done := make(chan error, 1)
+	go func() { done <- client.Handshake() }()
+	if err := c.ServerTLS(serverTLS(t), time.Now().Add(10*time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+	return client
+}
+
+// serverTLS is the configuration of a server whose certificate signed itself.
+func serverTLS(t *testing.T) *tls.Config {
+	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		t.Fatal(err)
@@ -166,17 +181,7 @@ func upgrade(t *testing.T, c *Conn, peer net.Conn) net.Conn {
 	if err != nil {
 		t.Fatal(err)
 	}
-	client := tls.Client(peer, &tls.Config{InsecureSkipVerify: true})
-	done := make(chan error, 1)
-	go func() { done <- client.Handshake() }()
-	cfg := &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}}}
-	if err := c.ServerTLS(cfg, time.Now().Add(10*time.Second)); err != nil {
-		t.Fatal(err)
-	}
-	if err := <-done; err != nil {
-		t.Fatal(err)
-	}
-	return client
+	return &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}}}
 }
 
 func BenchmarkPingPong(b *testing.B) {
@@ -200,5 +205,49 @@ func BenchmarkPingPong(b *testing.B) {
 			tk.Wait(time.Time{}, Reading(c))
 		}
 		c.Discard(64)
+	}
+}
+
+// TestDirectTLS hands bytes that were read already to the handshake, however many there were.
+func TestDirectTLS(t *testing.T) {
+	for _, ahead := range []int{1, 5, 100} {
+		c, peer := pair(t)
+		cfg := serverTLS(t)
+		client := tls.Client(peer, &tls.Config{InsecureSkipVerify: true})
+		done := make(chan error, 1)
+		go func() {
+			_, err := client.Write([]byte("hello"))
+			done <- err
+		}()
+		tk := New()
+		for len(c.Buffered()) < ahead {
+			tk.Wait(time.Now().Add(10*time.Second), Reading(c))
+		}
+		if err := c.DirectTLS(cfg, time.Now().Add(10*time.Second)); err != nil {
+			t.Fatal(err)
+		}
+		if err := <-done; err != nil {
+			t.Fatal(err)
+		}
+		for len(c.Buffered()) < 5 {
+			if tk.Wait(time.Now().Add(10*time.Second), Reading(c)) {
+				t.Fatal("nothing arrived")
+			}
+		}
+		if got := string(c.Buffered()); got != "hello" {
+			t.Fatalf("got %q", got)
+		}
+	}
+	c, peer := pair(t)
+	tk := New()
+	peer.Write([]byte("\x16 is no handshake"))
+	for len(c.Buffered()) == 0 {
+		tk.Wait(time.Time{}, Reading(c))
+	}
+	if err := c.ServerTLS(serverTLS(t), time.Now().Add(time.Second)); err == nil {
+		t.Fatal("bytes that arrived before the handshake were taken for it")
+	}
+	if err := c.DirectTLS(serverTLS(t), time.Now().Add(time.Second)); err == nil {
+		t.Fatal("no handshake was taken for one")
 	}
 }

@@ -171,9 +171,9 @@ func tls(c check) {
 
 func catalog(c check) {
 	conn := scene(c, 1)[0]
-	columns := values[string](c, conn, "select attname from pg_attribute where attrelid = 'orders'::regclass and attnum > 0 order by attnum")
+	columns := values[string](c, conn, "select attname::text from pg_attribute where attrelid = 'orders'::regclass and attnum > 0 order by attnum")
 	c.Expect(columns, []string{"tenant_id", "id", "user_id", "status", "total", "created"})
-	t, err := conn.LoadType(ctx, "pg_catalog._uuid")
+	t, err := conn.LoadType(ctx, "_uuid")
 	c.Must(err)
 	c.Expect(t.Name, "_uuid")
 	closeAll(conn)

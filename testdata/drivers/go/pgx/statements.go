@@ -82,7 +82,10 @@ func prepared(c check) {
 	c.Must(err)
 	for range 4 {
 		for range 3 {
-			seen[value[int32](c, conns[0], "mine", a)] = true
+			var pid int32
+			var name string
+			c.Must(conns[0].QueryRow(ctx, "mine", a).Scan(&pid, &name))
+			seen[pid] = true
 		}
 		conns = append(conns, holder(c))
 	}

@@ -52,9 +52,10 @@ func wanted(c check) row {
 func roundTrip(c check, mode pgx.QueryExecMode) {
 	conn := scene(c, 1)[0]
 	want := wanted(c)
+	text := `{"a": [1, 2, {"b": null}], "c": "é"}`
 	exec(c, conn, "delete from driver_types where tenant_id = $1 and id = 1000", mode, a)
 	exec(c, conn, "insert into driver_types (tenant_id, id, "+report.Types+") values ($1, 1000, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)", mode, a,
-		want.I2, want.I4, want.I8, want.Num, want.F8, want.Txt, want.Bin, want.Flag, want.Day, want.At, want.Doc, want.Docb, pgtype.UUID{Bytes: want.UID, Valid: true}, want.Ints, want.Texts)
+		want.I2, want.I4, want.I8, want.Num, want.F8, want.Txt, want.Bin, want.Flag, want.Day, want.At, text, text, pgtype.UUID{Bytes: want.UID, Valid: true}, want.Ints, want.Texts)
 	c.Expect(value[int64](c, conn, report.Same, mode, a, 1, 1000), int64(1))
 	rows, _ := conn.Query(ctx, "select "+report.Types+" from driver_types where tenant_id = $1 and id = 1000", mode, a)
 	got, err := pgx.CollectExactlyOneRow(rows, pgx.RowToStructByPos[row])

@@ -1,0 +1,59 @@
+package proxy
+
+import (
+	"bytes"
+	"encoding/binary"
+	"testing"
+	"time"
+
+	"github.com/pgdrover/pgdrover/internal/pgcluster"
+	"github.com/pgdrover/pgdrover/internal/pgtest"
+)
+
+// TestCopyFailsWithinAFrame fails a COPY while the client is in the middle of a large CopyData: what follows must not be read as
+// the rest of it, by this client or by the next one that gets the backend.
+func TestCopyFailsWithinAFrame(t *testing.T) {
+	c := pgcluster.Test(t, pgcluster.Config{})
+	r := startRig(t, c, rigOptions{size: 1})
+	connect := func() *pgtest.Client {
+		return pgtest.Connect(t, r.addr, pgtest.Options{User: rigUser, Password: rigPassword, Database: c.Database, Timeout: 10 * time.Second})
+	}
+	half := bytes.Repeat([]byte("x"), 500_000)
+	begin := func(client *pgtest.Client) {
+		t.Helper()
+		check(t, client.SendFrame('Q', []byte("copy users (tenant_id, id, name) from stdin\x00")))
+		if _, err := client.ReadUntil('G'); err != nil {
+			t.Fatal(err)
+		}
+		check(t, client.SendFrame('d', []byte("one\ttwo\tthree\n")))
+		check(t, client.SendBytes(append(binary.BigEndian.AppendUint32([]byte{'d'}, uint32(4+2*len(half))), half...)))
+		if _, err := client.ReadUntil('E'); err != nil {
+			t.Fatal(err)
+		}
+	}
+	client := connect()
+	begin(client)
+	check(t, client.SendBytes(half))
+	check(t, client.SendFrame('c', nil))
+	if _, err := client.ReadUntilReady(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := client.Query("select 1"); err != nil {
+		t.Fatal(err)
+	}
+	leaver := connect()
+	begin(leaver)
+	check(t, leaver.Abort())
+	for range 3 {
+		if _, err := client.Query("select 1"); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func check(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
