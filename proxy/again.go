@@ -15,6 +15,38 @@ type again struct {
 	bind   []byte // the Bind; its memory is used for the next one
 }
 
+// standsAlone reports whether the batch is this one statement, already here up to its Sync, outside a transaction, and whether
+// it asks for the description of its rows.
+func (s *session) standsAlone(frame []byte) (alone, described bool) {
+	if s.tx.open || s.batch.link != nil || len(s.bound.Portal) > 0 {
+		return false, false
+	}
+	b := s.client.Buffered()[len(frame):]
+	executed := false
+	for len(b) > 0 {
+		typ, size, err := pgwire.Peek(b, s.cfg.MaxFrame)
+		if err != nil || size == 0 || size > len(b) {
+			return false, false
+		}
+		switch {
+		case typ == pgwire.MsgSync:
+			return executed, described
+		case typ == pgwire.MsgDescribe && !executed && b[5] == 'P':
+			described = true
+		case typ == pgwire.MsgExecute && !executed:
+			_, rows, err := pgwire.DecodeExecute(b[:size])
+			if err != nil || rows != 0 {
+				return false, false
+			}
+			executed = true
+		default:
+			return false, false
+		}
+		b = b[size:]
+	}
+	return false, false
+}
+
 // mayAskAgain keeps what l was sent of a batch that is one read.
 func (s *session) mayAskAgain(l *link, at *portal, frame []byte) {
 	if l.role != pool.Replica || l.hold != 0 {
@@ -71,10 +103,13 @@ func (s *session) askAgain(l *link) (*link, *pgwire.Error) {
 	}
 	s.batch.link, at.link = next, next
 	next.retry = next.role == pool.Replica
-	s.know(next, at.stmt)
-	bound := false
+	bound, parsed := false, false
 	for _, r := range owed {
 		bound = bound || r.kind == pgwire.MsgBind && r.do == forward
+		parsed = parsed || r.kind == pgwire.MsgParse && r.do == forward
+	}
+	if !parsed {
+		s.know(next, at.stmt)
 	}
 	if !bound {
 		next.send(pgwire.AppendBindNamed(next.conn.QueueBuffer(), &m, at.stmt.backendName()), reply{kind: pgwire.MsgBind, do: skip})
@@ -92,7 +127,7 @@ func (s *session) repeat(l *link, m *pgwire.Bind, r reply) {
 	case r.do == fake:
 		s.oweOn(l, deferred{fake: r.fake, stmt: r.stmt, gone: r.gone})
 	case r.kind == pgwire.MsgParse:
-		s.oweOn(l, deferred{fake: parseComplete, stmt: r.stmt, gone: r.gone})
+		s.apply(l, deferred{kind: pgwire.MsgParse, stmt: r.stmt, gone: r.gone})
 	case r.kind == pgwire.MsgBind:
 		l.send(pgwire.AppendBindNamed(l.conn.QueueBuffer(), m, s.again.portal.stmt.backendName()), r)
 	case r.kind == pgwire.MsgDescribe:

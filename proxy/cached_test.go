@@ -165,13 +165,14 @@ func testCacheNever(t *testing.T, r *rig) {
 			t.Errorf("%s: cached in a session with temporary tables", mode)
 		}
 	}
-	conn := r.connect(simpleMode) // the hint: an entry of a tenth of a second
-	sql := "/* pgdrover: cache=100ms */ " + userName
-	if !r.cached(func() string { return r.value(conn, sql, k) }, k) {
+	conn := r.connect(simpleMode) // the hint: an entry of a second and a half
+	sql := "/* pgdrover: cache=1500ms */ " + userName
+	was := r.value(conn, sql, k)
+	r.on(r.cluster.Shards[0].Primary, "update users set name = 'behind'")
+	if got := r.value(conn, sql, k); got != was {
 		t.Error("no hit")
 	}
-	was := r.value(conn, sql, k)
-	r.eventually("the hint's time is over", func() bool { return r.value(conn, sql, k) != was })
+	r.eventually("the hint's time is over", func() bool { return r.value(conn, sql, k) == "behind" })
 }
 
 func testCacheWrites(t *testing.T, r *rig) {

@@ -101,7 +101,7 @@ func TestCancel(t *testing.T) {
 			r.exec(blocker, "insert into countries values ('de', 'x')")
 			sleep("insert into countries values ('de', 'y')")
 			r.eventually("it waits for a lock", func() bool {
-				return r.on(r.cluster.Shards[1].Primary, "select count(*) from pg_locks where not granted") != "0"
+				return r.on(r.cluster.Shards[0].Primary, "select count(*) from pg_locks where not granted") != "0"
 			})
 			r.cancelRequest(conn.PgConn().PID(), secret)
 			if err := <-result; !isCode(err, "57014") {

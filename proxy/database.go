@@ -38,6 +38,8 @@ type Database struct {
 
 	loads loads
 
+	redefined atomic.Int64 // when the catalog last changed, in Unix nanoseconds
+
 	mu sync.Mutex // one change of the map or the options at a time
 }
 
@@ -188,12 +190,21 @@ func (d *Database) refreshCatalog(ctx context.Context) error {
 	for c.Version() != old.router.Catalog().Version() {
 		next := &placement{shards: old.shards, router: d.newRouter(old.shards, c), nodes: old.nodes}
 		if d.place.CompareAndSwap(old, next) {
+			d.redefined.Store(time.Now().UnixNano())
 			return nil
 		}
 		old = d.place.Load()
 	}
 	return nil
 }
+
+// redefinedLately reports whether the catalog changed so recently that a replica may not have heard of it.
+func (d *Database) redefinedLately() bool {
+	return time.Now().UnixNano()-d.redefined.Load() < int64(replayTime)
+}
+
+// replayTime is how long a replica may take to replay DDL before a read of what it defines fails.
+const replayTime = 10 * time.Second
 
 // loads keeps many who ask for the catalog from loading it many times.
 type loads struct {

@@ -187,3 +187,34 @@ func (s *session) stepAside(shard int) (l *link, e *pgwire.Error) {
 	l.aside = true
 	return l, nil
 }
+
+// startBatch sends what was deferred, when the batch asks for an answer before it says where it goes.
+func (s *session) startBatch() bool {
+	if e := s.beginBatch(); e != nil {
+		s.flushDeferredFakes()
+		return s.fail(e)
+	}
+	return true
+}
+
+// beginBatch sends what was deferred to any shard. The batch may go elsewhere yet, and a transaction that no backend has joined is
+// not begun for that.
+func (s *session) beginBatch() *pgwire.Error {
+	if s.batch.link != nil || len(s.batch.deferred) == 0 {
+		return nil
+	}
+	r := router.Route{Kind: router.Any, Write: true}
+	var l *link
+	var e *pgwire.Error
+	if !s.place.single() && len(s.inTransaction()) == 0 {
+		l, e = s.stepAside(s.shardFor(r))
+	} else {
+		l, e = s.enlist(r)
+	}
+	if e != nil {
+		return e
+	}
+	s.batch.link = l
+	s.applyDeferred(l)
+	return nil
+}

@@ -142,7 +142,11 @@ func (s *session) endTransaction(st *router.Statement) (string, *pgwire.Error) {
 		for _, l := range joined {
 			s.endOn(l, "ROLLBACK")
 		}
+		told := s.tx.told
 		s.outcome(nil, st, true)
+		if told != nil {
+			s.report(told) // what it was told of settings that are rolled back
+		}
 		return "ROLLBACK", nil
 	}
 	slices.SortStableFunc(joined, func(a, b *link) int { return order(a.wrote) - order(b.wrote) })

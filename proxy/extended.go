@@ -285,37 +285,6 @@ func (s *session) unsent() bool {
 	return slices.ContainsFunc(s.batch.deferred, func(d deferred) bool { return d.kind != 0 })
 }
 
-// startBatch sends what was deferred, when the batch asks for an answer before it says where it goes.
-func (s *session) startBatch() bool {
-	if e := s.beginBatch(); e != nil {
-		s.flushDeferredFakes()
-		return s.fail(e)
-	}
-	return true
-}
-
-// beginBatch sends what was deferred to any shard. The batch may go elsewhere yet, and a transaction that no backend has joined is
-// not begun for that.
-func (s *session) beginBatch() *pgwire.Error {
-	if s.batch.link != nil || len(s.batch.deferred) == 0 {
-		return nil
-	}
-	r := router.Route{Kind: router.Any, Write: true}
-	var l *link
-	var e *pgwire.Error
-	if !s.place.single() && len(s.inTransaction()) == 0 {
-		l, e = s.stepAside(s.shardFor(r))
-	} else {
-		l, e = s.enlist(r)
-	}
-	if e != nil {
-		return e
-	}
-	s.batch.link = l
-	s.applyDeferred(l)
-	return nil
-}
-
 // flush takes a Flush: the client gets what it is owed so far.
 func (s *session) flush() bool {
 	if !s.startBatch() {

@@ -133,7 +133,7 @@ func (s *session) executed(l *link, first *reply, frame []byte) verdict {
 // failed is an error of the backend. In the extended protocol the server discards what follows, up to Sync.
 func (s *session) failed(l *link, first *reply, frame []byte) verdict {
 	if l.retry {
-		if e := unable(frame); e != nil {
+		if e := s.unable(frame); e != nil {
 			l.lost = e
 			return stop
 		}
@@ -172,9 +172,11 @@ func (s *session) failed(l *link, first *reply, frame []byte) verdict {
 }
 
 // unable says why a replica could not answer, if the error is about the replica and not about the statement.
-func unable(frame []byte) error {
+func (s *session) unable(frame []byte) error {
 	code := string(pgwire.ErrorField(frame, pgwire.FieldCode))
 	switch {
+	case undefined(code) && s.db.redefinedLately():
+		return errReadOnly // it may not have replayed what was defined a moment ago
 	case code == "25006" || code == "40001": // it writes; or it conflicts with what the replica has to replay
 		return errReadOnly
 	case strings.HasPrefix(code, "57P"): // it is being stopped, or starts
@@ -183,6 +185,15 @@ func unable(frame []byte) error {
 		}
 	}
 	return nil
+}
+
+// undefined reports whether a SQLSTATE says that something does not exist.
+func undefined(code string) bool {
+	switch code {
+	case "42P01", "42703", "42704", "42883", "3F000":
+		return true
+	}
+	return false
 }
 
 // fault notes the first error of messages of the session's own.

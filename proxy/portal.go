@@ -134,38 +134,6 @@ func (s *session) bindOnShard(frame []byte, at *portal) bool {
 	return s.relieve(l)
 }
 
-// standsAlone reports whether the batch is this one statement, already here up to its Sync, outside a transaction, and whether
-// it asks for the description of its rows.
-func (s *session) standsAlone(frame []byte) (alone, described bool) {
-	if s.tx.open || s.batch.link != nil || len(s.bound.Portal) > 0 {
-		return false, false
-	}
-	b := s.client.Buffered()[len(frame):]
-	executed := false
-	for len(b) > 0 {
-		typ, size, err := pgwire.Peek(b, s.cfg.MaxFrame)
-		if err != nil || size == 0 || size > len(b) {
-			return false, false
-		}
-		switch {
-		case typ == pgwire.MsgSync:
-			return executed, described
-		case typ == pgwire.MsgDescribe && !executed && b[5] == 'P':
-			described = true
-		case typ == pgwire.MsgExecute && !executed:
-			_, rows, err := pgwire.DecodeExecute(b[:size])
-			if err != nil || rows != 0 {
-				return false, false
-			}
-			executed = true
-		default:
-			return false, false
-		}
-		b = b[size:]
-	}
-	return false, false
-}
-
 // newPortal is the place of a portal of a name.
 func (s *session) newPortal(name []byte) *portal {
 	if len(name) == 0 {

@@ -84,6 +84,37 @@ func TestReplicaCannot(t *testing.T) {
 	}
 }
 
+// TestReplicaBehind reads what was defined a moment ago, from sessions that a replica would serve.
+func TestReplicaBehind(t *testing.T) {
+	r := replicaRig(t, rigOptions{sticky: time.Millisecond})
+	k := r.tenants(0, 1)[0]
+	conn := r.connect()
+	r.exec(conn, "insert into orders values ($1, 1)", k)
+	for i, mode := range []string{simpleMode, "default_query_exec_mode=exec", ""} {
+		other := r.connect(mode)
+		replica := r.cluster.Shards[0].Replicas[0]
+		r.value(other, whereAmI, k)
+		if err := replica.PauseReplay(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		r.exec(conn, fmt.Sprintf("create table fresh%d (tenant_id bigint, note text)", i))
+		r.exec(conn, fmt.Sprintf("alter table orders add column extra%d int default 7", i))
+		if got := r.value(other, fmt.Sprintf("select count(*) from fresh%d where tenant_id = $1", i), k); got != "0" {
+			t.Errorf("%s: %s", mode, got)
+		}
+		if got := r.value(other, fmt.Sprintf("select extra%d from orders where tenant_id = $1", i), k); got != "7" {
+			t.Errorf("%s: %s", mode, got)
+		}
+		r.refuses(other, "42703", "select nosuch from orders where tenant_id = $1", k)
+		if got := r.value(other, fmt.Sprintf("select extra%d from orders where tenant_id = $1", i), k); got != "7" {
+			t.Errorf("%s: %s", mode, got)
+		}
+		if err := replica.ResumeReplay(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 // TestReplicaDies kills a replica under load.
 func TestReplicaDies(t *testing.T) {
 	r := replicaRig(t, rigOptions{sticky: time.Millisecond, wait: 5 * time.Second, size: 10})

@@ -235,6 +235,10 @@ func (s *session) await(size int, until time.Time) bool {
 	if s.client.Flush() != nil || s.client.ReadErr() != nil || s.cut.Load() {
 		return false
 	}
+	if s.draining.Load() {
+		s.fatal("57P03", "PgDrover is shutting down", "")
+		return false
+	}
 	s.client.Reserve(size)
 	if s.t.Wait(until, task.Interest{Conn: s.client, Read: true, Write: s.client.Pending() > 0}) {
 		s.fatal(errAuthTimeout.Code, errAuthTimeout.Message, errAuthTimeout.Hint)

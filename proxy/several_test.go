@@ -15,9 +15,9 @@ const simpleMode = "default_query_exec_mode=simple_protocol"
 // severalTables are demoTables and a table that lives on one shard.
 const severalTables = "tables:\n  countries: reference\n  migrations: {on: s1}\n"
 
-func severalRig(t *testing.T) *rig {
+func severalRig(t *testing.T, wait time.Duration) *rig {
 	schema := append([]string{"create table migrations (id int primary key, note text)"}, demoSchema...)
-	return startRig(t, sharedCluster(t), rigOptions{schema: schema, tables: severalTables, wait: time.Second})
+	return startRig(t, sharedCluster(t), rigOptions{schema: schema, tables: severalTables, wait: wait})
 }
 
 // everywhere checks that a query has one answer on every shard.
@@ -43,9 +43,9 @@ func TestSeveralShards(t *testing.T) {
 		"writers": testWriters, "strict": testStrict, "early": testEarly, "early by the extended protocol": testEarlyExtended,
 		"backends": testBackendsOfTransaction, "late joiner": testLateJoiner, "severed": testSevered, "aside": testAside, "same locks": testSameLocks, "batches": testBatches,
 	} {
-		t.Run(name, func(t *testing.T) { run(t, severalRig(t)) })
+		t.Run(name, func(t *testing.T) { run(t, severalRig(t, 10*time.Second)) })
 	}
-	t.Run("a shard is down", func(t *testing.T) { testShardDown(t, severalRig(t)) })
+	t.Run("a shard is down", func(t *testing.T) { testShardDown(t, severalRig(t, time.Second)) })
 }
 
 func testDefinitions(t *testing.T, r *rig) {

@@ -26,6 +26,7 @@ type transaction struct {
 	ddl       bool
 	redefined bool           // by DDL that router does not know of
 	local     bool           // it has settings of its own (SET LOCAL)
+	told      *params        // what the client had been told when it began
 	reason    *pgwire.Error  // why it is poisoned, until the client was told
 	router    *router.Router // made from a catalog that sees the transaction's own DDL
 }
@@ -75,6 +76,7 @@ func (s *session) begin(st *router.Statement, sql string) {
 	s.tx.open = true
 	s.tx.readOnly = st.ReadOnly
 	s.strictness(st.Isolation)
+	s.tx.told = s.reported
 	s.tx.prelude = s.tx.prelude.begun(sql)
 }
 

@@ -199,8 +199,7 @@ $checks{reprepare} = sub {
             $statement->execute(0, ($A, $B)[$n % 2]);
             expect(($statement->fetchrow_array)[0], $with);
             $statement->finish;
-            undef $statement;
-            $db->do('deallocate mine');    # the driver leaves names that it was given
+            undef $statement;    # deallocates it
         }
     }
 };
