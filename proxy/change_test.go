@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/pgdrover/pgdrover/shardmap"
 )
 
 // change puts an edited map in force.
@@ -75,10 +77,7 @@ func TestChangeUnderLoad(t *testing.T) {
 	if less == whole {
 		t.Fatal("no replica to remove")
 	}
-	at := r.cluster.Shards[0].Primary
-	r.on(at, "create database third owner "+r.cluster.User)
-	t.Cleanup(func() { _, _ = at.Query(context.Background(), "drop database third with (force)") })
-	third := strings.Replace(whole, "shards:\n", fmt.Sprintf("shards:\n  - name: s0\n    primary: {host: %s, port: %d, dbname: third}\n", at.Host, at.Port), 1)
+	third := r.thirdShard()
 	pin := fmt.Sprintf("pins: {\"%d\": s2}\n", r.tenants(0, 200)[199])
 	for _, file := range []string{less, whole, strings.Replace(whole, "- name: s1", "- name: s1\n    weight: 2", 1), whole + pin,
 		whole + "  fresh: reference\n", whole, third, whole} {
@@ -106,6 +105,78 @@ func TestChangeUnderLoad(t *testing.T) {
 			}
 		}
 	}
+}
+
+// thirdShard is the map with one shard more, before the others, in a database of its own.
+func (r *rig) thirdShard() string {
+	r.t.Helper()
+	at := r.cluster.Shards[0].Primary
+	r.on(at, "create database third owner "+r.cluster.User)
+	r.t.Cleanup(func() { _, _ = at.Query(context.Background(), "drop database third with (force)") })
+	return strings.Replace(r.file, "shards:\n", fmt.Sprintf("shards:\n  - name: s0\n    primary: {host: %s, port: %d, dbname: third}\n", at.Host, at.Port), 1)
+}
+
+// TestChangeAssigns gives a new shard its partitions: while they are empty, and not before.
+func TestChangeAssigns(t *testing.T) {
+	r := replicaRig(t, rigOptions{})
+	conn, holding := r.connect(), r.connect()
+	third := r.thirdShard()
+	r.mustChange(third)
+	for _, sql := range demoSchema {
+		r.exec(conn, strings.Replace(sql, "create table", "create table if not exists", 1))
+	}
+	file, err := shardmap.Parse("shardmap.yaml", []byte(third))
+	if err != nil {
+		t.Fatal(err)
+	}
+	lock, moves, err := shardmap.Assign(file, r.db.Map().Lock())
+	if err != nil || len(moves) == 0 {
+		t.Fatal(moves, err)
+	}
+	next, err := shardmap.New(file, lock)
+	if err != nil {
+		t.Fatal(err)
+	}
+	k := int64(1)
+	for next.Shard(next.Locate(shardmap.BigintKey(k))).Name != "s0" {
+		k++
+	}
+	r.exec(conn, "insert into orders values ($1, 1)", k)
+	var refused *RefusedError
+	if err := r.db.Change(t.Context(), next, r.server); !errors.As(err, &refused) || !strings.Contains(err.Error(), "public.orders") {
+		t.Fatal(err)
+	}
+	r.exec(conn, "delete from orders where tenant_id = $1", k)
+	if err := r.db.Change(t.Context(), next, r.server); err != nil {
+		t.Fatal(err)
+	}
+	r.exec(conn, "insert into orders values ($1, 1)", k)
+	for i, sh := range r.cluster.Shards {
+		if got := r.on(sh.Primary, "select count(*) from orders"); got != "0" {
+			t.Fatalf("%s rows on shard %d", got, i+1)
+		}
+	}
+	if got := r.value(conn, "select current_database() || count(*) from orders where tenant_id = $1", k); got != "third1" {
+		t.Fatal(got)
+	}
+	r.exec(conn, "delete from orders where tenant_id = $1", k)
+	r.exec(holding, "set pgdrover.tenant = "+itoa(k))
+	r.exec(holding, "create temp table mine (id int)")
+	if got := r.value(holding, "select current_database()"); got != "third" {
+		t.Fatal(got)
+	}
+	before := r.parse(r.file, nil)
+	r.file = strings.Replace(r.file, third[strings.Index(third, "  - name: s0"):strings.Index(third, "  - name: s1")], "", 1)
+	if err := r.db.Change(t.Context(), r.parse(r.file, nil), r.server); err != nil {
+		t.Fatal(err)
+	}
+	if before.ShardCount() != 3 || r.db.Map().ShardCount() != 2 {
+		t.Fatal("the third shard is not gone")
+	}
+	if _, err := holding.Exec(t.Context(), "select * from mine"); !isCode(err, "57P01") || !holding.IsClosed() {
+		t.Fatalf("a session that holds a backend of the shard that is gone: %v", err)
+	}
+	r.exec(conn, "insert into orders values ($1, 1)", k)
 }
 
 // replicaLines are the lines of the map that name a shard's replica.

@@ -33,6 +33,7 @@ func (s *session) control(st *router.Statement, sql string) (string, *pgwire.Err
 			return "", s.abortedError()
 		case t.open:
 			s.warn("25001", "there is already a transaction in progress")
+			s.beginAgain(st, sql)
 		default:
 			s.begin(st, sql)
 		}

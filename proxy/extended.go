@@ -1,7 +1,6 @@
 package proxy
 
 import (
-	"encoding/binary"
 	"slices"
 
 	"github.com/pgdrover/pgdrover/pgwire"
@@ -22,6 +21,7 @@ type deferred struct {
 	kind byte // MsgParse, describeStatement; 0: fake
 	stmt *prepared
 	gone *prepared // the client's statement that it ends
+	made *portal   // the portal that it makes
 	fake []byte
 }
 
@@ -101,40 +101,6 @@ func (s *session) refusesAborted(p *prepared) bool {
 	return true
 }
 
-// newPrepared copies a Parse. The memory of unnamed statements is used again.
-func (s *session) newPrepared(m *pgwire.Parse) *prepared {
-	var p *prepared
-	if len(m.Name) == 0 {
-		p = s.unnamedSpace()
-		s.batch.parsed = true // what runs in this batch may still refer to it
-	} else {
-		p = &prepared{name: string(m.Name)}
-	}
-	p.text = append(p.text[:0], m.Text...)
-	p.oids = binary.BigEndian.AppendUint16(p.oids[:0], uint16(m.NumOIDs()))
-	for i := range m.NumOIDs() {
-		p.oids = binary.BigEndian.AppendUint32(p.oids, m.OID(i))
-	}
-	p.serial = s.srv.serials.Add(1)
-	return p
-}
-
-// unnamedSpace is memory for an unnamed statement: of an earlier one, if nothing refers to that any more.
-func (s *session) unnamedSpace() *prepared {
-	for i := range s.unnamedSpaces {
-		p := s.unnamedSpaces[i]
-		switch {
-		case s.batch.parsed || len(s.portals) > 0:
-		case p == nil:
-			s.unnamedSpaces[i] = &prepared{}
-			return s.unnamedSpaces[i]
-		case p != s.unnamed && p != s.portal.stmt:
-			return p
-		}
-	}
-	return &prepared{}
-}
-
 // op carries out a message on the batch's backend, or keeps it until there is one.
 func (s *session) op(d deferred) bool {
 	if s.batch.link == nil {
@@ -154,6 +120,9 @@ func (s *session) apply(l *link, d deferred) bool {
 		l.send(pgwire.AppendDescribe(l.conn.QueueBuffer(), 'S', d.stmt.backendName()),
 			reply{kind: describeStatement, name: d.stmt.shared, said: d.stmt.name})
 	case d.stmt.shared != nil && l.notes.known.use(d.stmt.shared):
+		if s.tx.aborted { // the server refuses it
+			l.prepare(string(d.stmt.text), d.stmt.oids)
+		}
 		s.oweOn(l, deferred{fake: parseComplete, stmt: d.stmt, gone: d.gone})
 	default:
 		if d.stmt.shared == nil {
@@ -185,7 +154,7 @@ func (s *session) owe(d deferred) {
 }
 
 func (s *session) oweOn(l *link, d deferred) {
-	r := reply{do: fake, fake: d.fake, stmt: d.stmt, gone: d.gone}
+	r := reply{do: fake, fake: d.fake, stmt: d.stmt, gone: d.gone, made: d.made}
 	if l == nil || !l.busy() {
 		s.client.Queue(d.fake)
 		s.settled(&r)
@@ -358,7 +327,7 @@ func (s *session) batchEnd() {
 			s.store(l, &s.cached)
 		}
 	}
-	s.timing = timing{}
+	s.atRest()
 	s.batch = batch{deferred: s.batch.deferred[:0]}
 	s.skipping = false
 	if !s.tx.open {

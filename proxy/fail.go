@@ -101,7 +101,6 @@ func (s *session) undoBatch(l *link) {
 
 // duplicate refuses a Parse whose name is in use. As PostgreSQL, it says so only if nothing else is wrong with the statement.
 func (s *session) duplicate(m *pgwire.Parse) bool {
-	const name = "pgdrover: check"
 	if s.tx.poisoned {
 		var q router.Query
 		s.analyse(&q, m.Text)
@@ -111,8 +110,7 @@ func (s *session) duplicate(m *pgwire.Parse) bool {
 	}
 	if s.place.single() && !s.tx.poisoned {
 		if l, e := s.onShard(router.Route{Kind: router.Single, Write: true}); e == nil {
-			l.send(pgwire.AppendParse(l.conn.QueueBuffer(), name, string(m.Text), m.OIDs), reply{kind: pgwire.MsgParse, do: skip})
-			l.send(pgwire.AppendClose(l.conn.QueueBuffer(), 'S', name), reply{kind: pgwire.MsgClose, do: skip})
+			l.prepare(string(m.Text), m.OIDs)
 		}
 	}
 	return s.mistake(&pgwire.Error{Code: "42P05", Message: "prepared statement \"" + string(m.Name) + "\" already exists"})

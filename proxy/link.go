@@ -84,6 +84,34 @@ func (l *link) sendQuery(sql string) {
 	l.send(pgwire.AppendQuery(l.conn.QueueBuffer(), sql), reply{kind: pgwire.MsgQuery, do: skip})
 }
 
+// ownName is what backends call the statements and portals of the session's own.
+const ownName = "pgdrover"
+
+// prepare appends a Parse of the session's own, after whatever is left of the one before.
+func (l *link) prepare(sql string, oids []byte) {
+	l.send(pgwire.AppendClose(l.conn.QueueBuffer(), 'P', ownName), reply{kind: pgwire.MsgClose, do: skip})
+	l.send(pgwire.AppendClose(l.conn.QueueBuffer(), 'S', ownName), reply{kind: pgwire.MsgClose, do: skip})
+	l.send(pgwire.AppendParse(l.conn.QueueBuffer(), ownName, sql, oids), reply{kind: pgwire.MsgParse, do: skip, name: ownStatement})
+}
+
+// run appends a statement without parameters, to be run by the extended protocol; r is the reply to its Execute.
+func (l *link) run(sql string, r reply) {
+	l.prepare(sql, nil)
+	l.send(appendOwnBind(l.conn.QueueBuffer()), reply{kind: pgwire.MsgBind, do: skip})
+	l.send(pgwire.AppendExecute(l.conn.QueueBuffer(), ownName, 0), r)
+}
+
+// ownStatement keeps the reply to the session's own Parse from being taken for one about the unnamed statement.
+var ownStatement = &statementName{name: ownName}
+
+// appendOwnBind binds the session's own statement to the session's own portal, without parameters.
+func appendOwnBind(dst []byte) []byte {
+	dst = append(dst, pgwire.MsgBind, 0, 0, 0, byte(4+2*(len(ownName)+1)+6))
+	dst = append(append(dst, ownName...), 0)
+	dst = append(append(dst, ownName...), 0)
+	return append(dst, 0, 0, 0, 0, 0, 0)
+}
+
 // busy reports whether replies are outstanding.
 func (l *link) busy() bool { return l.replies.n > 0 }
 

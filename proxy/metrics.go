@@ -88,6 +88,7 @@ type timing struct {
 func (s *session) timed() {
 	if s.timing.began.IsZero() {
 		s.timing = timing{began: time.Now()}
+		s.busySince.Store(s.timing.began.UnixNano())
 	}
 }
 

@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"fmt"
+	"maps"
 
 	"github.com/pgdrover/pgdrover/pgwire"
 	"github.com/pgdrover/pgdrover/pool"
@@ -58,11 +59,14 @@ func (s *session) bind(frame []byte) bool {
 	if s.refusesAborted(p) {
 		return s.mistake(s.abortedError())
 	}
+	if old := s.portals[string(m.Portal)]; old != nil && !old.ended() && (old.own || p.own) {
+		return s.mistake(&pgwire.Error{Code: "42P03", Message: "cursor \"" + string(m.Portal) + "\" already exists"})
+	}
 	at := s.newPortal(m.Portal)
 	*at = portal{stmt: p}
 	if p.own {
 		at.own = true
-		s.owe(deferred{fake: bindComplete})
+		s.owe(deferred{fake: bindComplete, made: at})
 		return true
 	}
 	if l := s.abortedOn(&p.query); l != nil {
@@ -75,6 +79,7 @@ func (s *session) bind(frame []byte) bool {
 	s.params = bindParams{m, p}
 	r, e := s.route(&p.query, &s.params)
 	if e != nil {
+		s.dropPortal(at)
 		return s.fail(e)
 	}
 	at.route = r
@@ -86,7 +91,7 @@ func (s *session) bind(frame []byte) bool {
 		at.every = true
 		at.set, _ = p.query.Changes(0, &s.params)
 		at.bind = append([]byte(nil), frame...)
-		s.owe(deferred{fake: bindComplete})
+		s.owe(deferred{fake: bindComplete, made: at})
 		return true
 	}
 	return s.bindOnShard(frame, at)
@@ -113,6 +118,7 @@ func (s *session) bindOnShard(frame []byte, at *portal) bool {
 	s.markWrite(&p.query, at.route)
 	l, e := s.onShard(r)
 	if e != nil {
+		s.dropPortal(at)
 		return s.fail(e)
 	}
 	s.capture(l, c)
@@ -123,7 +129,7 @@ func (s *session) bindOnShard(frame []byte, at *portal) bool {
 	} else {
 		l.conn.SetQueue(pgwire.AppendBindNamed(l.conn.QueueBuffer(), &s.bound, p.backendName()))
 	}
-	l.replies.push(reply{kind: pgwire.MsgBind, name: p.shared, said: p.name})
+	l.replies.push(reply{kind: pgwire.MsgBind, made: at, name: p.shared, said: p.name})
 	at.link = l
 	if alone && c == nil {
 		s.mayAskAgain(l, at, frame)
@@ -158,6 +164,15 @@ func (s *session) portalOf(name []byte) *portal {
 	return s.portals[string(name)]
 }
 
+// dropPortal forgets a portal that was not made after all.
+func (s *session) dropPortal(at *portal) {
+	if at == &s.portal {
+		*at = portal{}
+		return
+	}
+	maps.DeleteFunc(s.portals, func(_ string, p *portal) bool { return p == at })
+}
+
 // endPortals forgets all portals: they end with their transaction.
 func (s *session) endPortals() {
 	clear(s.portals)
@@ -180,14 +195,6 @@ func (s *session) linkOf(at *portal) *link {
 
 func noPortal(name []byte) *pgwire.Error {
 	return &pgwire.Error{Code: "34000", Message: "portal \"" + string(name) + "\" does not exist"}
-}
-
-// ranPortal says that a portal of PgDrover's own is done: the end of a transaction took it away.
-func ranPortal(at *portal, name []byte) *pgwire.Error {
-	if v := at.stmt.query.Statements()[0].Verb; v == router.Commit || v == router.Rollback {
-		return noPortal(name)
-	}
-	return &pgwire.Error{Code: "55000", Message: "portal \"" + string(name) + "\" cannot be run"}
 }
 
 // describePortal takes a Describe of a portal.
@@ -259,10 +266,10 @@ func (s *session) execute(frame []byte) bool {
 	switch {
 	case at != nil && at.answered:
 		return true
-	case at != nil && at.own && (s.refusesAborted(at.stmt) || at.ran && s.tx.aborted):
-		return s.mistake(s.abortedError())
 	case at != nil && at.own && at.ran:
-		return s.mistake(ranPortal(at, name))
+		return s.mistake(s.ranPortal(at, name))
+	case at != nil && at.own && s.refusesAborted(at.stmt):
+		return s.mistake(s.abortedError())
 	case at != nil && at.own:
 		at.ran = true
 		return s.executeOwn(at)
@@ -288,98 +295,6 @@ func (s *session) execute(frame []byte) bool {
 		return false // what the client calls its statements from here on is known only then
 	}
 	return s.relieve(l)
-}
-
-// executeOwn carries out a statement that PgDrover answers. Transaction control goes to the one backend that has joined.
-func (s *session) executeOwn(at *portal) bool {
-	p := at.stmt
-	st := &p.query.Statements()[0]
-	if isTransactionVerb(st.Verb) && !s.tx.poisoned {
-		if s.place.single() && s.unsent() && !s.startBatch() {
-			return false
-		}
-		l := s.batch.link
-		if joined := s.inTransaction(); l == nil && len(joined) == 1 {
-			l = joined[0]
-		}
-		if l != nil && !l.aside && (len(s.inTransaction()) <= 1) {
-			return s.executeOn(l, p)
-		}
-	}
-	if !s.settleBatch() || s.skipping {
-		return s.skipping
-	}
-	if st.Verb == router.ExplainRoute {
-		return s.executeRoute(p)
-	}
-	rows, tag, e := s.runLocal(&p.query, nil)
-	if e != nil {
-		return s.fail(e)
-	}
-	s.owe(deferred{fake: pgwire.AppendCommandComplete(withoutDescription(rows), tag)})
-	return true
-}
-
-// executeOn runs a statement on a backend that has not been told of it before.
-func (s *session) executeOn(l *link, p *prepared) bool {
-	if s.batch.link == nil {
-		s.batch.link = l
-		s.applyDeferred(l)
-	}
-	l.notes.unnamed = 0
-	l.send(pgwire.AppendParse(l.conn.QueueBuffer(), "", string(p.text), nil), reply{kind: pgwire.MsgParse, do: skip})
-	l.send(appendPlainBind(l.conn.QueueBuffer()), reply{kind: pgwire.MsgBind, do: skip})
-	l.send(pgwire.AppendExecute(l.conn.QueueBuffer(), "", 0), reply{kind: pgwire.MsgExecute, text: &p.query})
-	return s.relieve(l)
-}
-
-// appendPlainBind binds the unnamed statement without parameters to the unnamed portal.
-func appendPlainBind(dst []byte) []byte {
-	return append(dst, pgwire.MsgBind, 0, 0, 0, 12, 0, 0, 0, 0, 0, 0, 0, 0)
-}
-
-// settleBatch waits until the client has been told all that backends owe it so far.
-func (s *session) settleBatch() bool {
-	l := s.batch.link
-	if l == nil || !l.busy() {
-		return true
-	}
-	l.conn.SetQueue(pgwire.AppendFlush(l.conn.QueueBuffer()))
-	return s.finish(l)
-}
-
-// executeRoute answers EXPLAIN (ROUTE) in the extended protocol.
-func (s *session) executeRoute(p *prepared) bool {
-	r, err := s.router().Inner(&p.query, &s.params, &s.env)
-	if err != nil {
-		return s.fail(clientError(err))
-	}
-	rows := withoutDescription(textRows("ROUTE", s.explain(&p.query, r)))
-	s.owe(deferred{fake: pgwire.AppendCommandComplete(rows, "EXPLAIN")})
-	return true
-}
-
-// describeOwn describes a statement that PgDrover answers.
-func (s *session) describeOwn(p *prepared, params bool) []byte {
-	var b []byte
-	if params {
-		b = pgwire.AppendParameterDescription(b, nil)
-	}
-	switch st := &p.query.Statements()[0]; st.Verb {
-	case router.Show:
-		return append(b, textRows(st.Name, nil)...)
-	case router.ExplainRoute:
-		return append(b, textRows("ROUTE", nil)...)
-	}
-	return pgwire.AppendNoData(b)
-}
-
-// withoutDescription drops a RowDescription at the head of frames.
-func withoutDescription(frames []byte) []byte {
-	if typ, size, err := pgwire.Peek(frames, maxBackendFrame); err == nil && typ == pgwire.MsgRowDescription {
-		return frames[size:]
-	}
-	return frames
 }
 
 // isReplica reports whether a link is to a replica.

@@ -181,6 +181,40 @@ func (s *session) statement(name []byte) *prepared {
 	return s.statements[string(name)]
 }
 
+// newPrepared copies a Parse. The memory of unnamed statements is used again.
+func (s *session) newPrepared(m *pgwire.Parse) *prepared {
+	var p *prepared
+	if len(m.Name) == 0 {
+		p = s.unnamedSpace()
+		s.batch.parsed = true // what runs in this batch may still refer to it
+	} else {
+		p = &prepared{name: string(m.Name)}
+	}
+	p.text = append(p.text[:0], m.Text...)
+	p.oids = binary.BigEndian.AppendUint16(p.oids[:0], uint16(m.NumOIDs()))
+	for i := range m.NumOIDs() {
+		p.oids = binary.BigEndian.AppendUint32(p.oids, m.OID(i))
+	}
+	p.serial = s.srv.serials.Add(1)
+	return p
+}
+
+// unnamedSpace is memory for an unnamed statement: of an earlier one, if nothing refers to that any more.
+func (s *session) unnamedSpace() *prepared {
+	for i := range s.unnamedSpaces {
+		p := s.unnamedSpaces[i]
+		switch {
+		case s.batch.parsed || len(s.portals) > 0:
+		case p == nil:
+			s.unnamedSpaces[i] = &prepared{}
+			return s.unnamedSpaces[i]
+		case p != s.unnamed && p != s.portal.stmt:
+			return p
+		}
+	}
+	return &prepared{}
+}
+
 // keep registers a statement under its name.
 func (s *session) keep(p *prepared) {
 	if p.name == "" {
@@ -220,8 +254,13 @@ func (s *session) releaseName(p *prepared) {
 	}
 }
 
-// forgetUnnamed ends the unnamed statement and portal.
-func (s *session) forgetUnnamed() { s.unnamed, s.portal = nil, portal{} }
+// forgetUnnamed ends the unnamed statement, and the unnamed portal unless the Query that ends them is refused.
+func (s *session) forgetUnnamed() {
+	s.unnamed = nil
+	if !s.tx.aborted {
+		s.portal = portal{}
+	}
+}
 
 // forgetStatements ends all that have a name.
 func (s *session) forgetStatements() {

@@ -175,7 +175,7 @@ func (s *session) unitEnd() bool {
 		s.publish(ClientIdle)
 	}
 	if !s.batch.open {
-		s.timing = timing{}
+		s.atRest()
 	}
 	s.take()
 	return !s.cut.Load()

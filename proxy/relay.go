@@ -32,6 +32,9 @@ func (s *session) finish(l *link) bool {
 		if !l.retry && s.client.Flush() != nil || s.cut.Load() {
 			return false
 		}
+		if s.abandoned() && !l.copyIn {
+			return false
+		}
 		s.waitFor(l)
 		s.pump(l)
 	}

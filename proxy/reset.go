@@ -20,9 +20,7 @@ func (s *session) sendSimple(l *link, frame []byte, q *router.Query) {
 		l.replies.push(reply{kind: pgwire.MsgQuery, text: q})
 		return
 	}
-	l.send(pgwire.AppendParse(l.conn.QueueBuffer(), "", string(q.SQL()), nil), reply{kind: pgwire.MsgParse, do: skip})
-	l.send(appendPlainBind(l.conn.QueueBuffer()), reply{kind: pgwire.MsgBind, do: skip})
-	l.send(pgwire.AppendExecute(l.conn.QueueBuffer(), "", 0), reply{kind: pgwire.MsgExecute, text: q})
+	l.run(string(q.SQL()), reply{kind: pgwire.MsgExecute, text: q})
 	s.sendBack(l, back)
 	l.send(pgwire.AppendSync(l.conn.QueueBuffer()), reply{kind: pgwire.MsgSync})
 }
@@ -54,17 +52,9 @@ func onOff(b bool) string {
 	return "false"
 }
 
-// sendBack sends the statement that follows a RESET, under names of its own.
+// sendBack sends the statement that follows a RESET.
 func (s *session) sendBack(l *link, sql string) {
-	const name = "pgdrover: reset"
-	l.send(pgwire.AppendParse(l.conn.QueueBuffer(), name, sql, nil), reply{kind: pgwire.MsgParse, do: skip})
-	bind := &pgwire.Bind{}
-	_ = pgwire.DecodeBind(appendPlainBind(nil), bind)
-	bind.Portal = []byte(name)
-	l.send(pgwire.AppendBindNamed(l.conn.QueueBuffer(), bind, name), reply{kind: pgwire.MsgBind, do: skip})
-	l.send(pgwire.AppendExecute(l.conn.QueueBuffer(), name, 0), reply{kind: pgwire.MsgExecute, do: skip})
-	l.send(pgwire.AppendClose(l.conn.QueueBuffer(), 'S', name), reply{kind: pgwire.MsgClose, do: skip})
-	l.send(pgwire.AppendClose(l.conn.QueueBuffer(), 'P', name), reply{kind: pgwire.MsgClose, do: skip})
+	l.run(sql, reply{kind: pgwire.MsgExecute, do: skip})
 	l.resetsTo = s.initial
 }
 

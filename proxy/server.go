@@ -26,6 +26,10 @@ type Server struct {
 
 	addresses addresses
 
+	stop       chan struct{} // closed by Shutdown
+	watching   sync.Once     // starts watchSlow
+	background sync.WaitGroup
+
 	mu        sync.Mutex // guards what follows
 	listeners map[net.Listener]struct{}
 	sessions  map[*session]struct{}
@@ -38,7 +42,7 @@ func NewServer(cfg Config) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{nobody: nobody, listeners: map[net.Listener]struct{}{}, sessions: map[*session]struct{}{}}
+	s := &Server{nobody: nobody, stop: make(chan struct{}), listeners: map[net.Listener]struct{}{}, sessions: map[*session]struct{}{}}
 	s.keys.init()
 	s.Reconfigure(cfg)
 	return s, nil
@@ -66,6 +70,7 @@ func (s *Server) Serve(ln net.Listener) error {
 		_ = ln.Close()
 		return ErrServerClosed
 	}
+	s.watching.Do(func() { s.background.Go(s.watchSlow) })
 	for {
 		nc, err := ln.Accept()
 		if err != nil {
@@ -156,6 +161,9 @@ func (s *Server) each(f func(*session)) {
 // It returns once every session has ended: nil if all ended by themselves, else the context's error.
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.mu.Lock()
+	if !s.draining {
+		close(s.stop)
+	}
 	s.draining = true
 	for ln := range s.listeners {
 		_ = ln.Close()
@@ -165,6 +173,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	done := make(chan struct{})
 	go func() {
 		s.group.Wait()
+		s.background.Wait()
 		close(done)
 	}()
 	select {

@@ -73,6 +73,8 @@ type session struct {
 	waiting       atomic.Bool   // in a pool's queue
 	partition     atomic.Int64  // of the open transaction's tenant, plus one; -1: any; 0: no transaction
 	state         atomic.Uint32 // a ClientState
+	busySince     atomic.Int64  // when the statement in hand arrived, in Unix nanoseconds; 0: there is none
+	slow          atomic.Bool   // it has taken long
 
 	within atomic.Pointer[Database] // db, for others
 	seen   atomic.Pointer[Client]   // who the client is, for SHOW CLIENTS

@@ -80,6 +80,18 @@ func (s *session) begin(st *router.Statement, sql string) {
 	s.tx.prelude = s.tx.prelude.begun(sql)
 }
 
+// beginAgain notes the modes that a second BEGIN sets, as PostgreSQL lets it.
+func (s *session) beginAgain(st *router.Statement, sql string) {
+	if len(s.inTransaction()) > 0 {
+		return
+	}
+	s.tx.readOnly = s.tx.readOnly && !st.ReadWrite || st.ReadOnly
+	if st.Isolation != "" {
+		s.strictness(st.Isolation)
+	}
+	s.tx.prelude = append(s.tx.prelude, early{sql: sql})
+}
+
 func (s *session) strictness(isolation string) {
 	switch strings.ToLower(isolation) {
 	case "repeatable read", "serializable":

@@ -21,6 +21,8 @@ type theater struct {
 	node   *pgcluster.Node
 	super  *pgconn.PgConn
 	stages []*stage
+	last   *stage // that a script was played on last
+	told   string // the script
 }
 
 // stage is one way of playing a script.
@@ -69,8 +71,9 @@ func (th *theater) add(name string, c *pgcluster.Cluster, o rigOptions, move boo
 // play plays a script on a stage, from the state that every script begins with.
 func (th *theater) play(st *stage, steps []step) (*player, error) {
 	if _, err := th.super.Exec(context.Background(), sceneTables).ReadAll(); err != nil {
-		th.t.Fatal(err)
+		th.t.Fatalf("%v; the node was last told by %s:\n%s", err, th.last.name, th.told)
 	}
+	th.last, th.told = st, lines(steps)
 	p := &player{address: st.address, options: st.options, look: th.super}
 	if st.move {
 		p.before = func() { st.shift(p) }
@@ -197,4 +200,12 @@ func TestTransparency(t *testing.T) {
 		}
 		return strings.Join(truth.brief, "\n") + "\n"
 	})
+}
+
+func lines(steps []step) string {
+	var b strings.Builder
+	for _, st := range steps {
+		b.WriteString(st.line + "\n")
+	}
+	return b.String()
 }

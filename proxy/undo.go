@@ -40,6 +40,9 @@ func (s *session) undo(l *link, r reply) {
 	if r.do == skip {
 		return
 	}
+	if r.made != nil {
+		s.dropPortal(r.made)
+	}
 	if r.stmt != nil {
 		s.forgetStatement(r.stmt)
 	}
@@ -62,6 +65,9 @@ func (s *session) undoFailed(l *link, r reply, code string) {
 	}
 	if r.do != skip && r.stmt != nil {
 		s.forgetStatement(r.stmt)
+	}
+	if r.made != nil {
+		s.dropPortal(r.made)
 	}
 }
 

@@ -140,6 +140,10 @@ func (c *Conn) Close() {
 // When it is false, Buffered or ReadErr says why.
 func (c *Conn) Quiet() bool { return c.r == c.w && c.readErr == nil && !c.fill() }
 
+// Gone reports that the peer has closed or reset the connection, if nothing that it sent before stands in the way of seeing that.
+// It reads nothing and does not block.
+func (c *Conn) Gone() bool { return c.readErr != nil || c.wire.gone() }
+
 // parkable reports whether a task may park in this connection's read itself: no watcher is there, and it has not ended.
 func (c *Conn) parkable() bool { return c.readErr == nil && !c.reading.Load() }
 

@@ -145,6 +145,19 @@ func (w *Wire) interrupt() {
 	_ = w.Conn.SetReadDeadline(w.until)
 }
 
+// gone reports that the peer has closed or reset the connection and nothing it sent is unread. It reads nothing.
+func (w *Wire) gone() bool {
+	var one [1]byte
+	n, _, err := unix.Recvfrom(w.fd, one[:], unix.MSG_PEEK|unix.MSG_DONTWAIT)
+	switch err {
+	case nil:
+		return n == 0
+	case unix.EAGAIN, unix.EINTR:
+		return false
+	}
+	return true
+}
+
 func past() time.Time { return time.Unix(1, 0) }
 
 // interrupted reports whether err is the end of a wait by interrupt or deadline, which leaves the socket as it was.

@@ -125,7 +125,7 @@ static void run_check(const char *name)
 	while (check->name && strcmp(check->name, name) != 0)
 		check++;
 	if (!check->name) {
-		printf("skip %s: libpq has no such thing\n", name);
+		printf("skip %s: psql and ruby-pg do that with libpq\n", name);
 		return;
 	}
 	if (setjmp(ended) == 0) {

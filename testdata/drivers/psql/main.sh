@@ -1,4 +1,5 @@
-# psql: its output is compared as text. Sourced by nothing; bash runs it.
+# psql: what it prints is compared.
+# shellcheck shell=bash
 here=$(dirname "$0")
 if [ "${1:-}" = probe ]; then
 	exec psql --version
@@ -172,7 +173,7 @@ check_settings() {
 }
 
 check_catalog() {
-	has "$(q '\d orders')" 'orders_pkey' 'orders_created' 'FOREIGN KEY' || return
+	has "$(psql -X -c '\d orders')" 'orders_pkey' 'orders_created' 'FOREIGN KEY' || return
 	has "$(q '\dt')" users countries driver_types || return
 	has "$(q '\l')" "$PGDATABASE" || return
 	has "$(q '\df pg_sleep')" 'double precision' || return
