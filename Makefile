@@ -17,12 +17,13 @@ PACKAGES  ?= ./...
 FUZZTIME  ?= 10s
 BENCH     ?= .
 DEMOFLAGS ?=
+DRIVERS   ?=
 
 .DEFAULT_GOAL := help
 
 .PHONY: help
 help: ## list the targets
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | while IFS="$$(printf '\t')" read -r name text; do printf '  make %-9s %s\n' "$$name" "$$text"; done
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | while IFS="$$(printf '\t')" read -r name text; do printf '  make %-12s %s\n' "$$name" "$$text"; done
 
 .PHONY: demo
 demo: ## run two shards with a replica each, Redis and the proxy, to play with (DEMOFLAGS="--shards 3")
@@ -43,6 +44,12 @@ test: ## install what tests need, then vet and run all of them with the race det
 race: ## look for rare races and flakes: every test several times (COUNT=5)
 	@scripts/install test
 	$(GO) run ./internal/testlog -race -count $(or $(COUNT),5) -timeout 60m $(PACKAGES)
+
+.PHONY: test-drivers
+test-drivers: ## run the checks of every driver through the program and straight to PostgreSQL (DRIVERS="jdbc psycopg2")
+	@scripts/install drivers
+	@$(MAKE) --no-print-directory build
+	@scripts/drivers $(DRIVERS)
 
 .PHONY: fuzz
 fuzz: ## run every fuzz target for a short while (FUZZTIME=10s)

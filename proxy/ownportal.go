@@ -89,12 +89,9 @@ func withoutDescription(frames []byte) []byte {
 	return frames
 }
 
-// ranPortal says that a portal of PgDrover's own is done: it runs once, and the end of a transaction takes it away.
+// ranPortal says that a portal of PgDrover's own is done: it runs once.
 func (s *session) ranPortal(at *portal, name []byte) *pgwire.Error {
-	switch {
-	case at.ended():
-		return noPortal(name)
-	case s.tx.aborted:
+	if s.tx.aborted {
 		return s.abortedError()
 	}
 	return &pgwire.Error{Code: "55000", Message: "portal \"" + string(name) + "\" cannot be run"}

@@ -155,13 +155,14 @@ func (s *session) newPortal(name []byte) *portal {
 
 // portalOf is the portal of a name; nil if PgDrover knows none, such as one that DECLARE made.
 func (s *session) portalOf(name []byte) *portal {
+	at := s.portals[string(name)]
 	if len(name) == 0 {
-		if s.portal.stmt == nil {
-			return nil
-		}
-		return &s.portal
+		at = &s.portal
 	}
-	return s.portals[string(name)]
+	if at == nil || at.stmt == nil || at.ended() {
+		return nil
+	}
+	return at
 }
 
 // dropPortal forgets a portal that was not made after all.

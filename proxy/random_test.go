@@ -65,12 +65,15 @@ func (im *improviser) say() []string {
 		sql := im.extendedSQL()
 		return []string{"Parse " + im.statementFor(sql) + " " + sql}
 	case 11:
-		p := im.portal()
-		return append([]string{"Bind " + p + " " + im.statement() + im.values()}, im.execute(p)...)
+		s, p := im.statement(), im.portal()
+		if p != "-" && (s == "s4" || s == "-") {
+			s = "s1"
+		}
+		return append([]string{"Bind " + p + " " + s + im.values()}, im.execute(p)...)
 	case 12:
-		return []string{im.one("Describe", "Describe", "Close") + " " + im.one("S "+im.statement(), "P "+im.portal())}
+		return []string{im.one("Describe P "+im.portal(), "Close P "+im.portal(), "Close S "+im.statement())}
 	case 13:
-		return im.execute(im.one("p1", "p2")) // Execute of the unnamed portal that a failed Query leaves crashes PostgreSQL 15
+		return im.execute(im.one("p1", "p2", "p3")) // Execute of the unnamed portal that a failed Query leaves crashes PostgreSQL 15
 	case 14:
 		return []string{im.one("FunctionCall 1397 -1 => 0", "FunctionCall 1397 seven => 1", "CopyDone", `CopyData "late"`)}
 	}
@@ -89,12 +92,27 @@ func (im *improviser) statementFor(sql string) string {
 	return im.one("-", "s4")
 }
 
+func isControl(sql string) bool {
+	verb, _, _ := strings.Cut(strings.ToLower(sql), " ")
+	return slices.Contains([]string{"begin", "commit", "rollback", "savepoint", "release", "start", "end", "abort", "deallocate"}, verb)
+}
+
 func (im *improviser) portal() string { return im.one("-", "-", "-", "p1", "p2") }
 
 // batch is a whole use of a statement.
 func (im *improviser) batch(sql string) []string {
 	s, p := im.statementFor(sql), im.portal()
-	lines := []string{"Parse " + s + " " + sql, "Bind " + p + " " + s + im.values()}
+	switch { // of two portals by one name, which error comes first is known to a backend only that has both
+	case isControl(sql) && p != "-":
+		p = "p3"
+	case s == "s4":
+		p = "-"
+	}
+	lines := []string{"Parse " + s + " " + sql}
+	if im.IntN(4) == 0 {
+		lines = append(lines, "Describe S "+s)
+	}
+	lines = append(lines, "Bind "+p+" "+s+im.values())
 	if im.IntN(2) == 0 {
 		lines = append(lines, "Describe P "+p)
 	}

@@ -33,11 +33,14 @@ func (s *session) start(until time.Time) bool {
 		asked[st.Kind] = true
 		switch st.Kind {
 		case pgwire.KindSSLRequest:
-			if !s.encrypt(until) {
+			if !s.encrypt(until) || s.smuggled("SSL request") {
 				return false
 			}
 		case pgwire.KindGSSENCRequest:
 			s.client.Queue([]byte{'N'})
+			if s.smuggled("GSSAPI encryption request") {
+				return false
+			}
 		case pgwire.KindCancel:
 			s.srv.cancel(s, st.PID, st.Secret)
 			return false
@@ -45,6 +48,17 @@ func (s *session) start(until time.Time) bool {
 			return s.greet(&st, until)
 		}
 	}
+}
+
+// smuggled refuses a client that did not wait for the answer to its request for encryption: somebody else may have added what
+// came behind it (CVE-2021-23214).
+func (s *session) smuggled(what string) bool {
+	if _, encrypted := s.client.TLS(); encrypted || len(s.client.Buffered()) == 0 {
+		return false
+	}
+	s.refuse(&pgwire.Error{Severity: pgwire.SeverityFatal, Code: "08P01", Message: "received unencrypted data after " + what,
+		Detail: "This could be either a client-software bug or evidence of an attempted man-in-the-middle attack."})
+	return true
 }
 
 // refuse tells the client why its first packet is no good, when PostgreSQL would.

@@ -1,5 +1,6 @@
 # psql: what it prints is compared.
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2317
+# The checks are called by name.
 here=$(dirname "$0")
 if [ "${1:-}" = probe ]; then
 	exec psql --version
@@ -141,8 +142,8 @@ check_cancel() {
 	psql -X -A -t -v VERBOSITY=verbose -c 'select pg_sleep(15)' -c 'select 7' >"$out" 2>&1 &
 	local pid=$!
 	sleep 1
-	kill -INT $pid 2>/dev/null
-	wait $pid
+	kill -INT "$pid" 2>/dev/null
+	wait "$pid"
 	local text
 	text=$(<"$out")
 	rm -f "$out"
@@ -200,7 +201,7 @@ check_terminated() {
 	for node in "${nodes[@]}"; do psql -X -q -A -t -c "select pg_terminate_backend(pid) from pg_stat_activity where pid = $pid" "$node" >/dev/null; done
 	printf 'select 1 from users where tenant_id = %s and id = 1;\nrollback;\nselect 7;\n' "$A" >&9
 	exec 9>&-
-	wait $client
+	wait "$client"
 	local text
 	text=$(<"$out")
 	rm -f "$fifo" "$out"
