@@ -1,6 +1,9 @@
 package pgwire
 
-import "encoding/binary"
+import (
+	"bytes"
+	"encoding/binary"
+)
 
 var (
 	errParse     = &FormatError{"Parse", "the statement's name or text is not ended by a NUL byte"}
@@ -47,10 +50,15 @@ func (p *Parse) OID(i int) uint32 {
 
 // AppendParse adds a Parse message. The types are raw, as in [Parse.OIDs]; nil
 // states none.
-func AppendParse(dst []byte, name, sql string, oids []byte) []byte {
+func AppendParse[S string | []byte](dst []byte, name string, sql S, oids []byte) []byte {
 	dst, start := begin(dst, MsgParse)
 	dst = appendString(dst, name)
-	dst = appendString(dst, sql)
+	at := len(dst)
+	dst = append(dst, sql...)
+	if end := bytes.IndexByte(dst[at:], 0); end >= 0 {
+		dst = dst[:at+end]
+	}
+	dst = append(dst, 0)
 	if len(oids) == 0 {
 		dst = append(dst, 0, 0)
 	}

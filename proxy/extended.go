@@ -130,7 +130,7 @@ func (s *session) apply(l *link, d deferred) bool {
 		} else {
 			s.learn(l, d.stmt)
 		}
-		l.send(pgwire.AppendParse(l.conn.QueueBuffer(), d.stmt.backendName(), string(d.stmt.text), d.stmt.oids),
+		l.send(pgwire.AppendParse(l.conn.QueueBuffer(), d.stmt.backendName(), d.stmt.text, d.stmt.oids),
 			reply{kind: pgwire.MsgParse, stmt: d.stmt, gone: d.gone, name: d.stmt.shared, said: d.stmt.name})
 	}
 	return s.relieve(l)

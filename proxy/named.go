@@ -23,7 +23,7 @@ func (s *session) expose(l *link, q *router.Query, sync bool) {
 		if p == nil || p.bySQL || !namesStatement(sts[i].Verb) || isOwn(p.query.Statements()[0].Name) {
 			continue
 		}
-		l.send(pgwire.AppendParse(l.conn.QueueBuffer(), p.name, string(p.text), p.oids),
+		l.send(pgwire.AppendParse(l.conn.QueueBuffer(), p.name, p.text, p.oids),
 			reply{kind: pgwire.MsgParse, do: skip, quiet: sync})
 		l.hold |= router.HoldPrepare
 		s.releaseName(p)

@@ -162,7 +162,7 @@ func (s *session) know(l *link, p *prepared) {
 		}
 		s.learn(l, p)
 	}
-	l.send(pgwire.AppendParse(l.conn.QueueBuffer(), p.backendName(), string(p.text), p.oids),
+	l.send(pgwire.AppendParse(l.conn.QueueBuffer(), p.backendName(), p.text, p.oids),
 		reply{kind: pgwire.MsgParse, do: skip, name: p.shared, said: p.name})
 }
 

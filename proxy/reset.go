@@ -27,7 +27,7 @@ func (s *session) sendSimple(l *link, frame []byte, q *router.Query) {
 
 // resets is the statement that has to follow a RESET: empty when q is none of what the startup packet has set.
 func (s *session) resets(q *router.Query) string {
-	if len(s.initial.sent()) == 0 || len(q.Statements()) != 1 {
+	if s.initial.id == 0 || len(q.Statements()) != 1 {
 		return ""
 	}
 	changes, _ := q.Changes(0, nil)

@@ -84,6 +84,9 @@ func (s *session) route(q *router.Query, p router.Params) (router.Route, *pgwire
 
 // undefinedTable reports whether the router refused a statement because the catalog does not know a relation.
 func undefinedTable(err error) bool {
+	if err == nil {
+		return false
+	}
 	var e *router.Error
 	return errors.As(err, &e) && e.Code == "42P01"
 }
