@@ -114,17 +114,18 @@ func (s *session) account(until time.Time) (*User, *pgwire.Error) {
 
 // enterDatabase looks up what the client wants to use.
 func (s *session) enterDatabase() *pgwire.Error {
-	if !s.user.mayUse(s.databaseName) {
-		return &pgwire.Error{Code: "42501", Message: "permission denied for database \"" + s.databaseName + "\"",
-			Hint: "add it to the user's \"databases\" in pgdrover.yaml"}
-	}
-	if s.databaseName == consoleDatabase {
-		return nil
-	}
-	if s.db = s.cfg.Databases[s.databaseName]; s.db == nil {
+	db, known := s.cfg.Databases[s.databaseName]
+	switch {
+	case !known && s.databaseName != consoleDatabase:
 		return &pgwire.Error{Code: "3D000", Message: "database \"" + s.databaseName + "\" does not exist",
 			Hint: "the databases that PgDrover serves are listed in pgdrover.yaml"}
+	case !s.user.mayUse(s.databaseName):
+		return &pgwire.Error{Code: "42501", Message: "permission denied for database \"" + s.databaseName + "\"",
+			Hint: "add it to the user's \"databases\" in pgdrover.yaml"}
+	case s.databaseName == consoleDatabase:
+		return nil
 	}
+	s.db = db
 	return s.bindTenant()
 }
 

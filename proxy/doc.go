@@ -1,10 +1,28 @@
 // Package proxy is the life of a client connection: admit, authenticate, route, acquire, relay, release.
 //
-// The path of a query, one file a step: `proxy/server.go` accepts; `proxy/startup.go` reads the first packets;
-// `proxy/auth.go` finds out who the client is; `proxy/session.go` runs the session; `proxy/query.go` (simple protocol) and
-// `proxy/extended.go` (extended protocol) take a statement; `proxy/route.go` asks the router; `proxy/enlist.go` acquires
-// a backend and prepares it; `proxy/relay.go` moves the answer of one shard, `proxy/scatter.go` of all of them;
-// `proxy/reply.go` keeps the order of replies.
+// The path of a query, one file a step:
+//
+//   - Admit: `proxy/server.go` accepts, `proxy/address.go` counts what comes from each address, `proxy/startup.go` reads the first
+//     packets, `proxy/directtls.go` and `proxy/certificate.go` have TLS.
+//   - Authenticate: `proxy/rule.go` chooses the method, `proxy/auth.go` carries it out with `proxy/scram.go`, `proxy/md5.go`,
+//     `proxy/certificate.go` or `proxy/jwt.go` (keys: `proxy/keyset.go`); `proxy/authquery.go` finds users in a database;
+//     `proxy/turn.go` bounds how many logins compute at once.
+//   - Take a statement: `proxy/session.go` runs the session; `proxy/query.go` has the simple protocol, `proxy/extended.go` the
+//     extended one, with `proxy/prepared.go`, `proxy/named.go`, `proxy/portal.go` and `proxy/ownportal.go`; `proxy/local.go` and
+//     `proxy/own.go` have what PgDrover answers itself, `proxy/console.go` the console.
+//   - Route: `proxy/route.go` asks the router; `proxy/gate.go` waits while `proxy/change.go` and `proxy/survey.go` change placement.
+//   - `proxy/cache.go` answers from the cache, and announces writes to it.
+//   - Acquire: `proxy/enlist.go` gets a backend, which `proxy/link.go` keeps, and prepares it: settings (`proxy/settings.go`) and
+//     what the transaction began with (`proxy/prelude.go`).
+//   - Relay: `proxy/relay.go` moves the answer of one shard, `proxy/frame.go` looks at it, `proxy/reply.go` keeps the order of
+//     replies, `proxy/params.go` reports settings, `proxy/copy.go` has COPY; `proxy/scatter.go` runs a statement on all shards.
+//   - Release: `proxy/transaction.go` follows the transaction, `proxy/early.go` has what comes before its first shard or concerns
+//     all, `proxy/reset.go` has RESET, `proxy/endtransaction.go` ends it.
+//   - When it fails: `proxy/fail.go`, `proxy/undo.go`, `proxy/lost.go`, `proxy/again.go`, `proxy/gone.go`, `proxy/cancel.go`;
+//     `proxy/errors.go` says what the client is told.
+//
+// Beside it: `proxy/database.go` is a database's placement in force, `proxy/config.go` what a server runs with, `proxy/clients.go`
+// and `proxy/metrics.go` what the operator sees of sessions.
 //
 // A session is one task (internal/task) that parks in task.Wait alone. All of its state belongs to that task; what others
 // may touch (the cancel key, the backends in use, the tenant of the open transaction) is atomic or behind the session's

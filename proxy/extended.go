@@ -112,6 +112,10 @@ func (s *session) op(d deferred) bool {
 
 // apply sends a deferred message.
 func (s *session) apply(l *link, d deferred) bool {
+	if d.kind == pgwire.MsgParse {
+		s.expose(l, &d.stmt.query, false)
+		d.stmt.sent = true
+	}
 	switch {
 	case d.kind == 0:
 		s.oweOn(l, d)

@@ -140,7 +140,9 @@ func (s *session) failed(l *link, first *reply, frame []byte) verdict {
 	}
 	s.answering(l)
 	l.copyIn = false
-	s.tx.fault(l)
+	if !first.quiet || s.tx.open {
+		s.tx.fault(l)
+	}
 	if l.captured != nil {
 		l.captured.spoil()
 	}
@@ -150,6 +152,10 @@ func (s *session) failed(l *link, first *reply, frame []byte) verdict {
 		l.fault(frame)
 		v = drop
 	}
+	if last := lastWords(frame); last != nil {
+		l.lost = last
+		return stop
+	}
 	if extended {
 		named := inClientsWords(first, frame)
 		s.discardReplies(l, string(pgwire.ErrorField(frame, pgwire.FieldCode)))
@@ -157,16 +163,6 @@ func (s *session) failed(l *link, first *reply, frame []byte) verdict {
 			l.replies.pushFront(reply{do: fake, fake: named})
 			v = drop
 		}
-	}
-	severity := pgwire.ErrorField(frame, pgwire.FieldSeverity)
-	if string(severity) == pgwire.SeverityFatal || string(severity) == pgwire.SeverityPanic {
-		e, err := pgwire.DecodeError(frame)
-		if err != nil {
-			l.lost = err
-		} else {
-			l.lost = e
-		}
-		return stop
 	}
 	return v
 }
@@ -194,6 +190,20 @@ func undefined(code string) bool {
 		return true
 	}
 	return false
+}
+
+// lastWords is what a server says before it ends the connection; nil when it goes on after an error.
+func lastWords(frame []byte) error {
+	switch string(pgwire.ErrorField(frame, pgwire.FieldSeverity)) {
+	case pgwire.SeverityFatal, pgwire.SeverityPanic:
+	default:
+		return nil
+	}
+	e, err := pgwire.DecodeError(frame)
+	if err != nil {
+		return err
+	}
+	return e
 }
 
 // fault notes the first error of messages of the session's own.

@@ -46,6 +46,7 @@ func (s *session) linkLost(l *link) {
 	waits := false // for a ReadyForQuery
 	for l.busy() && !waits {
 		r := l.replies.pop()
+		s.undo(l, r)
 		waits = r.do == forward && (r.kind == pgwire.MsgQuery || r.kind == pgwire.MsgSync || r.kind == pgwire.MsgFunctionCall)
 	}
 	for l.busy() {

@@ -20,7 +20,7 @@ func (s *session) expose(l *link, q *router.Query, sync bool) {
 	sent := false
 	for i := range sts {
 		p := s.statements[sts[i].Name]
-		if p == nil || p.bySQL || !namesStatement(sts[i].Verb) || isOwn(p.query.Statements()[0].Name) {
+		if p == nil || p.bySQL || !p.sent && !p.own || !namesStatement(sts[i].Verb) || isOwn(p.query.Statements()[0].Name) {
 			continue
 		}
 		l.send(pgwire.AppendParse(l.conn.QueueBuffer(), p.name, p.text, p.oids),

@@ -17,6 +17,7 @@ type prepared struct {
 	oids   []byte // the declared parameter types as Parse carries them: count and OIDs
 	query  router.Query
 	own    bool           // PgDrover answers it itself
+	sent   bool           // a backend has been told of it, or is about to be
 	bySQL  bool           // the session's backend, which it keeps, knows it by the client's name: SQL has prepared it, or may name it
 	shared *statementName // of a named statement: its name on backends
 	serial uint64         // of an unnamed statement: tells it from all others of the process
@@ -190,6 +191,7 @@ func (s *session) newPrepared(m *pgwire.Parse) *prepared {
 	} else {
 		p = &prepared{name: string(m.Name)}
 	}
+	p.sent = false
 	p.text = append(p.text[:0], m.Text...)
 	p.oids = binary.BigEndian.AppendUint16(p.oids[:0], uint16(m.NumOIDs()))
 	for i := range m.NumOIDs() {

@@ -305,6 +305,7 @@ func (s *session) rollback(l *link) {
 	var out sink
 	l.sendQuery("ROLLBACK")
 	s.command(l, &out, time.Now().Add(5*time.Second))
+	l.notes.settings = l.before
 	if l.lost == nil && (l.status != 'I' || out.fault != nil) {
 		l.lost = errNotReset
 	}

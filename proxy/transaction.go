@@ -120,11 +120,11 @@ func (s *session) synced(l *link, status byte) {
 // transactionEnded settles the session's state once a transaction, or a statement outside one, is over.
 func (s *session) transactionEnded(wrote bool) {
 	s.settle(s.tx.faulted)
-	if s.tx.faulted && s.settings != s.committed {
+	if s.tx.faulted {
 		s.settings = s.committed
-		s.revertNotes()
 	}
 	s.committed = s.settings
+	s.settleNotes(s.tx.faulted)
 	if wrote {
 		s.stickyUntil = time.Now().Add(s.db.options().Sticky)
 	}
@@ -140,12 +140,14 @@ func (s *session) transactionEnded(wrote bool) {
 	}
 }
 
-// revertNotes notes that backends went back to the settings they had when the transaction began.
-func (s *session) revertNotes() {
+// settleNotes notes that backends have for good the settings that they have, or went back to those they had when the transaction
+// began.
+func (s *session) settleNotes(rolledBack bool) {
 	for _, l := range s.links {
-		if l.notes != nil {
+		if rolledBack {
 			l.notes.settings = l.before
 		}
+		l.before = l.notes.settings
 	}
 }
 

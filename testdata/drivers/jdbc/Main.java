@@ -595,7 +595,7 @@ final class Main {
     }
 
     static void kill(Object pid) throws Exception {
-        for (String node : env("DRIVERS_NODES", "").split(" ")) {
+        for (String node : env("DRIVERS_NODES", "").trim().split("\\s+")) {
             java.net.URI at = java.net.URI.create(node);
             String[] login = at.getUserInfo().split(":");
             try (Connection c = DriverManager.getConnection("jdbc:postgresql://" + at.getHost() + ":" + at.getPort() + at.getPath() + "?sslmode=disable", login[0], login[1])) {
