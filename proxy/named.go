@@ -13,7 +13,7 @@ import (
 // expose makes the protocol's statements that q names known to a backend by their own names, before q gets there. In the simple
 // protocol a Sync ends what is sent for that.
 func (s *session) expose(l *link, q *router.Query, sync bool) {
-	if len(s.statements) == 0 {
+	if len(s.statements) == 0 || s.tx.aborted {
 		return
 	}
 	sts := q.Statements()
@@ -24,13 +24,25 @@ func (s *session) expose(l *link, q *router.Query, sync bool) {
 			continue
 		}
 		l.send(pgwire.AppendParse(l.conn.QueueBuffer(), p.name, p.text, p.oids),
-			reply{kind: pgwire.MsgParse, do: skip, quiet: sync})
+			reply{kind: pgwire.MsgParse, do: skip, quiet: sync, shown: p})
 		l.hold |= router.HoldPrepare
 		s.releaseName(p)
 		p.bySQL, p.own, sent = true, false, true
 	}
 	if sent && sync {
 		l.send(pgwire.AppendSync(l.conn.QueueBuffer()), reply{kind: pgwire.MsgSync, do: skip})
+	}
+}
+
+// hide takes back what expose has noted of a statement that no backend was made to know.
+func (s *session) hide(p *prepared) {
+	sts := p.query.Statements()
+	p.bySQL, p.own = false, len(sts) == 1 && isOwnStatement(&sts[0])
+	if p.own {
+		return
+	}
+	if s.statements[p.name] == p && p.shared == nil {
+		p.shared = s.db.names.take(s.meaning(), p.text, p.oids)
 	}
 }
 

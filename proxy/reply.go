@@ -23,6 +23,7 @@ type reply struct {
 	do    action
 	stmt  *prepared      // Parse: the client's statement that it makes
 	gone  *prepared      // Parse, Close: the client's statement that it ends
+	shown *prepared      // Parse: the client's statement that it makes known by the client's name
 	made  *portal        // Bind: the portal that it makes
 	name  *statementName // Parse, Close, Describe, Bind: the name on the backend that it is about, unless that is the client's
 	said  string         // Parse, Describe, Bind: what the client calls that

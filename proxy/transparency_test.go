@@ -184,7 +184,17 @@ func abortedEither(want, got string) bool {
 }
 
 // TestTransparency plays the scripts of testdata/session: what a client gets through a one-shard PgDrover is what PostgreSQL
-// says, frame by frame. The files say in brief what that is.
+// says, frame by frame. The files say in brief what that is. What still differs, and no script shows:
+//
+//   - An application that has not named itself is called pgdrover, and in_hot_standby is not reported.
+//   - The state of a server process that nothing holds a backend for does not follow: currval and lastval, setseed, what DO, CALL
+//     and functions set without its being reported; pg_prepared_statements and pg_cursors show the backend's own.
+//   - A transaction begins on the backend with its first statement: now() is of that moment.
+//   - A Parse that is answered for a backend takes no snapshot there: SET TRANSACTION may still follow it. After DDL a backend that
+//     has not known a statement prepares it anew, where PostgreSQL says 0A000.
+//   - The name of a setting of nobody's own stays known to a backend, with an empty value.
+//   - The loss of a backend is an ERROR that the session survives, unless it held the backend.
+//   - A message of an impossible length is refused with a FATAL error, where PostgreSQL closes without a word.
 func TestTransparency(t *testing.T) {
 	c := pgcluster.Test(t, pgcluster.Config{Settings: map[string]string{"max_prepared_transactions": "5"}})
 	th := newTheater(t, c)

@@ -37,6 +37,9 @@ func (s *session) undo(l *link, r reply) {
 	case r.kind == pgwire.MsgClose && r.name != nil:
 		l.notes.known.restore(r.name)
 	}
+	if r.shown != nil {
+		s.hide(r.shown)
+	}
 	if r.do == skip {
 		return
 	}
@@ -68,6 +71,9 @@ func (s *session) undoFailed(l *link, r reply, code string) {
 	}
 	if r.made != nil {
 		s.dropPortal(r.made)
+	}
+	if r.shown != nil {
+		s.hide(r.shown)
 	}
 }
 

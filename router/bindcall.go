@@ -27,7 +27,7 @@ func (b *binder) call(c *callNode) {
 		b.builtin(function)
 	}
 	switch {
-	case v.worst == 'v' && function == "set_config" && v.own:
+	case v.worst == 'v' && v.own && (function == "set_config" || writesNothing[function]):
 		b.facts.refuseCache("volatile function " + function)
 	case v.worst == 'v':
 		b.facts.writing("volatile function " + function)
@@ -38,6 +38,14 @@ func (b *binder) call(c *callNode) {
 	if diverging[function] && b.facts.diverges == "" {
 		b.facts.diverges = function
 	}
+}
+
+// writesNothing are functions of pg_catalog that are volatile because their result changes, and not because they change anything:
+// a replica runs them too, and some of them are asked in order to see which node answers. It is not changed.
+var writesNothing = map[string]bool{
+	"pg_is_in_recovery": true, "pg_last_wal_receive_lsn": true, "pg_last_wal_replay_lsn": true, "pg_last_xact_replay_timestamp": true,
+	"clock_timestamp": true, "timeofday": true, "random": true, "gen_random_uuid": true,
+	"pg_sleep": true, "pg_sleep_for": true, "pg_sleep_until": true,
 }
 
 // unknownFunction notes a function that may do anything. A Router without a
