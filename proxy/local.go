@@ -62,8 +62,11 @@ func (s *session) answerLocal(q *router.Query) {
 		return
 	}
 	b := append(s.client.QueueBuffer(), rows...)
-	b = pgwire.AppendCommandComplete(b, tag)
-	s.client.SetQueue(pgwire.AppendReadyForQuery(b, s.tx.status()))
+	s.client.SetQueue(pgwire.AppendCommandComplete(b, tag))
+	if s.place.single() && len(s.links) == 1 && s.links[0].notes.params != s.reported { // the implicit transaction that the Query has ended may have changed something
+		s.report(s.links[0].notes.params)
+	}
+	s.client.SetQueue(pgwire.AppendReadyForQuery(s.client.QueueBuffer(), s.tx.status()))
 	if !s.tx.open {
 		s.transactionEnded(false)
 	}
