@@ -138,7 +138,7 @@ func testLoginLimits(t *testing.T, l *loginRig) {
 	await(t, "there is room again", func() bool { return l.code(t, o) == "" })
 	var silent []*pgtest.Client // each stays, so that it is a matter of time until there are too many
 	await(t, "connections without a word are counted", func() bool {
-		c, err := pgtest.Open(l.addr, 200*time.Millisecond)
+		c, err := pgtest.Open(l.addr, time.Second)
 		if err != nil {
 			t.Fatal(err)
 		}
