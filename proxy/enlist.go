@@ -152,8 +152,12 @@ func (s *session) queue(l *link) (*pool.Backend, error) {
 	}
 }
 
-// release gives a clean backend back.
+// release gives a backend back, clean.
 func (s *session) release(l *link) {
+	if l.unsure && !s.cleanse(l) {
+		s.destroy(l, "could not be cleaned")
+		return
+	}
 	b := l.backend
 	b.Affinity = 0
 	if l.notes.settings != nil {

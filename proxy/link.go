@@ -20,7 +20,7 @@ type link struct {
 	wrote   bool        // something was written in the open transaction
 	owned   bool        // some of that is this shard's alone, as rows of tenants are
 	before  *settings   // in force there when the transaction began
-	unsure  bool        // what ran there may have changed settings unseen
+	unsure  bool        // what ran there may have changed unseen what the backend keeps for the session
 
 	resetsTo *settings // what a RESET in flight goes back to there
 
@@ -117,9 +117,6 @@ func (l *link) busy() bool { return l.replies.n > 0 }
 
 // reset makes the link ready for another backend.
 func (l *link) reset() {
-	if l.unsure && l.notes != nil {
-		l.notes.settings = nil
-	}
 	l.unsure, l.resetsTo = false, noSettings
 	l.backend, l.conn, l.notes = nil, nil, nil
 	l.hold, l.status, l.wrote, l.owned, l.before = 0, 'I', false, false, nil

@@ -284,6 +284,7 @@ func (s *session) execute(frame []byte) bool {
 	r := reply{kind: pgwire.MsgExecute}
 	if at != nil {
 		r.text, r.set = &at.stmt.query, at.set
+		l.suspect(r.text)
 	}
 	l.conn.Queue(frame)
 	l.replies.push(r)

@@ -205,7 +205,7 @@ func (s *session) legacy(frame []byte) bool {
 	if e != nil {
 		return s.refuseSimple(e)
 	}
-	l.wrote, l.owned = true, s.tx.open
+	l.wrote, l.owned, l.unsure = true, s.tx.open, true
 	l.conn.Queue(frame)
 	l.replies.push(reply{kind: frame[0]})
 	if !s.finish(l) {

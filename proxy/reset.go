@@ -14,6 +14,7 @@ import (
 // sendSimple sends a Query of the client's.
 func (s *session) sendSimple(l *link, frame []byte, q *router.Query) {
 	l.notes.unnamed = 0
+	l.suspect(q)
 	back := s.resets(q)
 	if back == "" {
 		l.conn.Queue(frame)

@@ -131,6 +131,7 @@ func (s *session) everyInside(q *router.Query, send sender) ([]byte, *pgwire.Err
 		if e != nil {
 			return nil, s.onShardError(i, e)
 		}
+		l.suspect(q)
 		all[i] = l
 	}
 	frames, e := s.firstThenAll(all, send)
@@ -245,6 +246,7 @@ func (s *session) oneByOne(q *router.Query, send sender) ([]byte, *pgwire.Error)
 		if e != nil {
 			return nil, s.onShardError(i, e)
 		}
+		l.suspect(q)
 		all[i] = l
 	}
 	s.lookup.ddl = true

@@ -196,8 +196,6 @@ func (s *session) effect(l *link, q *router.Query, i int, set []router.Change, r
 		if st.Name == "" {
 			l.hold &^= router.HoldListen
 		}
-	case router.Do, router.Call:
-		l.unsure = true
 	case router.Set:
 		s.strictness(st.Isolation)
 	case router.DDL:

@@ -31,7 +31,9 @@ func (r *Router) compile(q *Query, searchPath, user string) *Template {
 			t.statements = []Statement{rejected(f)}
 			return t
 		}
-		t.statements = append(t.statements, c.statement(n, &src))
+		st := c.statement(n, &src)
+		st.Unsettles = c.unsettles(&st)
+		t.statements = append(t.statements, st)
 	}
 	return t
 }
@@ -59,7 +61,7 @@ func (c *compiler) parse(i int, src *source) (*node, *fault) {
 // know more, so it may do anything.
 func rejected(f *fault) Statement {
 	return Statement{
-		Verb: Unknown, Write: true, WhyWrite: "the parser rejects it", WritesUnknown: true,
+		Verb: Unknown, Write: true, WhyWrite: "the parser rejects it", WritesUnknown: true, Unsettles: true,
 		WhyNotCacheable: "the parser rejects it", place: placement{fault: f},
 	}
 }
@@ -144,6 +146,7 @@ func (c *compiler) conclude(b *binder) Statement {
 	if f.temp {
 		st.Hold |= HoldTempTable
 	}
+	st.Unsettles = c.concludeUnsettling(f, &st)
 	switch {
 	case f.uncacheable != "":
 		st.WhyNotCacheable = f.uncacheable

@@ -19,6 +19,9 @@ type Catalog struct {
 	Functions []Function `json:"functions"`
 	Types     []Type     `json:"types"` // types of the columns
 
+	// Unsettling says that a function of the database may change what a session keeps beyond its transaction, such as settings.
+	Unsettling bool `json:"unsettling,omitempty"`
+
 	version   uint64
 	schemas   map[string]bool
 	system    map[string]bool
@@ -46,6 +49,7 @@ type Relation struct {
 	Triggers        []string    `json:"triggers,omitempty"`        // enabled, not internal
 	Parents         [][2]string `json:"parents,omitempty"`         // schema, name: inheritance and partitions
 	Definition      string      `json:"definition,omitempty"`      // of a view
+	Code            bool        `json:"code,omitempty"`            // runs functions of the database: triggers, defaults, constraints, policies, a view's own
 }
 
 // Column is a column of a Relation, in the order of the table.
@@ -73,6 +77,7 @@ type Function struct {
 	Name       string
 	Volatility string // i s v
 	Opens      bool   // may read or write tables: SQL or a procedural language, and not immutable
+	Code       bool   // SQL or a procedural language, and not of the system's own schemas
 }
 
 // Type is the name of a type by its OID.
@@ -104,12 +109,12 @@ func (c Cascade) MarshalJSON() ([]byte, error) {
 
 // UnmarshalJSON reads the array that CatalogSQL writes.
 func (f *Function) UnmarshalJSON(b []byte) error {
-	return readArray(b, &f.Schema, &f.Name, &f.Volatility, &f.Opens)
+	return readArray(b, &f.Schema, &f.Name, &f.Volatility, &f.Opens, &f.Code)
 }
 
 // MarshalJSON writes what UnmarshalJSON reads.
 func (f Function) MarshalJSON() ([]byte, error) {
-	return json.Marshal([]any{f.Schema, f.Name, f.Volatility, f.Opens})
+	return json.Marshal([]any{f.Schema, f.Name, f.Volatility, f.Opens, f.Code})
 }
 
 // UnmarshalJSON reads the array that CatalogSQL writes.

@@ -52,12 +52,15 @@ func TestCatalogSQL(t *testing.T) {
 		t.Errorf("cascades: %v, the fixture has %v", got.Cascades, want.Cascades)
 	}
 	for _, f := range []Function{
-		{"pg_catalog", "now", "s", false}, {"pg_catalog", "random", "v", false}, {"pg_catalog", "upper", "i", false},
-		{"public", "place_order", "v", true}, {"public", "latest_order", "s", true}, {"public", "add_one", "i", false},
+		{"pg_catalog", "now", "s", false, false}, {"pg_catalog", "random", "v", false, false}, {"pg_catalog", "upper", "i", false, false},
+		{"public", "place_order", "v", true, true}, {"public", "latest_order", "s", true, true}, {"public", "add_one", "i", false, true},
 	} {
 		if !slices.Contains(got.Functions, f) {
 			t.Errorf("function %+v is missing", f)
 		}
+	}
+	if got.Unsettling {
+		t.Error("no function of the schema changes what a session keeps")
 	}
 }
 

@@ -70,6 +70,7 @@ type volatility struct {
 	known bool
 	worst byte // i s v
 	opens bool // may read or write tables
+	code  bool // of the database's own
 	own   bool // of pg_catalog only
 }
 
@@ -88,6 +89,7 @@ func (c *Catalog) function(path []string, schema, function string) volatility {
 		}
 		v.known = true
 		v.opens = v.opens || f.Opens
+		v.code = v.code || f.Code
 		v.own = v.own && s == systemSchema
 		if f.Volatility != "" && f.Volatility[0] > v.worst {
 			v.worst = f.Volatility[0]

@@ -118,6 +118,7 @@ type Statement struct {
 	Writes        []*Table // relations written, with what foreign keys and inheritance reach
 	WritesUnknown bool     // triggers, functions or unknown SQL may write any table
 	Hold          Hold
+	Unsettles     bool // what it runs may change, unseen, what the session keeps: settings, locks, channels, temporary tables
 
 	Cacheable       bool
 	WhyNotCacheable string

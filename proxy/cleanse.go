@@ -1,0 +1,41 @@
+package proxy
+
+import (
+	"time"
+
+	"github.com/pgdrover/pgdrover/router"
+)
+
+// cleanseTime bounds how long a backend may take to be cleaned.
+const cleanseTime = 5 * time.Second
+
+// What cleans a backend of all that code which no proxy sees may have left there. A replica has no channels and no temporary tables.
+const (
+	cleanseReplica = "RESET SESSION AUTHORIZATION;RESET ROLE;RESET ALL;CLOSE ALL;SELECT pg_catalog.pg_advisory_unlock_all()"
+	cleansePrimary = cleanseReplica + ";UNLISTEN *;DISCARD TEMP"
+)
+
+// suspect notes that a query which is being sent may change unseen what the backend keeps for the session, also if it fails.
+func (l *link) suspect(q *router.Query) {
+	sts := q.Statements()
+	for i := range sts {
+		l.unsure = l.unsure || sts[i].Unsettles
+	}
+}
+
+// cleanse takes from a backend what such queries may have left there, before anyone else gets it. It waits for the result, after
+// the client has got its own, and reports whether the backend is clean.
+func (s *session) cleanse(l *link) bool {
+	_ = s.client.Flush()
+	faulted := s.tx.faulted
+	var out sink
+	if l.isReplica() {
+		l.sendQuery(cleanseReplica)
+	} else {
+		l.sendQuery(cleansePrimary)
+	}
+	s.command(l, &out, time.Now().Add(cleanseTime))
+	s.tx.faulted = faulted // it is the session's transaction that this would say something of
+	l.notes.settings, l.before = noSettings, noSettings
+	return out.fault == nil && l.lost == nil && l.status == 'I'
+}
