@@ -23,7 +23,7 @@ func (b *binder) call(c *callNode) {
 		b.facts.opens = function
 		b.facts.opensWrite = b.facts.opensWrite || v.worst == 'v'
 	}
-	b.facts.code = b.facts.code || v.code
+	b.facts.unsettling = b.facts.unsettling || v.unsettling
 	if v.own {
 		b.builtin(function)
 	}
@@ -52,7 +52,7 @@ var writesNothing = map[string]bool{
 // unknownFunction notes a function that may do anything. A Router without a
 // catalog knows no function, so there this says nothing.
 func (b *binder) unknownFunction(function string) {
-	b.facts.unseen = true
+	b.facts.unsettling = true
 	b.facts.writing("unknown function " + function)
 	b.facts.refuseCache("unknown function " + function)
 	if b.r.catalog.version != 0 {

@@ -19,7 +19,7 @@ type Catalog struct {
 	Functions []Function `json:"functions"`
 	Types     []Type     `json:"types"` // types of the columns
 
-	// Unsettling says that a function of the database may change what a session keeps beyond its transaction, such as settings.
+	// Unsettling says that the database has a function that may change what a session keeps beyond its transaction, such as settings.
 	Unsettling bool `json:"unsettling,omitempty"`
 
 	version   uint64
@@ -49,7 +49,7 @@ type Relation struct {
 	Triggers        []string    `json:"triggers,omitempty"`        // enabled, not internal
 	Parents         [][2]string `json:"parents,omitempty"`         // schema, name: inheritance and partitions
 	Definition      string      `json:"definition,omitempty"`      // of a view
-	Code            bool        `json:"code,omitempty"`            // runs functions of the database: triggers, defaults, constraints, policies, a view's own
+	Unsettling      bool        `json:"unsettling,omitempty"`      // runs such functions: triggers, defaults, constraints, policies, a view's own
 }
 
 // Column is a column of a Relation, in the order of the table.
@@ -77,7 +77,7 @@ type Function struct {
 	Name       string
 	Volatility string // i s v
 	Opens      bool   // may read or write tables: SQL or a procedural language, and not immutable
-	Code       bool   // SQL or a procedural language, and not of the system's own schemas
+	Unsettling bool   // may change what a session keeps beyond its transaction, or call one that does
 }
 
 // Type is the name of a type by its OID.
@@ -109,12 +109,12 @@ func (c Cascade) MarshalJSON() ([]byte, error) {
 
 // UnmarshalJSON reads the array that CatalogSQL writes.
 func (f *Function) UnmarshalJSON(b []byte) error {
-	return readArray(b, &f.Schema, &f.Name, &f.Volatility, &f.Opens, &f.Code)
+	return readArray(b, &f.Schema, &f.Name, &f.Volatility, &f.Opens, &f.Unsettling)
 }
 
 // MarshalJSON writes what UnmarshalJSON reads.
 func (f Function) MarshalJSON() ([]byte, error) {
-	return json.Marshal([]any{f.Schema, f.Name, f.Volatility, f.Opens, f.Code})
+	return json.Marshal([]any{f.Schema, f.Name, f.Volatility, f.Opens, f.Unsettling})
 }
 
 // UnmarshalJSON reads the array that CatalogSQL writes.

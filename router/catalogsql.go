@@ -3,8 +3,10 @@ package router
 // CatalogSQL reads everything that routing wants to know of a database: one
 // row of one text. It needs PostgreSQL 15 and pg_catalog only. The result is
 // what [ParseCatalog] reads. Names in view definitions come out qualified,
-// because the search path is empty for the length of the statement.
-const CatalogSQL = `
+// because the search path is empty for the length of the statement. It is
+// two statements, to be sent as one Query: compiling the second would take
+// a hundred times longer than running it.
+const CatalogSQL = "SET LOCAL jit TO off;" + unsettlingSQL + `
 SELECT json_build_object(
  'encoding', (SELECT pg_encoding_to_char(encoding) FROM pg_database WHERE datname = current_database()),
  'server', current_setting('server_version_num')::int,
@@ -33,18 +35,7 @@ SELECT json_build_object(
      FROM pg_inherits i JOIN pg_class pc ON pc.oid = i.inhparent JOIN pg_namespace pn ON pn.oid = pc.relnamespace
      WHERE i.inhrelid = c.oid),
    'definition', CASE WHEN c.relkind = 'v' THEN pg_get_viewdef(c.oid) END,
-   'code', c.oid IN (SELECT w.rel FROM (
-       SELECT g.tgrelid, g.tgfoid FROM pg_trigger g
-       UNION ALL SELECT o.rel, d.refobjid FROM pg_depend d JOIN (
-           SELECT 'pg_attrdef'::regclass, oid, adrelid FROM pg_attrdef
-           UNION ALL SELECT 'pg_constraint'::regclass, oid, conrelid FROM pg_constraint
-           UNION ALL SELECT 'pg_class'::regclass, indexrelid, indrelid FROM pg_index
-           UNION ALL SELECT 'pg_policy'::regclass, oid, polrelid FROM pg_policy
-           UNION ALL SELECT 'pg_rewrite'::regclass, oid, ev_class FROM pg_rewrite
-         ) o(class, oid, rel) ON (d.classid, d.objid) = (o.class, o.oid)
-         WHERE d.refclassid = 'pg_proc'::regclass) w(rel, func)
-     JOIN pg_proc p ON p.oid = w.func JOIN pg_language l ON l.oid = p.prolang
-     WHERE l.lanname NOT IN ('internal', 'c'))
+   'unsettling', c.oid IN (SELECT w.rel FROM runs w JOIN reach USING (func))
    ) ORDER BY n.nspname, c.relname)
    FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
    WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND n.nspname <> 'information_schema' AND n.nspname !~ '^pg_'),
@@ -54,19 +45,17 @@ SELECT json_build_object(
    JOIN pg_class tc ON tc.oid = o.confrelid JOIN pg_namespace tn ON tn.oid = tc.relnamespace
    JOIN pg_class fc ON fc.oid = o.conrelid JOIN pg_namespace fn ON fn.oid = fc.relnamespace
    WHERE o.contype = 'f' AND (o.confdeltype IN ('c', 'n', 'd') OR o.confupdtype IN ('c', 'n', 'd'))),
- 'functions', (SELECT json_agg(json_build_array(nspname, proname, volatility, opens, code)
+ 'functions', (SELECT json_agg(json_build_array(nspname, proname, volatility, opens, unsettling)
      ORDER BY nspname, proname)
    FROM (SELECT n.nspname, p.proname,
        CASE WHEN bool_or(p.provolatile = 'v') THEN 'v' WHEN bool_or(p.provolatile = 's') THEN 's' ELSE 'i' END AS volatility,
        bool_or(n.nspname NOT IN ('pg_catalog', 'information_schema') AND p.provolatile <> 'i' AND p.prokind <> 'a'
          AND l.lanname NOT IN ('internal', 'c')) AS opens,
-       bool_or(n.nspname NOT IN ('pg_catalog', 'information_schema') AND l.lanname NOT IN ('internal', 'c')) AS code
+       bool_or(p.oid IN (SELECT func FROM reach)) AS unsettling
      FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace JOIN pg_language l ON l.oid = p.prolang
      WHERE n.nspname !~ '^pg_(toast|temp)'
      GROUP BY n.nspname, p.proname) f),
- 'unsettling', EXISTS (SELECT FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace JOIN pg_language l ON l.oid = p.prolang
-   WHERE n.nspname NOT IN ('pg_catalog', 'information_schema') AND l.lanname NOT IN ('internal', 'c')
-     AND (l.lanname NOT IN ('sql', 'plpgsql') OR coalesce(pg_get_function_sqlbody(p.oid), p.prosrc) ~* '` + unsettlingWords + `')),
+ 'unsettling', EXISTS (SELECT FROM reach),
  'types', (SELECT json_agg(json_build_array(t.oid::int8, n.nspname, t.typname) ORDER BY t.oid)
    FROM pg_type t JOIN pg_namespace n ON n.oid = t.typnamespace
    WHERE t.typtype <> 'p' AND t.oid IN (SELECT a.atttypid FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid
@@ -75,9 +64,3 @@ SELECT json_build_object(
      UNION SELECT b.typbasetype FROM pg_type b))
 )::text
 FROM (SELECT set_config('search_path', 'pg_catalog', true) OFFSET 0) path`
-
-// unsettlingWords finds, as a regular expression of PostgreSQL, what the source of a function has to say to change what a session
-// keeps beyond the transaction: settings, session locks, channels, temporary tables, prepared statements and cursors WITH HOLD; or
-// to run SQL that is made up as it runs. SET stands at the beginning of a statement, unlike that of an UPDATE.
-const unsettlingWords = `\m(set_config|reset|discard|listen|unlisten|pg_(try_)?advisory_lock(_shared)?|temp|temporary|pg_temp|prepare|deallocate|execute|hold|load|dblink_\w*)\M` +
-	`|(^|;|>>|\*/|\m(begin|then|else|loop|atomic)\M|--[^\n]*\n)\s*set\M`

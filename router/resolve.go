@@ -67,11 +67,11 @@ func (c *Catalog) find(path []string, relation string) (schema string, ok bool) 
 
 // volatility is the worst of the functions that a call may mean.
 type volatility struct {
-	known bool
-	worst byte // i s v
-	opens bool // may read or write tables
-	code  bool // of the database's own
-	own   bool // of pg_catalog only
+	known      bool
+	worst      byte // i s v
+	opens      bool // may read or write tables
+	unsettling bool // may change what a session keeps
+	own        bool // of pg_catalog only
 }
 
 // function returns what is known of the functions that a name may stand for. A
@@ -89,7 +89,7 @@ func (c *Catalog) function(path []string, schema, function string) volatility {
 		}
 		v.known = true
 		v.opens = v.opens || f.Opens
-		v.code = v.code || f.Code
+		v.unsettling = v.unsettling || f.Unsettling
 		v.own = v.own && s == systemSchema
 		if f.Volatility != "" && f.Volatility[0] > v.worst {
 			v.worst = f.Volatility[0]
