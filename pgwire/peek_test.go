@@ -6,6 +6,9 @@ import (
 	"testing"
 )
 
+// TestPeek reads headers, whole and cut.
+//
+// Row 29: each length that cannot be is an error before anything is buffered.
 func TestPeek(t *testing.T) {
 	tests := []struct {
 		name string
@@ -71,6 +74,8 @@ func TestPeekAllocatesNothing(t *testing.T) {
 // FuzzPeek holds Peek to its contract on any bytes, and cuts the input into
 // frames as a reader would: whatever they hold, every look-in and the trace
 // must come back, and must not depend on what follows the frame.
+//
+// Row 29: any header.
 func FuzzPeek(f *testing.F) {
 	f.Add([]byte{}, 100)
 	f.Add(AppendSync(AppendQuery(nil, "SELECT 1")), 1000)

@@ -55,6 +55,9 @@ func TestStartupOwnsItsMemory(t *testing.T) {
 	}
 }
 
+// TestNegotiate answers clients of every version.
+//
+// Row 36: what is answered to versions and options.
 func TestNegotiate(t *testing.T) {
 	for _, tt := range []struct {
 		minor   uint16

@@ -120,6 +120,9 @@ func TestDestroyWhileCancelIsUnderWay(t *testing.T) {
 	}
 }
 
+// TestCancelStormIsBounded has more cancel requests at once than a node is asked to take.
+//
+// Row 16: how many connections to a node that makes.
 func TestCancelStormIsBounded(t *testing.T) {
 	f, c, top := single(t, quick())
 	holder := newSeeker()

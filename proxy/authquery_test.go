@@ -89,6 +89,8 @@ func look(t *testing.T, q *AuthQuery, user string) (*User, string) {
 const someMD5 = "md50123456789abcdef0123456789abcdef"
 
 // TestRolesOfTheDatabase reads all that a row may say.
+//
+// Row 28: a password that has ended is none.
 func TestRolesOfTheDatabase(t *testing.T) {
 	past, future := fmt.Sprint(time.Now().Add(-time.Second).Unix()), fmt.Sprint(time.Now().Add(time.Hour).Unix())
 	f := &fakeRoles{rows: map[string][]string{
@@ -228,6 +230,9 @@ func TestClosedWhileAsked(t *testing.T) {
 	}
 }
 
+// TestPossibleNames says which names a role may have.
+//
+// Row 27: what cannot be a name is not asked for.
 func TestPossibleNames(t *testing.T) {
 	for name, want := range map[string]bool{
 		"alice": true, strings.Repeat("x", 63): true, "ä": true, `a'; drop table users; --`: true,

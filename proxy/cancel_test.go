@@ -54,6 +54,9 @@ func (r *rig) running(pid uint32, want ClientState) {
 	})
 }
 
+// TestCancel cancels what runs on one shard, in a transaction, and on all of them; a wrong key cancels nothing.
+//
+// Row 37: keys of 4 and of 32 bytes.
 func TestCancel(t *testing.T) {
 	r := startRig(t, sharedCluster(t), rigOptions{wait: 20 * time.Second, size: 2})
 	k := r.tenants(0, 1)[0]
@@ -162,6 +165,8 @@ func TestCancelWhileQueued(t *testing.T) {
 }
 
 // TestCancelRace cancels at every moment while others use the same few backends: whoever did not ask is never cancelled.
+//
+// Row 15: the next client of a backend is not hit.
 func TestCancelRace(t *testing.T) {
 	r := startRig(t, sharedCluster(t), rigOptions{wait: 20 * time.Second, size: 3})
 	k := r.tenants(0, 1)[0]

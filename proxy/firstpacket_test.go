@@ -13,6 +13,11 @@ import (
 )
 
 // TestFirstPackets opens connections in every way there is: where no TLS is on, PostgreSQL answers the same bytes.
+//
+// Row 29: first packets of impossible lengths.
+// Row 32: bytes behind an SSLRequest.
+// Row 33: GSSENCRequest, SSLRequest, startup.
+// Row 36: 3.9999 with an option that nobody knows.
 func TestFirstPackets(t *testing.T) {
 	c := pgcluster.Test(t, pgcluster.Config{})
 	plain := startRig(t, c, rigOptions{})

@@ -1,7 +1,6 @@
 package proxy
 
 import (
-	"context"
 	"errors"
 	"net"
 	"strings"
@@ -10,8 +9,6 @@ import (
 
 	"github.com/pgdrover/pgdrover/internal/pgtest"
 	"github.com/pgdrover/pgdrover/pgwire"
-	"github.com/pgdrover/pgdrover/pool"
-	"github.com/pgdrover/pgdrover/shardmap"
 )
 
 // evil is what a backend answers to a statement instead of what it should.
@@ -68,13 +65,11 @@ func evilAnswers() []evil {
 	}
 }
 
-// hostileRig is a proxy of one backend which answers statements that say "evil" with what is in the channel.
-func hostileRig(t *testing.T, next <-chan evil) (*Server, string) {
-	node := pgtest.Serve(t, pgtest.Script{Handle: func(c *pgtest.Conn, frame []byte) error {
+// hostileRig is a proxy of one node which answers statements that say "evil" with what is in the channel.
+func hostileRig(t testing.TB, next <-chan evil) (*Server, string) {
+	return scriptedRig(t, pgtest.Script{Handle: func(c *pgtest.Conn, frame []byte) error {
 		text := string(frame)
 		switch {
-		case strings.Contains(text, "pg_is_in_recovery"):
-			return c.Write(pgtest.Result("SELECT 1", []string{"recovery", "lsn"}, []string{"f", "0/1"}))
 		case strings.Contains(text, "evil"):
 			e := <-next
 			if err := c.Write(e.answer); err != nil || e.hangUp {
@@ -88,51 +83,12 @@ func hostileRig(t *testing.T, next <-chan evil) (*Server, string) {
 		}
 		return nil
 	}})
-	host, port, _ := net.SplitHostPort(node.Addr)
-	f, err := shardmap.Parse("shardmap.yaml", []byte("database: app\ntenant: {column: tenant_id, type: bigint}\nshards:\n  - name: s1\n    primary: {host: "+
-		host+", port: "+port+"}\n"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	lock, err := shardmap.Plan(f)
-	if err != nil {
-		t.Fatal(err)
-	}
-	m, err := shardmap.New(f, lock)
-	if err != nil {
-		t.Fatal(err)
-	}
-	log := testLogger(t)
-	cl := pool.New(pool.Config{Database: "app", User: "app", Size: 2, Wait: 5 * time.Second, Log: log})
-	db := OpenDatabase(Options{Name: "app", Log: log}, cl, nil, m, nil)
-	verifier, err := NewVerifier(rigPassword)
-	if err != nil {
-		t.Fatal(err)
-	}
-	server, err := NewServer(Config{Log: log, Databases: map[string]*Database{"app": db}, Users: map[string]*User{rigUser: {Name: rigUser, Verifier: verifier}}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	done := make(chan error, 1)
-	go func() { done <- server.Serve(ln) }()
-	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
-		defer cancel()
-		if err := server.Shutdown(ctx); err != nil {
-			t.Errorf("shutdown: %v", err)
-		}
-		<-done
-		db.Close(ctx)
-	})
-	return server, ln.Addr().String()
 }
 
 // TestHostileBackend has a backend break the protocol: its client gets an error or is closed, soon, and the proxy lives on and has
 // a good backend for the next.
+//
+// Row 30: an error without SQLSTATE, or without an end.
 func TestHostileBackend(t *testing.T) {
 	next := make(chan evil, 1)
 	server, address := hostileRig(t, next)

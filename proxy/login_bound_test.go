@@ -185,6 +185,8 @@ func awaitNone(t *testing.T, l *loginRig) {
 }
 
 // testHostileLogins sends what no client does in the place of an answer; each is refused with an error or a close, and quickly.
+//
+// Row 32: bytes behind an SSLRequest, where TLS is on.
 func testHostileLogins(t *testing.T, l *loginRig) {
 	l.with(t, func(c *Config) {
 		c.Rules = []Rule{{Users: []string{"clear"}, Method: MethodJWT}, {}}

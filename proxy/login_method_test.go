@@ -74,6 +74,11 @@ func testRules(t *testing.T, l *loginRig) {
 	}
 }
 
+// testAuthQuery logs in users that a query finds in the database.
+//
+// Row 26: the search path that a client asks for is not that of the question.
+// Row 27: neither its name nor its settings get into the question.
+// Row 28: VALID UNTIL has passed.
 func testAuthQuery(t *testing.T, l *loginRig) {
 	node := l.cluster.Shards[0].Primary
 	for _, sql := range []string{

@@ -117,6 +117,9 @@ func TestLogins(t *testing.T) {
 	}
 }
 
+// testChannelBinding logs in by libpq with and without channel binding.
+//
+// Row 35: a client that requires it, and one that never heard of it.
 func testChannelBinding(t *testing.T, l *loginRig) {
 	l.with(t, nil)
 	l.works(t, "channel_binding=require")
@@ -152,6 +155,9 @@ func testServerNames(t *testing.T, l *loginRig) {
 	l.fails(t, "does not match host name", "host=us.example.org")
 }
 
+// testDirectTLS begins with TLS at once, and names its protocol.
+//
+// Row 34: TLS that names no protocol, or another, is refused.
 func testDirectTLS(t *testing.T, l *loginRig) {
 	l.with(t, nil)
 	direct := func(protocols ...string) (string, error) {

@@ -13,6 +13,10 @@ import (
 )
 
 // TestEviction uses more statements in one pipeline than backends keep, with errors in between (gotchas 1, 2 and 5).
+//
+// Row 1: DEALLOCATE ALL and a Parse that follows in one pipeline.
+// Row 2: 200 statements and their Closes, with evictions.
+// Row 5: an error among the Parses that are sent again.
 func TestEviction(t *testing.T) {
 	c := pgcluster.Test(t, pgcluster.Config{})
 	th := newTheater(t, c)
@@ -50,6 +54,8 @@ func TestEviction(t *testing.T) {
 }
 
 // TestPipelines sends more than any buffer holds, and reads late (gotcha 13).
+//
+// Row 13: 10 000 messages of a kilobyte, both ways.
 func TestPipelines(t *testing.T) {
 	c := pgcluster.Test(t, pgcluster.Config{})
 	r := startRig(t, c, rigOptions{size: 2})
@@ -129,6 +135,8 @@ func TestPipelines(t *testing.T) {
 }
 
 // TestLargeMessages passes statements, values, rows and COPY data of many megabytes in one message each.
+//
+// Row 29: a message above the limit is refused by its length.
 func TestLargeMessages(t *testing.T) {
 	c := pgcluster.Test(t, pgcluster.Config{})
 	r := startRig(t, c, rigOptions{size: 2})

@@ -79,6 +79,8 @@ func cheapVerifier(t testing.TB, password string) *Verifier {
 }
 
 // TestSCRAMExchange runs exchanges of all kinds of channel binding; want is the SQLSTATE of the refusal, "" for a login.
+//
+// Row 35: a client that says the server has no PLUS, where it was offered.
 func TestSCRAMExchange(t *testing.T) {
 	v := cheapVerifier(t, "pencil")
 	here, other := []byte("the hash of our certificate"), []byte("the hash of another certificate")
