@@ -149,7 +149,7 @@ func (s *session) flushDeferredFakes() {
 			s.client.Queue(parseComplete)
 		}
 	}
-	s.batch.deferred = s.batch.deferred[:0]
+	s.batch.settled()
 }
 
 // capture collects the answer that a link is about to give; c may be nil.

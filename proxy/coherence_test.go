@@ -163,6 +163,80 @@ func writeVersion(conn *pgx.Conn, tenant, v int64) error {
 	return pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error { return update(tx, v) })
 }
 
+// TestCacheIsNotFilledByAReplicaBehind writes while a replica replays nothing: what is read then, and stored, has the write.
+//
+// Row 45: replay is paused, a row is written, read, and read again when replay goes on.
+func TestCacheIsNotFilledByAReplicaBehind(t *testing.T) {
+	r := cachedRig(t, "")
+	k := r.tenants(0, 1)[0]
+	writer, reader := r.connect(), r.connect(simpleMode)
+	r.exec(writer, "insert into users values ($1, 1, 'a')", k)
+	check(t, r.cluster.WaitReplicas(t.Context()))
+	r.value(reader, userName, k)
+	replica := r.cluster.Shards[0].Replicas[0]
+	check(t, replica.PauseReplay(t.Context()))
+	defer func() { _ = replica.ResumeReplay(context.Background()) }()
+	r.exec(writer, "update users set name = 'b' where tenant_id = $1", k)
+	if got := r.on(replica, "select name from users"); got != "a" {
+		t.Fatalf("the replica has %q", got)
+	}
+	pause(t.Context(), 20*time.Millisecond) // the writer reads the primary no longer than that
+	for range 3 {
+		for _, conn := range []*pgx.Conn{reader, writer, r.connect()} {
+			if got := r.value(conn, userName, k); got != "b" {
+				t.Errorf("read %q", got)
+			}
+		}
+	}
+	check(t, replica.ResumeReplay(t.Context()))
+	if got := r.value(reader, userName, k); got != "b" {
+		t.Errorf("read %q after all", got)
+	}
+}
+
+// TestUnknownOutcomeMakesStale loses the backend in the middle of a COMMIT: nobody knows what became of it, so what was stored before is
+// not served any more.
+//
+// Row 46: a backend is killed between COMMIT and its answer.
+func TestUnknownOutcomeMakesStale(t *testing.T) {
+	c := sharedCluster(t)
+	r := startRig(t, c, rigOptions{wait: 5 * time.Second, schema: append([]string{
+		"create function slowly() returns trigger language plpgsql as $$ begin perform pg_sleep(60); return null; end $$"}, append(demoSchema,
+		"create constraint trigger slowly after update on users deferrable initially deferred for each row when (new.name = 'slow') execute function slowly()")...),
+		cache: &cache.Config{Namespace: c.Database, Tables: map[string]cache.Table{"public.users": {TTL: time.Minute}}}})
+	k := r.tenants(0, 1)[0]
+	node := r.cluster.Shards[0].Primary
+	for _, explicit := range []bool{true, false} {
+		reader, writer := r.connect(simpleMode), r.connect("default_query_exec_mode=exec")
+		r.exec(reader, "insert into users values ($1, 1, 'a') on conflict (tenant_id, id) do update set name = 'a'", k)
+		if !r.cached(func() string { return r.value(reader, userName, k) }, k) {
+			t.Fatal("nothing is cached")
+		}
+		end := "update users set name = 'slow' where tenant_id = $1"
+		arguments := []any{k}
+		if explicit {
+			r.exec(writer, "begin")
+			r.exec(writer, end, k)
+			end, arguments = "commit", nil
+		}
+		result := make(chan error, 1)
+		go func() { _, err := writer.Exec(context.Background(), end, arguments...); result <- err }()
+		r.eventually("it commits", func() bool {
+			return r.on(node, "select count(*) from pg_stat_activity where wait_event = 'PgSleep'") == "1"
+		})
+		r.terminate(0, "wait_event = 'PgSleep'")
+		if err := <-result; err == nil {
+			t.Fatal("a killed COMMIT went well")
+		}
+		if got := r.value(reader, userName, k); got != "a." {
+			t.Errorf("explicit %v: read %q, which was stored before", explicit, got)
+		}
+		if n := r.db.Cache().Stats().OpenWrites; n != 0 {
+			t.Errorf("%d writes are open", n)
+		}
+	}
+}
+
 func pause(ctx context.Context, d time.Duration) {
 	timer := time.NewTimer(d)
 	defer timer.Stop()

@@ -14,7 +14,15 @@ type batch struct {
 	link     *link // the backend it runs on, once that is known
 	parsed   bool  // an unnamed statement was prepared in it
 	deferred []deferred
+	text     int // size of the statements that are deferred, in bytes
 }
+
+// batchLimit is how many messages of a batch may wait for its backend, or for their replies, until the client is given what it is
+// owed so far, as PostgreSQL does when its output buffer is full.
+const batchLimit = 4096
+
+// deferredText is how much text several statements may have that wait for their backend, in bytes.
+const deferredText = 2 << 20
 
 // deferred is a message, or an owed reply, that waits for the batch's backend.
 type deferred struct {
@@ -38,19 +46,36 @@ func (s *session) extended(frame []byte) bool {
 		s.publish(ClientActive)
 		s.enterTransaction()
 	}
+	goOn := false
 	switch frame[0] {
 	case pgwire.MsgParse:
-		return s.parse(frame)
+		goOn = s.parse(frame)
 	case pgwire.MsgBind:
-		return s.bind(frame)
+		goOn = s.bind(frame)
 	case pgwire.MsgDescribe:
-		return s.describe(frame)
+		goOn = s.describe(frame)
 	case pgwire.MsgExecute:
-		return s.execute(frame)
+		goOn = s.execute(frame)
 	case pgwire.MsgClose:
-		return s.closeNamed(frame)
+		goOn = s.closeNamed(frame)
+	default:
+		return s.flush()
 	}
-	return s.flush()
+	if goOn && s.batch.isLong() {
+		return s.flush()
+	}
+	return goOn
+}
+
+// settled empties the list of what was deferred, whose memory is used again.
+func (b *batch) settled() {
+	clear(b.deferred)
+	b.deferred, b.text = b.deferred[:0], 0
+}
+
+// isLong reports whether more of a batch is outstanding than may be.
+func (b *batch) isLong() bool {
+	return len(b.deferred) >= batchLimit || len(b.deferred) > 1 && b.text > deferredText || b.link != nil && b.link.replies.n >= batchLimit
 }
 
 // parse takes a Parse: the statement is analysed now, once, and sent when it is known where the batch goes.
@@ -105,6 +130,9 @@ func (s *session) refusesAborted(p *prepared) bool {
 func (s *session) op(d deferred) bool {
 	if s.batch.link == nil {
 		s.batch.deferred = append(s.batch.deferred, d)
+		if d.kind == pgwire.MsgParse {
+			s.batch.text += len(d.stmt.text)
+		}
 		return true
 	}
 	return s.apply(s.batch.link, d)
@@ -189,7 +217,7 @@ func (s *session) applyDeferred(l *link) *pgwire.Error {
 	for _, d := range s.batch.deferred {
 		s.apply(l, d)
 	}
-	s.batch.deferred = s.batch.deferred[:0]
+	s.batch.settled()
 	return nil
 }
 
@@ -332,7 +360,8 @@ func (s *session) batchEnd() {
 		}
 	}
 	s.atRest()
-	s.batch = batch{deferred: s.batch.deferred[:0]}
+	s.batch.settled()
+	s.batch = batch{deferred: s.batch.deferred}
 	s.skipping = false
 	if !s.tx.open {
 		s.endPortals()
@@ -357,7 +386,8 @@ func (s *session) closeBatch() bool {
 		if s.tx.ofBatch {
 			s.commitBatch()
 		}
-		s.batch = batch{deferred: s.batch.deferred[:0]}
+		s.batch.settled()
+		s.batch = batch{deferred: s.batch.deferred}
 	}
 	return true
 }

@@ -67,7 +67,7 @@ func evilAnswers() []evil {
 
 // hostileRig is a proxy of one node which answers statements that say "evil" with what is in the channel.
 func hostileRig(t testing.TB, next <-chan evil) (*Server, string) {
-	return scriptedRig(t, pgtest.Script{Handle: func(c *pgtest.Conn, frame []byte) error {
+	server, address, _ := scriptedRig(t, pgtest.Script{Handle: func(c *pgtest.Conn, frame []byte) error {
 		text := string(frame)
 		switch {
 		case strings.Contains(text, "evil"):
@@ -83,6 +83,7 @@ func hostileRig(t testing.TB, next <-chan evil) (*Server, string) {
 		}
 		return nil
 	}})
+	return server, address
 }
 
 // TestHostileBackend has a backend break the protocol: its client gets an error or is closed, soon, and the proxy lives on and has

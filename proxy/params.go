@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"slices"
 	"sync"
 
 	"github.com/pgdrover/pgdrover/pgwire"
@@ -85,8 +86,9 @@ func (s *session) parameterStatus(l *link, frame []byte) verdict {
 
 // loginParams are the values to tell clients that log in, by their startup settings, as a backend reported them.
 type loginParams struct {
-	mu   sync.Mutex // guards what follows
-	byID map[uint64]*loginEntry
+	mu    sync.Mutex // guards what follows
+	byID  map[uint64]*loginEntry
+	fresh *params // of the newest backend
 }
 
 type loginEntry struct {
@@ -122,6 +124,17 @@ func (p *loginParams) forget() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	clear(p.byID)
+}
+
+// saw notes what a new backend reports. If that is not what the one before did, a node has another version now, or other defaults:
+// the next login asks a backend.
+func (p *loginParams) saw(fresh *params) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.fresh != nil && !slices.Equal(p.fresh.list, fresh.list) {
+		clear(p.byID)
+	}
+	p.fresh = fresh
 }
 
 // reportParams tells a client that has logged in what a backend of its database reports under the client's settings. It checks

@@ -64,6 +64,39 @@ func TestReplicas(t *testing.T) {
 	}
 }
 
+// TestWritesStayOnThePrimary has statements that begin as reads do, and write or lock: none is tried on a replica.
+//
+// Row 38: CTEs that write, FOR UPDATE and its kind, functions that write.
+func TestWritesStayOnThePrimary(t *testing.T) {
+	r := replicaRig(t, rigOptions{sticky: time.Millisecond})
+	k := r.tenants(0, 1)[0]
+	setup := r.connect()
+	r.exec(setup, "insert into orders values ($1, 1)", k)
+	r.exec(setup, "create sequence numbers")
+	const where = "select current_setting('in_hot_standby')"
+	for _, mode := range []string{simpleMode, "default_query_exec_mode=exec", ""} {
+		conn := r.connect(mode)
+		for _, sql := range []string{
+			"with w as (insert into users values ($1, 1) on conflict (tenant_id, id) do update set name = 'x' returning 1) " + where + " from w",
+			"with w as (update orders set note = 'x' where tenant_id = $1 returning 1), r as (select * from w) " + where + " from r",
+			where + " from (with d as (select 1 from orders where tenant_id = $1 for no key update) select * from d) o",
+			where + " from orders where tenant_id = $1 for update", where + " from orders where tenant_id = $1 for key share",
+			where + " || left(nextval('numbers')::text, 0) from orders where tenant_id = $1",
+			where + " || left(pg_advisory_xact_lock(1)::text, 0) from orders where tenant_id = $1",
+			where + " from orders where tenant_id = $1 and writes(tenant_id + 1000000) > 0",
+		} {
+			r.eventually("a read is on a replica", func() bool { return r.value(conn, whereAmI, k) == "on" })
+			if got := r.value(conn, sql, k); got != "off" {
+				t.Errorf("%s: in_hot_standby is %s: %s", mode, got, sql)
+			}
+			r.on(r.cluster.Shards[0].Primary, fmt.Sprintf("delete from users where tenant_id = %d", k+1000000))
+		}
+	}
+	if n := r.server.Metrics().Retries.Load(); n > 0 {
+		t.Errorf("%d were tried on a replica first", n)
+	}
+}
+
 // TestReplicaCannot has a statement that looks like a read turn out to write.
 func TestReplicaCannot(t *testing.T) {
 	r := replicaRig(t, rigOptions{sticky: time.Millisecond})

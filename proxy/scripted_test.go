@@ -4,6 +4,7 @@ import (
 	"context"
 	"net"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -15,7 +16,7 @@ import (
 
 // scriptedRig is a proxy of one shard whose node plays a script, with two backends. Probes of the node are answered as a primary
 // would; the script hears of the rest.
-func scriptedRig(t testing.TB, script pgtest.Script) (*Server, string) {
+func scriptedRig(t testing.TB, script pgtest.Script) (*Server, string, *pgtest.Server) {
 	handle := script.Handle
 	script.Handle = func(c *pgtest.Conn, frame []byte) error {
 		if frame[0] == pgwire.MsgQuery && strings.Contains(string(frame), "pg_is_in_recovery") {
@@ -64,5 +65,46 @@ func scriptedRig(t testing.TB, script pgtest.Script) (*Server, string) {
 		<-done
 		db.Close(ctx)
 	})
-	return server, ln.Addr().String()
+	return server, ln.Addr().String(), node
+}
+
+// TestNodeOfAnotherVersion has a node come back as another version: whoever was told the old one hears of the new one, and goes on.
+//
+// Row 40: server_version changes under sessions, one of them in the middle of its statements.
+func TestNodeOfAnotherVersion(t *testing.T) {
+	var version atomic.Value
+	version.Store("15.0")
+	server, address, node := scriptedRig(t, pgtest.Script{
+		Greet: func(c *pgtest.Conn) error {
+			if err := c.Write(pgwire.AppendParameterStatus(nil, "server_version", version.Load().(string))); err != nil {
+				return err
+			}
+			b := pgwire.AppendBackendKeyData(nil, c.PID, c.Secret)
+			return c.Write(pgwire.AppendReadyForQuery(b, pgwire.StatusIdle))
+		},
+		Handle: func(c *pgtest.Conn, frame []byte) error {
+			return c.Write(pgtest.Result("SELECT 1", []string{"c"}, []string{"good"}))
+		},
+	})
+	login := pgtest.Options{User: rigUser, Password: rigPassword, Database: "app"}
+	client := pgtest.Connect(t, address, login)
+	if _, err := client.Query("select 1"); err != nil || client.Params["server_version"] != "15.0" {
+		t.Fatalf("%v, %v", client.Params, err)
+	}
+	version.Store("16.1")
+	node.Drop()
+	lines, err := client.Query("select 1")
+	if err != nil || len(lines) != 5 || lines[0] != `B ParameterStatus 24 "server_version" "16.1"` {
+		t.Fatalf("%q, %v", lines, err)
+	}
+	if lines, err = client.Query("select 1"); err != nil || len(lines) != 4 {
+		t.Fatalf("told twice: %q, %v", lines, err)
+	}
+	later := pgtest.Connect(t, address, login)
+	if later.Params["server_version"] != "16.1" {
+		t.Errorf("a new client is told %q", later.Params["server_version"])
+	}
+	if n := server.Metrics().Panics.Load(); n > 0 {
+		t.Errorf("%d panics", n)
+	}
 }

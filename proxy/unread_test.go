@@ -53,7 +53,7 @@ func TestClientThatDoesNotRead(t *testing.T) {
 }
 
 func sendUnread(t *testing.T, r *rig, head, each []byte) {
-	options := pgtest.Options{User: rigUser, Password: rigPassword, Database: r.cluster.Database, Timeout: 2 * time.Second}
+	options := pgtest.Options{User: rigUser, Password: rigPassword, Database: r.cluster.Database, Timeout: time.Second}
 	silent := pgtest.Connect(t, r.addr, options)
 	options.Timeout = 20 * time.Second
 	other := pgtest.Connect(t, r.addr, options)
