@@ -39,3 +39,18 @@ func (s *session) cleanse(l *link) bool {
 	l.notes.settings, l.before = noSettings, noSettings
 	return out.fault == nil && l.lost == nil && l.status == 'I'
 }
+
+// discardHeld takes from a backend all that a session which has ended had there. It reports whether that is certain: nobody knows what
+// a function that is declared to need its backend leaves there.
+func (s *session) discardHeld(l *link) bool {
+	if l.hold&router.HoldFunction != 0 {
+		return false
+	}
+	var out sink
+	l.sendQuery("DISCARD ALL")
+	s.command(l, &out, time.Now().Add(cleanseTime))
+	l.notes.forgetAll()
+	l.notes.settings, l.before = noSettings, noSettings
+	l.hold, l.unsure = 0, false
+	return out.fault == nil && out.tag == "DISCARD ALL" && l.lost == nil && l.status == 'I'
+}

@@ -1,10 +1,6 @@
 package proxy
 
-import (
-	"time"
-
-	"github.com/pgdrover/pgdrover/router"
-)
+import "time"
 
 // ClientState is what a session is doing.
 type ClientState uint8
@@ -55,29 +51,6 @@ func (s *Server) Clients() []Client {
 		}
 	})
 	return all
-}
-
-// holdWords are the reasons of router.Hold in words, by bit.
-var holdWords = [...]string{"temp table", "listen", "advisory lock", "cursor", "prepare", "setting"}
-
-// noteHolds says why the session keeps backends, if that has changed.
-func (s *session) noteHolds() {
-	var held router.Hold
-	for _, l := range s.links {
-		held |= l.hold
-	}
-	if held == s.held {
-		return
-	}
-	s.held = held
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.holdReasons = s.holdReasons[:0]
-	for i, word := range holdWords {
-		if held&(1<<i) != 0 {
-			s.holdReasons = append(s.holdReasons, word)
-		}
-	}
 }
 
 // publish says what the session is doing now.

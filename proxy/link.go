@@ -16,6 +16,8 @@ type link struct {
 	shard   int
 	role    pool.Role
 	hold    router.Hold // why the backend stays with the session after the transaction
+	gained  router.Hold // of that, what the open transaction has added
+	mayEnd  router.Hold // of that, what may be over: the server is to be asked
 	status  byte        // of the backend's last ReadyForQuery: I, T or E
 	wrote   bool        // something was written in the open transaction
 	owned   bool        // some of that is this shard's alone, as rows of tenants are
@@ -120,7 +122,8 @@ func (l *link) busy() bool { return l.replies.n > 0 }
 func (l *link) reset() {
 	l.unsure, l.resetsTo = false, noSettings
 	l.backend, l.conn, l.notes = nil, nil, nil
-	l.hold, l.status, l.wrote, l.owned, l.before = 0, 'I', false, false, nil
+	l.hold, l.gained, l.mayEnd = 0, 0, 0
+	l.status, l.wrote, l.owned, l.before = 'I', false, false, nil
 	l.rest, l.restSkip, l.copyIn, l.retry, l.mark, l.need = 0, false, false, false, 0, 0
 	l.lost, l.sink, l.captured, l.aside, l.unsynced = nil, nil, nil, false, false
 	for l.replies.n > 0 {

@@ -165,6 +165,7 @@ func (s *session) abort() {
 // unitEnd is the end of a statement or of a batch: backends that nothing binds to the session are given back.
 func (s *session) unitEnd() bool {
 	s.sweep()
+	s.endHolds()
 	s.releaseAfter()
 	s.afterDDL()
 	s.noteHolds()

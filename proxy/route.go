@@ -62,7 +62,7 @@ func (s *session) route(q *router.Query, p router.Params) (router.Route, *pgwire
 	for {
 		s.env.TempTables = s.holds(router.HoldTempTable)
 		r, err := s.router().Route(q, p, &s.env)
-		if (r.Unknown || undefinedTable(err)) && !s.env.TempTables && !s.place.single() {
+		if ((r.Unknown || undefinedTable(err)) && !s.env.TempTables || r.Temporary) && !s.place.single() {
 			r, err = s.routeUnknown(q, p, r, err)
 		}
 		if err != nil {
@@ -89,16 +89,6 @@ func undefinedTable(err error) bool {
 	}
 	var e *router.Error
 	return errors.As(err, &e) && e.Code == "42P01"
-}
-
-// holds reports whether a backend is held for a reason.
-func (s *session) holds(why router.Hold) bool {
-	for _, l := range s.links {
-		if l.hold&why != 0 {
-			return true
-		}
-	}
-	return false
 }
 
 // routeUnknown routes a statement on a relation that the catalog does not know, after reading the catalog again: it may have been

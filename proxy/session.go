@@ -280,7 +280,7 @@ func (s *session) end() {
 	s.srv.keys.remove(s)
 	for len(s.links) > 0 {
 		l := s.links[0]
-		if l.busy() || l.replies.open || l.copyIn || s.copyRest > 0 || l.lost != nil || l.hold != 0 {
+		if l.busy() || l.replies.open || l.copyIn || s.copyRest > 0 || l.lost != nil {
 			s.destroy(l, "the client left while it was in use")
 			continue
 		}
@@ -289,6 +289,10 @@ func (s *session) end() {
 		}
 		if l.lost != nil {
 			s.destroy(l, "its transaction could not be rolled back")
+			continue
+		}
+		if l.hold != 0 && !s.discardHeld(l) {
+			s.destroy(l, "what its session had there could not be discarded")
 			continue
 		}
 		s.release(l)

@@ -125,6 +125,7 @@ func (s *session) transactionEnded(wrote bool) {
 	}
 	s.committed = s.settings
 	s.settleNotes(s.tx.faulted)
+	s.settleHolds(s.tx.faulted)
 	if wrote {
 		s.stickyUntil = time.Now().Add(s.db.options().Sticky)
 	}
@@ -199,9 +200,11 @@ func (s *session) effect(l *link, q *router.Query, i int, set []router.Change, r
 	case router.Set:
 		s.strictness(st.Isolation)
 	case router.DDL:
-		s.tx.ddl, s.tx.redefined = true, true
+		if st.Hold&router.HoldTempTable == 0 { // which is in no catalog of others'
+			s.tx.ddl, s.tx.redefined = true, true
+		}
 	}
-	l.hold |= st.Hold
+	s.holdFor(l, st)
 	l.wrote = l.wrote || st.Write && !l.isReplica()
 	if set == nil {
 		set, _ = q.Changes(i, nil)
@@ -253,6 +256,7 @@ func (s *session) savepoint(st *router.Statement, sql string) {
 	t.prelude = slices.Clone(m.prelude).mark(m.sql, m.name)
 	t.aborted, t.poisoned, t.faulted = false, false, false
 	t.redefined = t.ddl
+	s.doubtGained()
 	s.settings, t.tenant = m.settings, m.tenant
 	for i, l := range s.inTransaction() {
 		l.notes.settings = l.before // it joined later, and has the savepoint from the prelude

@@ -50,6 +50,7 @@ type facts struct {
 	uncacheable   string   // why the result may not be cached
 	temp          bool     // creates a temporary table
 	hold          Hold
+	frees         Hold
 	diverges      string // a function that gives another value on every shard
 	changes       []setting
 	settings      int // calls of set_config

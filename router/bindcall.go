@@ -68,9 +68,7 @@ func (b *binder) builtin(function string) {
 		b.facts.settings++
 	case strings.HasPrefix(function, "pg_advisory_") || strings.HasPrefix(function, "pg_try_advisory_"):
 		b.facts.home = "advisory locks are each shard's own"
-		if !strings.Contains(function, "xact") && !strings.Contains(function, "unlock") {
-			b.facts.hold |= HoldAdvisoryLock
-		}
+		b.sessionLock(function)
 	case function == "nextval", function == "currval", function == "setval", function == "lastval":
 		b.facts.home = "sequences are each shard's own"
 	case function == "pg_notify":
@@ -85,6 +83,20 @@ func (b *binder) builtin(function string) {
 	case strings.HasPrefix(function, "pg_stat_get_"), strings.HasPrefix(function, "pg_ls_"),
 		strings.HasPrefix(function, "pg_read_"):
 		b.guard(function)
+	}
+}
+
+// sessionLock notes what a function does to the session's advisory locks: those that try may have got none.
+func (b *binder) sessionLock(function string) {
+	unlocks := strings.Contains(function, "unlock")
+	if strings.Contains(function, "xact") {
+		return
+	}
+	if !unlocks {
+		b.facts.hold |= HoldAdvisoryLock
+	}
+	if unlocks || strings.HasPrefix(function, "pg_try_") {
+		b.facts.frees |= HoldAdvisoryLock
 	}
 }
 
@@ -124,8 +136,14 @@ func (b *binder) into(x *intoNode) {
 	b.facts.refuseCache("SELECT INTO")
 	if isTemp(x.GetRel()) {
 		b.facts.temp = true
+		if dropsAtCommit(x) {
+			b.facts.frees |= HoldTempTable
+		}
 	}
 }
+
+// dropsAtCommit reports that a table which is made for the session ends with its transaction.
+func dropsAtCommit(x *intoNode) bool { return x.GetOnCommit() == onCommitDrop }
 
 // isTemp reports a relation that is made for the session.
 func isTemp(x *rangeNode) bool {

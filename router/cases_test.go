@@ -186,9 +186,12 @@ func describe(q *Query, i int, p Params) string {
 	if st.Isolation != "" {
 		fmt.Fprintf(&b, " isolation=%q", st.Isolation)
 	}
-	for bit, name := range []string{"temp", "listen", "lock", "cursor", "prepare", "setting"} {
+	for bit, name := range []string{"temp", "listen", "lock", "cursor", "prepare", "setting", "function"} {
 		if st.Hold&(1<<bit) != 0 {
 			b.WriteString(" hold=" + name)
+		}
+		if st.Frees&(1<<bit) != 0 {
+			b.WriteString(" frees=" + name)
 		}
 	}
 	b.WriteString("\n")

@@ -21,7 +21,7 @@ func (c *compiler) control(n *node, src *source) (Statement, bool) {
 	case n.GetFetchStmt() != nil:
 		st.Verb, st.Name = Fetch, n.GetFetchStmt().GetPortalname()
 	case n.GetClosePortalStmt() != nil:
-		st.Verb, st.Name = CloseCursor, n.GetClosePortalStmt().GetPortalname()
+		st.Verb, st.Name, st.Frees = CloseCursor, n.GetClosePortalStmt().GetPortalname(), HoldCursor
 	case n.GetConstraintsSetStmt() != nil:
 		st.Verb = Utility
 	case n.GetUnlistenStmt() != nil:
@@ -92,7 +92,7 @@ func (st *Statement) discard(n *node) {
 	case discardSeqs:
 		st.Name = "sequences"
 	default:
-		st.Name = "temp"
+		st.Name, st.Frees = "temp", HoldTempTable
 	}
 }
 
@@ -121,7 +121,7 @@ func (c *compiler) wrapped(n *node, src *source) (Statement, bool) {
 		st.uncache("PREPARE")
 		return st, true
 	case n.GetExecuteStmt() != nil:
-		st := Statement{Verb: Execute, Name: n.GetExecuteStmt().GetName(), WritesUnknown: true}
+		st := Statement{Verb: Execute, Name: n.GetExecuteStmt().GetName(), WritesUnknown: true, Frees: freedByCode}
 		st.writes("EXECUTE of a statement that the text does not show")
 		st.uncache("EXECUTE")
 		st.place.control = true
@@ -138,11 +138,15 @@ func (c *compiler) wrapped(n *node, src *source) (Statement, bool) {
 		b.facts.refuseCache("CALL")
 		st := c.conclude(b)
 		st.Verb, st.WritesUnknown = Call, true
+		st.Frees |= freedByCode
 		st.place.opens = "the procedure"
 		return st, true
 	}
 	return Statement{}, false
 }
+
+// freedByCode is what code that the text does not show may free.
+const freedByCode = HoldTempTable | HoldAdvisoryLock | HoldCursor
 
 // uncache notes why a statement around a query has no result to keep.
 func (st *Statement) uncache(why string) { st.Cacheable, st.WhyNotCacheable = false, why }
@@ -195,6 +199,7 @@ func (c *compiler) explain(x *explainNode, src *source) Statement {
 	st.uncache("EXPLAIN")
 	if !analyze {
 		st.Writes, st.WritesUnknown, st.changes, st.Hold = nil, false, nil, 0
+		st.Frees = 0
 		if st.place.copies != nil {
 			st.place.copies, st.place.reference = nil, true
 		}

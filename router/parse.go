@@ -74,11 +74,17 @@ const (
 	discardSeqs  = pg.DiscardMode_DISCARD_SEQUENCES
 	reindexIndex = pg.ReindexObjectType_REINDEX_OBJECT_INDEX
 	reindexTable = pg.ReindexObjectType_REINDEX_OBJECT_TABLE
+	onCommitDrop = pg.OnCommitAction_ONCOMMIT_DROP
 	detachPart   = pg.AlterTableType_AT_DetachPartition
 	objectTable  = pg.ObjectType_OBJECT_TABLE
 	objectIndex  = pg.ObjectType_OBJECT_INDEX
 	objectView   = pg.ObjectType_OBJECT_MATVIEW
 )
+
+// dropsTables are the kinds of DROP of what a Catalog lists.
+var dropsTables = map[pg.ObjectType]bool{
+	pg.ObjectType_OBJECT_TABLE: true, pg.ObjectType_OBJECT_VIEW: true, pg.ObjectType_OBJECT_MATVIEW: true, pg.ObjectType_OBJECT_FOREIGN_TABLE: true,
+}
 
 // transactVerbs are the verbs of transaction control.
 var transactVerbs = map[pg.TransactionStmtKind]Verb{

@@ -114,6 +114,9 @@ func (q *Query) shards(st *Statement, t *tally, env *Env, route *Route) *Error {
 	case pl.ask != "":
 		return refuse("Create the table first, and fill it for each tenant with INSERT … SELECT.",
 			"%s cannot be placed on every shard", pl.ask)
+	case pl.temporary && env.TempTables:
+		route.reason, route.Temporary = byTemporary, true
+		return nil
 	case pl.every != "":
 		route.Kind, route.reason = Every, byEvery
 		return nil

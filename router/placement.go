@@ -23,6 +23,7 @@ type placement struct {
 	control   bool   // transaction control, settings, cursors: any shard, whatever the tenant
 	local     bool   // the proxy's own
 	every     string // DDL: runs everywhere
+	temporary bool   // but where the session's temporary tables are, if it has any
 	ask       string // cannot be placed by its text: what it is
 	home      string
 	opens     string

@@ -83,6 +83,10 @@ type Route struct {
 	// may be old, or PostgreSQL will say so.
 	Unknown bool
 
+	// Temporary reports DDL on a relation that is taken to be the session's
+	// own, since the catalog does not know it.
+	Temporary bool
+
 	statement int       // the statement that decided
 	reason    reasonFor // for Query.Why
 	inner     bool      // of the query in EXPLAIN (ROUTE)
@@ -106,4 +110,5 @@ const (
 	byProxy                        // answered by the proxy
 	byNull                         // the tenant is NULL: nothing can match
 	byUnknown                      // the relation is not in the catalog
+	byTemporary                    // nor is this, and it may be the session's own
 )

@@ -72,6 +72,7 @@ const (
 	HoldCursor                        // DECLARE … WITH HOLD
 	HoldPrepare                       // SQL PREPARE
 	HoldSetting                       // set_config whose arguments are known to the server only
+	HoldFunction                      // a function that is declared to need it
 )
 
 // Table is a relation as a statement's analysis resolved it.
@@ -118,6 +119,7 @@ type Statement struct {
 	Writes        []*Table // relations written, with what foreign keys and inheritance reach
 	WritesUnknown bool     // triggers, functions or unknown SQL may write any table
 	Hold          Hold
+	Frees         Hold // reasons for which a backend is held that may be over with it; the server knows
 	Unsettles     bool // what it runs may change, unseen, what the session keeps: settings, locks, channels, temporary tables
 
 	Cacheable       bool

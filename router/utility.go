@@ -1,5 +1,7 @@
 package router
 
+import "strings"
+
 // utility analyses what is left: DDL and maintenance.
 func (c *compiler) utility(n *node) Statement {
 	st := Statement{Verb: DDL, WritesUnknown: true}
@@ -13,7 +15,7 @@ func (c *compiler) utility(n *node) Statement {
 	case n.GetTruncateStmt() != nil:
 		return c.truncate(n.GetTruncateStmt().GetRelations())
 	case n.GetDoStmt() != nil:
-		st.Verb, st.WhyWrite = Do, "DO"
+		st.Verb, st.WhyWrite, st.Frees = Do, "DO", freedByCode
 		st.place = placement{opens: "the DO block", forbidden: "a DO block may touch any row"}
 	case n.GetVacuumStmt() != nil, n.GetReindexStmt() != nil, n.GetClusterStmt() != nil, n.GetCheckPointStmt() != nil,
 		n.GetRefreshMatViewStmt() != nil, n.GetLoadStmt() != nil:
@@ -23,16 +25,29 @@ func (c *compiler) utility(n *node) Statement {
 		st.Hold |= HoldTempTable
 		st.WritesUnknown = false
 		st.place = placement{}
+		if n.GetCreateStmt().GetOncommit() == onCommitDrop {
+			st.Frees = HoldTempTable
+		}
+	case n.GetDropStmt() != nil, n.GetDropOwnedStmt() != nil:
+		st.Frees = HoldTempTable
 	}
+	st.place.temporary = st.place.every != "" && c.onTemporary(n)
 	return st
 }
 
-// isTemporary reports CREATE of a temporary table, view or sequence.
+// isTemporary reports CREATE of a temporary table, view or sequence, or of a function or type in the schema of those.
 func isTemporary(n *node) bool {
 	for _, r := range []*rangeNode{
-		n.GetCreateStmt().GetRelation(), n.GetViewStmt().GetView(), n.GetCreateSeqStmt().GetSequence(),
+		n.GetCreateStmt().GetRelation(), n.GetViewStmt().GetView(), n.GetCreateSeqStmt().GetSequence(), n.GetCompositeTypeStmt().GetTypevar(),
 	} {
 		if r != nil && isTemp(r) {
+			return true
+		}
+	}
+	for _, name := range [][]*node{
+		n.GetCreateFunctionStmt().GetFuncname(), n.GetCreateDomainStmt().GetDomainname(), n.GetCreateEnumStmt().GetTypeName(),
+	} {
+		if len(name) == 2 && strings.HasPrefix(stringOf(name[0]), "pg_temp") {
 			return true
 		}
 	}
@@ -130,6 +145,9 @@ func (c *compiler) createAs(x *createAsNode, src *source) Statement {
 	switch {
 	case isTemp(x.GetInto().GetRel()):
 		st.Hold |= HoldTempTable
+		if dropsAtCommit(x.GetInto()) {
+			st.Frees |= HoldTempTable
+		}
 	case x.GetObjtype() == objectView || x.GetInto().GetSkipData():
 		st.place = placement{every: "DDL", forbidden: "DDL is every tenant's"}
 		st.WritesUnknown = true

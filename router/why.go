@@ -57,6 +57,8 @@ func (q *Query) placed(st *Statement, r Route) string {
 		return "system catalogs"
 	case byTransaction:
 		return st.Verb.String() + " is the session's"
+	case byTemporary:
+		return "the catalog does not know the relation, and the session has temporary tables"
 	case byProxy:
 		return "answered by PgDrover"
 	case byNull:
