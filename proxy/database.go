@@ -21,6 +21,7 @@ type Options struct {
 	Replicas  bool                           // reads outside transactions go to replicas
 	Sticky    time.Duration                  // for so long after a write a session reads the primary
 	Cached    func(schema, name string) bool // the tables whose results may be cached; nil: none
+	Holding   func(schema, name string) bool // the functions that need their backend from then on; nil: none
 	Drain     time.Duration                  // how long a change of placement waits for transactions of the tenants concerned (default 10s)
 	Templates int                            // routes kept (default of the router when 0)
 	Log       *slog.Logger
@@ -128,7 +129,7 @@ func (d *Database) replace(next func(old *placement) *placement) {
 }
 
 func (d *Database) newRouter(m *shardmap.Map, c *router.Catalog) *router.Router {
-	return router.New(m, c, router.Options{Templates: d.options().Templates, Cached: d.options().Cached})
+	return router.New(m, c, router.Options{Templates: d.options().Templates, Cached: d.options().Cached, Holding: d.options().Holding})
 }
 
 // Name is the name that clients connect to.

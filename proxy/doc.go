@@ -17,7 +17,8 @@
 //   - Relay: `proxy/relay.go` moves the answer of one shard, `proxy/frame.go` looks at it, `proxy/reply.go` keeps the order of
 //     replies, `proxy/params.go` reports settings, `proxy/copy.go` has COPY; `proxy/scatter.go` runs a statement on all shards.
 //   - Release: `proxy/transaction.go` follows the transaction, `proxy/early.go` has what comes before its first shard or concerns
-//     all, `proxy/reset.go` has RESET, `proxy/endtransaction.go` ends it, `proxy/cleanse.go` cleans what unseen code may have left.
+//     all, `proxy/reset.go` has RESET, `proxy/endtransaction.go` ends it, `proxy/holds.go` knows what
+//     keeps a backend, `proxy/cleanse.go` cleans what unseen code may have left.
 //   - When it fails: `proxy/fail.go`, `proxy/undo.go`, `proxy/lost.go`, `proxy/again.go`, `proxy/gone.go`, `proxy/cancel.go`;
 //     `proxy/errors.go` says what the client is told.
 //

@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -149,5 +150,61 @@ func TestHeldBackendIsCleanedForTheNext(t *testing.T) {
 			r.refuses(next, "55000", "select lastval()")
 			check(t, next.Close(t.Context()))
 		})
+	}
+}
+
+// TestHoldFunctions calls functions that are declared to keep something in the session: it is there as long as the session is, or until
+// DISCARD ALL, and nobody else meets it.
+//
+// Row 22: what a function does inside, where no proxy sees it.
+func TestHoldFunctions(t *testing.T) {
+	r := startRig(t, pgcluster.Test(t, pgcluster.Config{}), rigOptions{size: 2, wait: 20 * time.Second, schema: []string{
+		"create schema tools",
+		`create function tools.remember(what text) returns text language plpgsql stable as $$ begin perform set_config('tools.memory', what, false);
+			perform pg_advisory_lock(4711); return what; end $$`,
+		"create function tools.fail() returns int language plpgsql as $$ begin perform set_config('tools.memory', 'failed', false); return 1/0; end $$",
+		"create procedure tools.note(what text) language plpgsql as $$ begin perform set_config('tools.memory', what, false); end $$",
+	}})
+	listed := []string{"tools.remember", "tools.fail", "tools.note"}
+	opt := *r.db.options()
+	opt.Holding = func(schema, name string) bool { return slices.Contains(listed, schema+"."+name) }
+	r.db.Adjust(opt)
+	const recall = "select coalesce(current_setting('tools.memory', true), '') || (select count(*) from pg_locks where locktype = 'advisory')"
+	for _, mode := range []string{simpleMode, "default_query_exec_mode=exec"} {
+		for _, call := range []string{"select tools.remember('x')", "set search_path = tools; select remember('x')", "select * from tools.remember('x')",
+			"with w as (select tools.remember('x') as m) select m from w", "begin read only; select tools.remember('x'); commit", "call tools.note('x')"} {
+			conn, other := r.connect(mode), r.connect(simpleMode)
+			for one := range strings.SplitSeq(call, "; ") {
+				r.exec(conn, one)
+			}
+			if why, n := r.heldBy(conn); why != "function" || n != 1 {
+				t.Errorf("%s: after %s it is held for %q", mode, call, why)
+			}
+			pid := r.value(conn, "select pg_backend_pid()")
+			if got := r.value(conn, recall); !strings.HasPrefix(got, "x") {
+				t.Errorf("%s: after %s: %q", mode, call, got)
+			}
+			if got := r.value(other, "select coalesce(current_setting('tools.memory', true), '')"); got != "" {
+				t.Errorf("%s: another client has %q", mode, got)
+			}
+			r.exec(conn, "select tools.remember('y')")
+			r.exec(conn, "discard all")
+			if why, _ := r.heldBy(conn); why != "" {
+				t.Errorf("%s: after DISCARD ALL it is held for %q", mode, why)
+			}
+			r.exec(conn, "select tools.remember('z')")
+			pid = r.value(conn, "select pg_backend_pid()")
+			check(t, conn.Close(t.Context()))
+			r.eventually("the backend is closed", func() bool {
+				return r.on(r.cluster.Shards[0].Primary, "select count(*) from pg_stat_activity where pid = "+pid) == "0"
+			})
+			r.refuses(other, "22012", "select tools.fail()")
+			for range 3 {
+				if got := r.value(r.connect(simpleMode), recall); got != "0" {
+					t.Errorf("%s: the next client finds %q", mode, got)
+				}
+			}
+			check(t, other.Close(t.Context()))
+		}
 	}
 }

@@ -44,7 +44,7 @@ type facts struct {
 	guarded       string   // a system relation or function that shows other tenants' data
 	opens         string   // a function that may touch any table
 	opensWrite    bool     // and may write
-	unsettling    bool     // calls a function that may change what a session keeps, or that is not known
+	unsettling    bool     // calls a function that may change what a session keeps, that is declared to, or that is not known
 	home          string   // works on what each shard has its own of: advisory locks, sequences
 	opaque        string   // a construct that is not understood
 	uncacheable   string   // why the result may not be cached

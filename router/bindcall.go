@@ -14,6 +14,7 @@ func (b *binder) call(c *callNode) {
 		b.facts.opaque = "a function with a name of three parts"
 		return
 	}
+	b.holds(schema, function)
 	v := b.r.catalog.function(b.path, schema, function)
 	switch {
 	case !v.known:
@@ -83,6 +84,23 @@ func (b *binder) builtin(function string) {
 	case strings.HasPrefix(function, "pg_stat_get_"), strings.HasPrefix(function, "pg_ls_"),
 		strings.HasPrefix(function, "pg_read_"):
 		b.guard(function)
+	}
+}
+
+// holds notes a call of what may be a function that is declared to need its backend.
+func (b *binder) holds(schema, function string) {
+	path := b.path
+	if schema != "" {
+		path = []string{schema}
+	}
+	for _, s := range path {
+		if b.r.holding(s, function) {
+			b.facts.hold |= HoldFunction
+			b.facts.unsettling = true
+			b.facts.writing("function " + function + ", which holds its backend")
+			b.facts.refuseCache("function " + function + ", which holds its backend")
+			return
+		}
 	}
 }
 

@@ -214,6 +214,11 @@ func (c *Catalog) Relation(schema, relation string) (*Relation, bool) {
 	return r, ok
 }
 
+// HasFunction reports whether there is a function of this name.
+func (c *Catalog) HasFunction(schema, function string) bool {
+	return c.functions[name{schema, function}] != nil
+}
+
 // column returns a column by its name.
 func (r *Relation) column(name string) (Column, bool) {
 	for _, c := range r.Columns {

@@ -14,6 +14,7 @@ const DefaultTemplates = 8192
 type Options struct {
 	Templates int                            // templates kept; 0 means DefaultTemplates
 	Cached    func(schema, name string) bool // whether results from a table may be cached; nil: none
+	Holding   func(schema, name string) bool // whether a function needs its backend from then on; nil: none
 	Parses    int                            // parses at a time; 0 means 4
 }
 
@@ -22,6 +23,7 @@ type Router struct {
 	m         *shardmap.Map
 	catalog   *Catalog
 	cached    func(schema, name string) bool
+	holding   func(schema, name string) bool
 	templates *templates
 	parses    chan struct{}
 	seed      maphash.Seed
@@ -44,8 +46,11 @@ func New(m *shardmap.Map, c *Catalog, o Options) *Router {
 	if o.Cached == nil {
 		o.Cached = func(string, string) bool { return false }
 	}
+	if o.Holding == nil {
+		o.Holding = func(string, string) bool { return false }
+	}
 	return &Router{
-		m: m, catalog: c, cached: o.Cached,
+		m: m, catalog: c, cached: o.Cached, holding: o.Holding,
 		templates: newTemplates(o.Templates),
 		parses:    make(chan struct{}, o.Parses),
 		seed:      maphash.MakeSeed(),

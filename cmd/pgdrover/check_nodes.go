@@ -60,6 +60,7 @@ func checkNodes(ctx context.Context, r *report, db *Database, m *shardmap.Map, o
 		}
 		reportTwins(r, answers)
 		reportTables(r, m, answers)
+		reportHoldFunctions(r, db, answers)
 	}
 	reportSchemas(r, answers, o.schema)
 }
@@ -168,6 +169,19 @@ func reportProblem(r *report, problem router.Problem, shards []string) {
 		at += ", table " + problem.Table
 	}
 	say("%s: %s", at, problem.Message)
+}
+
+// reportHoldFunctions warns of functions in hold_functions that a shard does not have: it may be a name that is spelt wrongly, or a
+// function that is to come.
+func reportHoldFunctions(r *report, db *Database, answers []shardAnswer) {
+	for _, name := range db.HoldFunctions {
+		schema, function, _ := strings.Cut(name, ".")
+		for _, answer := range answers {
+			if answer.catalog != nil && !answer.catalog.HasFunction(schema, function) {
+				r.note("shard %s: hold_functions: there is no function %s", answer.shard.Name, name)
+			}
+		}
+	}
 }
 
 // reportTwins reports shards whose primaries are one database: each would find the other's rows.

@@ -103,6 +103,21 @@ func TestOnline(t *testing.T) {
 			c.want(exitOK, "shardmap init", "wrote shardmap.lock, epoch 1")
 			c.want(exitOK, "check --schema", "the schema is the same")
 		}},
+		{"functions that need their backend", func(c onlineCase) {
+			c.files(first, second)
+			c.both("create schema tools")
+			defer c.both("drop schema tools cascade")
+			c.sql(0, "create function tools.f() returns int language sql as 'select 1'")
+			text, err := os.ReadFile("pgdrover.yaml")
+			if err != nil {
+				c.Fatal(err)
+			}
+			writeFile(c.T, "pgdrover.yaml", strings.Replace(string(text), "app: {", "app: {hold_functions: [tools.f, tools.nosuch, pg_catalog.now], ", 1))
+			out := c.want(exitError, "check --online", "shard s2: hold_functions: there is no function tools.f", "shard s1: hold_functions: there is no function tools.nosuch")
+			if strings.Contains(out, "s1: hold_functions: there is no function tools.f\n") || strings.Contains(out, "now") {
+				c.Error(out)
+			}
+		}},
 		{"assign while empty, refuse afterwards", func(c onlineCase) {
 			c.files(first)
 			c.want(exitOK, "shardmap init", "s1 owns 4096 partitions")

@@ -20,6 +20,9 @@ type Database struct {
 	Pool Pool `yaml:"pool"`
 	// Reads says where reads outside transactions go. Key: DB.reads.
 	Reads Reads `yaml:"reads"`
+	// HoldFunctions are functions, as schema.function, that keep something in the session which no proxy sees: a session
+	// that has called one keeps its backend until it ends, or says DISCARD ALL. Key: DB.hold_functions. Default: none.
+	HoldFunctions []string `yaml:"hold_functions"`
 	// Scatter says what becomes of a statement on sharded tables that names no tenant. Key: DB.scatter. Only deny in
 	// this version. Default: deny.
 	Scatter Scatter `yaml:"scatter"`

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
 )
 
 // consoleDatabase is the database name of the psql console, which no configured database may have.
@@ -116,6 +117,25 @@ func (l *loader) validateDatabase(at key, name string, db *Database) {
 	l.validateBackend(at, db.Backend)
 	l.validatePool(at.under("pool"), db.Pool)
 	l.validateCache(at.under("cache"), db.Cache)
+	l.validateHoldFunctions(at.under("hold_functions"), db.HoldFunctions)
+}
+
+func (l *loader) validateHoldFunctions(at key, names []string) {
+	for i, name := range names {
+		fault := ""
+		schema, function, ok := strings.Cut(name, ".")
+		switch {
+		case !ok || schema == "" || function == "":
+			fault = "it is no function: write schema.function"
+		case strings.ContainsAny(name, "()\""):
+			fault = "write schema.function as pg_proc has it, without arguments and quotes"
+		case slices.Contains(names[:i], name):
+			fault = "it is listed twice"
+		}
+		if fault != "" {
+			l.errs.Add(l.position(at.under(strconv.Itoa(i))), "%s: %q: %s", strings.Join(at, "."), name, fault)
+		}
+	}
 }
 
 func (l *loader) validateBackend(at key, b Backend) {

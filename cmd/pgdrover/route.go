@@ -102,7 +102,7 @@ func routeCommand(ctx context.Context, w io.Writer, config *Config, p *placement
 		}
 		env.TenantSource = router.SourceSet
 	}
-	r := router.New(m, catalog, router.Options{Cached: cachedTables(p.db.Cache.Tables)})
+	r := router.New(m, catalog, router.Options{Cached: cachedTables(p.db.Cache.Tables), Holding: holdFunctions(p.db.HoldFunctions)})
 	answer, refusal := explainRoute(r, &env, p.db, sql, o.bound())
 	if o.json {
 		err = printJSON(w, answer)

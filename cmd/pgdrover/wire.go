@@ -49,7 +49,7 @@ func (s *service) open(ctx context.Context, name string, config *Config) (*serve
 func (d *Database) options(name string, config *Config, s *service) proxy.Options {
 	return proxy.Options{
 		Name: name, Replicas: d.Reads.To == ReadReplicas, Sticky: d.Reads.Sticky,
-		Cached: cachedTables(d.Cache.Tables), Drain: config.Limits.ReloadWait, Templates: config.Limits.Templates, Log: s.log,
+		Cached: cachedTables(d.Cache.Tables), Holding: holdFunctions(d.HoldFunctions), Drain: config.Limits.ReloadWait, Templates: config.Limits.Templates, Log: s.log,
 	}
 }
 
@@ -126,6 +126,15 @@ func cachedTables(listed map[string]CachedTable) func(schema, name string) bool 
 		_, ok := tables[schema+"."+name]
 		return ok
 	}
+}
+
+// holdFunctions tells the router which functions are listed.
+func holdFunctions(listed []string) func(schema, name string) bool {
+	names := map[string]bool{}
+	for _, name := range listed {
+		names[name] = true
+	}
+	return func(schema, name string) bool { return len(names) > 0 && names[schema+"."+name] }
 }
 
 // proxyConfig is the configuration in the words of package proxy, with the directories that it asks for.
