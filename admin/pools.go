@@ -108,6 +108,7 @@ func clients(v *view) proxy.Table {
 		{"connect_time", func(c proxy.Client) string { return moment(c.Began) }},
 		{"age_s", func(c proxy.Client) string { return seconds(v.at.Sub(c.Began)) }},
 		{"hold", func(c proxy.Client) string { return strings.Join(c.Hold, ", ") }},
+		{"channels", func(c proxy.Client) string { return number(c.Channels) }},
 		{"backends", func(c proxy.Client) string { return strings.Join(c.Backends, ", ") }},
 		{"pid", func(c proxy.Client) string { return number(c.PID) }},
 		{"tls", func(c proxy.Client) string { return yes(c.TLS) }},

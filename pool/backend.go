@@ -16,6 +16,7 @@ const (
 	idle                          // the pool
 	returning                     // the pool, but a cancel is under way: nobody may have it yet
 	dead                          // nobody
+	apart                         // whoever opened it; it is none of the pool's
 )
 
 // Why the pool itself destroys backends. Holders add reasons of their own.

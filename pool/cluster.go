@@ -3,6 +3,7 @@ package pool
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -118,7 +119,7 @@ func (c *Cluster) identityOf(at shardmap.Node) identity {
 
 func (c *Cluster) newNode(id identity, addr string) *Node {
 	n := &Node{
-		cluster: c, id: id, addr: addr, all: map[*Backend]struct{}{}, since: time.Now(),
+		cluster: c, id: id, addr: addr, all: map[*Backend]struct{}{}, apart: map[*Backend]struct{}{}, since: time.Now(),
 		kick: make(chan struct{}, 1), check: make(chan struct{}, 1), stop: func() {},
 	}
 	n.login, n.loginErr = c.cfg.loginTo(id)
@@ -213,10 +214,7 @@ func (n *Node) close() {
 
 func (n *Node) severAll() {
 	n.mu.Lock()
-	rest := make([]*Backend, 0, len(n.all))
-	for b := range n.all {
-		rest = append(rest, b)
-	}
+	rest := slices.AppendSeq(slices.Collect(maps.Keys(n.all)), maps.Keys(n.apart))
 	n.mu.Unlock()
 	for _, b := range rest {
 		b.sever()

@@ -79,7 +79,7 @@ func (n *Node) unused(now time.Time) bool {
 	if n.retired.IsZero() {
 		return false
 	}
-	if len(n.all)+n.dialing+n.queue.len > 0 {
+	if len(n.all)+len(n.apart)+n.dialing+n.queue.len > 0 {
 		n.retired = now
 	}
 	if now.Sub(n.retired) < linger {

@@ -37,8 +37,9 @@ type Node struct {
 
 	mu       sync.Mutex // guards what follows
 	all      map[*Backend]struct{}
-	idle     []*Backend // a stack: the last was used last
-	queue    queue      // empty while a backend is idle
+	apart    map[*Backend]struct{} // backends that are none of the pool's
+	idle     []*Backend            // a stack: the last was used last
+	queue    queue                 // empty while a backend is idle
 	dialing  int
 	failures int       // dials that failed in a row
 	retryAt  time.Time // no dial before

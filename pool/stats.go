@@ -101,7 +101,7 @@ type BackendStats struct {
 	PID         uint32
 	Shard, Addr string
 	Role        Role
-	State       string // held, idle, or cancelling: released while a cancel is under way
+	State       string // held, idle, cancelling (released while a cancel is under way), or apart (of Open)
 	Age         time.Duration
 	Idle        time.Duration // 0 unless it is idle
 	TLS         bool
@@ -152,8 +152,8 @@ func (n *Node) backends() []BackendStats {
 	p := n.place.Load()
 	now := time.Now()
 	n.mu.Lock()
-	list := make([]BackendStats, 0, len(n.all))
-	for b := range n.all {
+	list := make([]BackendStats, 0, len(n.all)+len(n.apart))
+	for _, b := range slices.AppendSeq(slices.Collect(maps.Keys(n.all)), maps.Keys(n.apart)) {
 		s := BackendStats{
 			Serial: b.serial, PID: b.PID, Shard: p.shard, Addr: n.addr, Role: p.role,
 			State: "held", Age: now.Sub(b.born), TLS: b.session.wiring.mode != TLSOff,
@@ -163,6 +163,8 @@ func (n *Node) backends() []BackendStats {
 			s.State, s.Idle = "idle", now.Sub(b.idleSince)
 		case returning:
 			s.State = "cancelling"
+		case apart:
+			s.State = "apart"
 		}
 		list = append(list, s)
 	}

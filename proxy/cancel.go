@@ -22,6 +22,10 @@ const (
 	longSecret  = 32
 )
 
+// firstPID is the first process id that a session gets: higher than those of servers, which Linux ends at 4194304. A client knows
+// its own notifications by it, and must not take those of a server's process for them.
+const firstPID = 1<<22 + 1
+
 // keys finds sessions by the process id they told their clients.
 type keys struct {
 	mu    sync.Mutex // guards what follows
@@ -42,8 +46,8 @@ func (k *keys) add(s *session) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	for {
-		k.next = (k.next + 1) & (1<<31 - 1)
-		if _, taken := k.byPID[k.next]; k.next != 0 && !taken {
+		k.next = max((k.next+1)&(1<<31-1), firstPID)
+		if _, taken := k.byPID[k.next]; !taken {
 			break
 		}
 	}

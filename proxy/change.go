@@ -44,6 +44,7 @@ func (d *Database) Change(ctx context.Context, m *shardmap.Map, srv *Server) err
 		return err
 	}
 	d.install(m)
+	d.listeners.caughtUp(ctx) // before the gate opens: nothing is to be notified where nobody listens yet
 	return nil
 }
 
@@ -52,6 +53,7 @@ func (d *Database) install(m *shardmap.Map) {
 	nodes := d.cluster.Apply(m)
 	d.replace(func(*placement) *placement { return &placement{shards: m, nodes: nodes} })
 	d.logins.forget()
+	d.listeners.follow()
 }
 
 // concern is what a change is about: whose transactions have to be held, and which rows have to be looked for.

@@ -28,6 +28,7 @@ type Client struct {
 	State    ClientState
 	Began    time.Time
 	Hold     []string // why it keeps backends
+	Channels int      // that it listens to
 	Backends []string // nodes of the backends in use
 }
 
@@ -41,6 +42,7 @@ func (s *Server) Clients() []Client {
 			if ss.waiting.Load() {
 				c.State = ClientWaiting
 			}
+			c.Channels = int(ss.channels.Load())
 			ss.mu.Lock()
 			for _, l := range ss.serving {
 				c.Backends = append(c.Backends, l.backend.Node().String())

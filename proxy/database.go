@@ -39,6 +39,8 @@ type Database struct {
 
 	loads loads
 
+	listeners listeners
+
 	redefined atomic.Int64 // when the catalog last changed, in Unix nanoseconds
 
 	mu sync.Mutex // one change of the map or the options at a time
@@ -90,6 +92,7 @@ func OpenDatabase(opt Options, cluster *pool.Cluster, results *cache.Cache, m *s
 	d.gate.init()
 	d.names.init()
 	d.logins.init()
+	d.listeners.init(d)
 	d.place.Store(&placement{shards: m, router: d.newRouter(m, c), nodes: cluster.Apply(m)})
 	return d
 }
@@ -149,6 +152,7 @@ func (d *Database) Cache() *cache.Cache { return d.cache }
 
 // Close closes the backends and the cache. No session may be left.
 func (d *Database) Close(ctx context.Context) {
+	d.listeners.close()
 	d.cluster.Close(ctx)
 	if d.cache != nil {
 		d.cache.Close()

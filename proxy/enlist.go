@@ -105,6 +105,9 @@ func (s *session) acquire(shard int, role pool.Role, not *pool.Node) (*link, *pg
 	l.backend, l.conn, l.shard, l.role = b, b.Conn, shard, b.Role()
 	l.status = 'I'
 	l.notes = s.notesOf(b)
+	if l.notes.alone != s.key.pid {
+		l.notes.alone = 0
+	}
 	l.before = l.notes.settings
 	s.links = append(s.links, l)
 	s.mu.Lock()
@@ -175,6 +178,7 @@ func (s *session) destroy(l *link, reason string) {
 }
 
 func (s *session) unlink(l *link) {
+	s.disown(l)
 	s.mu.Lock()
 	s.serving = slices.DeleteFunc(s.serving, func(o *link) bool { return o == l })
 	s.mu.Unlock()

@@ -90,7 +90,7 @@ func (s *session) parse(frame []byte) bool {
 	p := s.newPrepared(&m)
 	s.analyse(&p.query, p.text)
 	sts := p.query.Statements()
-	p.own = len(sts) == 1 && (isOwnStatement(&sts[0]) || s.deallocates(&sts[0]))
+	p.own = len(sts) == 1 && (isOwnStatement(&sts[0]) || s.deallocates(&sts[0]) || s.listensItself(&sts[0]))
 	if s.refusesAborted(p) {
 		return s.mistake(s.abortedError())
 	}
@@ -344,10 +344,10 @@ func (s *session) sync() bool {
 
 // syncAlone answers a Sync that no backend needs to hear of.
 func (s *session) syncAlone() bool {
-	s.client.SetQueue(pgwire.AppendReadyForQuery(s.client.QueueBuffer(), s.tx.status()))
 	if !s.tx.open {
 		s.transactionEnded(false)
 	}
+	s.readyForQuery()
 	s.batchEnd()
 	return s.unitEnd()
 }

@@ -23,9 +23,9 @@ func (s *session) frame(l *link, frame []byte) verdict {
 		return pass
 	case pgwire.MsgParameterStatus:
 		return s.parameterStatus(l, frame)
-	case pgwire.MsgNotification:
-		s.answering(l)
-		return pass
+	case pgwire.MsgNotification: // something LISTENed there that was not seen: the session hears by a listener
+		l.unsure = true
+		return drop
 	}
 	if first == nil {
 		return s.unasked(l, frame)
@@ -234,5 +234,9 @@ func (s *session) readyAgain(l *link, first *reply, frame []byte) verdict {
 	}
 	s.answering(l)
 	s.synced(l, status)
+	if s.ear != nil && (s.ear.due || s.ear.arrived.Load()) {
+		s.readyOwed = true
+		return drop
+	}
 	return pass
 }

@@ -94,7 +94,7 @@ func (s *session) stillHas(l *link, why router.Hold) bool {
 }
 
 // holdWords are the reasons of router.Hold in words, by bit.
-var holdWords = [...]string{"temp table", "listen", "advisory lock", "cursor", "prepare", "setting", "function"}
+var holdWords = [...]string{"temp table", "advisory lock", "cursor", "prepare", "setting", "function"}
 
 // noteHolds says why the session keeps backends, if that has changed.
 func (s *session) noteHolds() {

@@ -23,6 +23,7 @@ type link struct {
 	owned   bool        // some of that is this shard's alone, as rows of tenants are
 	before  *settings   // in force there when the transaction began
 	unsure  bool        // what ran there may have changed unseen what the backend keeps for the session
+	owner   ownership   // that makes its notifications known as the session's; zero: none
 
 	resetsTo *settings // what a RESET in flight goes back to there
 
@@ -43,6 +44,7 @@ type link struct {
 // notes is what the proxy knows of a backend, whoever uses it. It stays with the backend.
 type notes struct {
 	settings *settings // in force there; nil: not known
+	alone    uint32    // process id of the session whose all is that it has notified and that was not heard yet; 0: nobody's
 	known    statementSet
 	unnamed  uint64 // serial of the statement that is the backend's unnamed one
 	params   *params

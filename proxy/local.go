@@ -20,7 +20,7 @@ func (s *session) local(st *router.Statement) bool {
 		}
 		return s.tx.poisoned || s.tx.open && len(s.inTransaction()) != 1
 	}
-	return st.Verb != router.ExplainRoute && isOwnStatement(st) || s.deallocates(st)
+	return st.Verb != router.ExplainRoute && isOwnStatement(st) || s.deallocates(st) || s.listensItself(st)
 }
 
 // inImplicit reports whether a backend is in the implicit transaction of a batch that has not ended.
@@ -66,10 +66,10 @@ func (s *session) answerLocal(q *router.Query) {
 	if s.place.single() && len(s.links) == 1 && s.links[0].notes.params != s.reported { // the implicit transaction that the Query has ended may have changed something
 		s.report(s.links[0].notes.params)
 	}
-	s.client.SetQueue(pgwire.AppendReadyForQuery(s.client.QueueBuffer(), s.tx.status()))
 	if !s.tx.open {
 		s.transactionEnded(false)
 	}
+	s.readyForQuery()
 }
 
 // runLocal carries out a local statement: it returns the rows, with their description, and the command tag.
@@ -81,6 +81,9 @@ func (s *session) runLocal(q *router.Query, p router.Params) (rows []byte, tag s
 	}
 	if s.tx.aborted {
 		return nil, "", errAborted
+	}
+	if st.Verb == router.Listen || st.Verb == router.Unlisten {
+		return nil, st.Verb.String(), s.listen(st)
 	}
 	if st.Verb == router.Deallocate {
 		if p := s.statements[st.Name]; p != nil {
@@ -130,8 +133,8 @@ func (s *session) answerRoute(q *router.Query) {
 		return
 	}
 	b := append(s.client.QueueBuffer(), textRows("ROUTE", s.explain(q, r))...)
-	b = pgwire.AppendCommandComplete(b, "EXPLAIN")
-	s.client.SetQueue(pgwire.AppendReadyForQuery(b, s.tx.status()))
+	s.client.SetQueue(pgwire.AppendCommandComplete(b, "EXPLAIN"))
+	s.readyForQuery()
 }
 
 // explain is the router's answer in words.

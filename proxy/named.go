@@ -37,7 +37,7 @@ func (s *session) expose(l *link, q *router.Query, sync bool) {
 // hide takes back what expose has noted of a statement that no backend was made to know.
 func (s *session) hide(p *prepared) {
 	sts := p.query.Statements()
-	p.bySQL, p.own = false, len(sts) == 1 && isOwnStatement(&sts[0])
+	p.bySQL, p.own = false, len(sts) == 1 && (isOwnStatement(&sts[0]) || s.listensItself(&sts[0]))
 	if p.own {
 		return
 	}

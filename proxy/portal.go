@@ -122,6 +122,7 @@ func (s *session) bindOnShard(frame []byte, at *portal) bool {
 		return s.fail(e)
 	}
 	s.capture(l, c)
+	s.own(l, &p.query)
 	s.expose(l, &p.query, false)
 	s.know(l, p)
 	if p.shared == nil {

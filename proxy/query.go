@@ -33,8 +33,8 @@ func (s *session) simple(frame []byte) bool {
 		return s.unitEnd()
 	}
 	if s.tx.poisoned && len(sts) == 1 && sts[0].Verb == router.Empty {
-		b := pgwire.AppendEmptyQuery(s.client.QueueBuffer())
-		s.client.SetQueue(pgwire.AppendReadyForQuery(b, s.tx.status()))
+		s.client.SetQueue(pgwire.AppendEmptyQuery(s.client.QueueBuffer()))
+		s.readyForQuery()
 		return s.unitEnd()
 	}
 	if s.tx.poisoned {
@@ -76,12 +76,15 @@ func (s *session) simpleOnShard(frame []byte, q *router.Query, r router.Route) b
 	if c != nil {
 		c.describe(true)
 		if s.answerCached(c) {
-			s.client.SetQueue(pgwire.AppendReadyForQuery(s.client.QueueBuffer(), s.tx.status()))
+			s.readyForQuery()
 			return s.unitEnd()
 		}
 		r.Write = true // filled from the primary only
 	}
 	s.markWrite(q, r)
+	if e := s.foresee(q); e != nil {
+		return s.refuseSimple(e)
+	}
 	var not *pool.Node
 	for {
 		l, e := s.enlistSimple(r, not)
@@ -89,6 +92,8 @@ func (s *session) simpleOnShard(frame []byte, q *router.Query, r router.Route) b
 			return s.refuseSimple(e)
 		}
 		s.capture(l, c)
+		s.own(l, q)
+		s.sayListens(l, q)
 		s.expose(l, q, true)
 		s.sendSimple(l, frame, q)
 		l.retry = l.role == pool.Replica && l.hold == 0 && !s.tx.open
@@ -142,11 +147,11 @@ func (s *session) refuseSimple(e *pgwire.Error) bool {
 	s.sweep()
 	_ = s.endImplicit(true)
 	s.abort()
-	b := pgwire.AppendError(s.client.QueueBuffer(), e)
-	s.client.SetQueue(pgwire.AppendReadyForQuery(b, s.tx.status()))
+	s.client.SetQueue(pgwire.AppendError(s.client.QueueBuffer(), e))
 	if !s.tx.open {
 		s.transactionEnded(false)
 	}
+	s.readyForQuery()
 	if e.Severity == pgwire.SeverityFatal {
 		s.flushOut(time.Now().Add(time.Second))
 		return false
@@ -164,6 +169,9 @@ func (s *session) abort() {
 
 // unitEnd is the end of a statement or of a batch: backends that nothing binds to the session are given back.
 func (s *session) unitEnd() bool {
+	if s.readyOwed {
+		s.readyForQuery()
+	}
 	s.sweep()
 	s.endHolds()
 	s.releaseAfter()
@@ -206,6 +214,7 @@ func (s *session) legacy(frame []byte) bool {
 	if e != nil {
 		return s.refuseSimple(e)
 	}
+	s.own(l, nil)
 	l.wrote, l.owned, l.unsure = true, s.tx.open, true
 	l.conn.Queue(frame)
 	l.replies.push(reply{kind: frame[0]})

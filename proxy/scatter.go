@@ -29,7 +29,7 @@ func (s *session) everySimple(q *router.Query, r router.Route) {
 		return
 	}
 	s.client.Queue(frames)
-	s.client.SetQueue(pgwire.AppendReadyForQuery(s.client.QueueBuffer(), s.tx.status()))
+	s.readyForQuery()
 }
 
 // isForSeveral reports whether several backends, or another number than one, are told of a statement.
@@ -125,6 +125,9 @@ func (s *session) every(q *router.Query, r router.Route, send sender) ([]byte, *
 
 // everyInside runs a statement on all shards inside the open transaction.
 func (s *session) everyInside(q *router.Query, send sender) ([]byte, *pgwire.Error) {
+	if e := s.foresee(q); e != nil {
+		return nil, e
+	}
 	all := make([]*link, s.place.shards.ShardCount())
 	for i := range all {
 		l, e := s.join(i, pool.Primary)
@@ -133,6 +136,7 @@ func (s *session) everyInside(q *router.Query, send sender) ([]byte, *pgwire.Err
 		}
 		l.suspect(q)
 		all[i] = l
+		s.own(l, q)
 	}
 	frames, e := s.firstThenAll(all, send)
 	if e != nil {
@@ -141,6 +145,7 @@ func (s *session) everyInside(q *router.Query, send sender) ([]byte, *pgwire.Err
 	for i := range q.Statements() {
 		for _, l := range all {
 			l.wrote = true
+			l.unsure = l.unsure || q.Statements()[i].Verb == router.Listen
 		}
 		s.effect(all[0], q, i, nil, false)
 	}
@@ -248,6 +253,7 @@ func (s *session) oneByOne(q *router.Query, send sender) ([]byte, *pgwire.Error)
 		}
 		l.suspect(q)
 		all[i] = l
+		s.own(l, q)
 	}
 	s.lookup.ddl = true
 	var first []byte

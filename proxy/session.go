@@ -65,6 +65,8 @@ type session struct {
 	lastShard   int
 	held        router.Hold // why backends are kept, as SHOW CLIENTS says it
 	stickyUntil time.Time
+	ear         *ear // nil: it listens to nothing
+	readyOwed   bool // the client waits for a ReadyForQuery that a backend has sent
 	skipping    bool // an error was met: messages are discarded until Sync
 	lookup      lookup
 
@@ -75,6 +77,7 @@ type session struct {
 	state         atomic.Uint32 // a ClientState
 	busySince     atomic.Int64  // when the statement in hand arrived, in Unix nanoseconds; 0: there is none
 	slow          atomic.Bool   // it has taken long
+	channels      atomic.Int32  // that it listens to
 
 	within atomic.Pointer[Database] // db, for others
 	seen   atomic.Pointer[Client]   // who the client is, for SHOW CLIENTS
@@ -197,6 +200,9 @@ func (s *session) consume(n int) {
 
 // park waits for the client, moving meanwhile what backends send without being asked. It reports whether the session goes on.
 func (s *session) park(size int) bool {
+	if s.ear != nil && s.ear.arrived.Load() && s.mayHear() && !s.hear(false) {
+		return false
+	}
 	if s.client.Flush() != nil || s.cut.Load() {
 		return false
 	}
@@ -300,6 +306,9 @@ func (s *session) end() {
 	if s.db != nil {
 		s.settle(false)
 		s.forgetStatements()
+	}
+	if s.ear != nil {
+		s.ear.of.leave(s.ear)
 	}
 	s.leaveTransaction()
 }

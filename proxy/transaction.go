@@ -23,6 +23,7 @@ type transaction struct {
 	tenant    shardmap.Key // SET LOCAL pgdrover.tenant
 	ofBatch   bool         // it is that of a batch, and ends with the Sync
 	severed   bool         // a backend was lost with what it had of the transaction: no savepoint brings that back
+	listens   []listening  // LISTEN and UNLISTEN, in order: they are carried out when it is committed
 	ddl       bool
 	redefined bool           // by DDL that router does not know of
 	local     bool           // it has settings of its own (SET LOCAL)
@@ -38,6 +39,7 @@ type savepoint struct {
 	tenant   shardmap.Key
 	prelude  prelude // before it
 	sql      string
+	listens  int         // how many there were
 	inForce  []*settings // on the links that had joined, in their order
 }
 
@@ -126,6 +128,7 @@ func (s *session) transactionEnded(wrote bool) {
 	s.committed = s.settings
 	s.settleNotes(s.tx.faulted)
 	s.settleHolds(s.tx.faulted)
+	s.settleListens()
 	if wrote {
 		s.stickyUntil = time.Now().Add(s.db.options().Sticky)
 	}
@@ -134,7 +137,7 @@ func (s *session) transactionEnded(wrote bool) {
 		s.lookup.ddl = true
 		s.db.names.renew()
 	}
-	s.tx = transaction{prelude: s.tx.prelude[:0], marks: s.tx.marks[:0]}
+	s.tx = transaction{prelude: s.tx.prelude[:0], marks: s.tx.marks[:0], listens: s.tx.listens[:0]}
 	if hadTenant || s.settings != s.lookup.settings {
 		s.lookup.settings = s.settings
 		s.applyEnv()
@@ -193,10 +196,11 @@ func (s *session) effect(l *link, q *router.Query, i int, set []router.Change, r
 		}
 	case router.Deallocate, router.Discard:
 		s.discarded(l, st)
+	case router.Listen:
+		l.unsure = true
+		s.noteListen(st)
 	case router.Unlisten:
-		if st.Name == "" {
-			l.hold &^= router.HoldListen
-		}
+		s.noteListen(st)
 	case router.Set:
 		s.strictness(st.Isolation)
 	case router.DDL:
@@ -238,7 +242,7 @@ func (s *session) outcome(l *link, st *router.Statement, rolledBack bool) {
 func (s *session) savepoint(st *router.Statement, sql string) {
 	t := &s.tx
 	if st.Verb == router.Savepoint {
-		t.marks = append(t.marks, savepoint{st.Name, s.settings, t.tenant, slices.Clone(t.prelude), sql, s.inForce()})
+		t.marks = append(t.marks, savepoint{st.Name, s.settings, t.tenant, slices.Clone(t.prelude), sql, len(t.listens), s.inForce()})
 		t.prelude = t.prelude.mark(sql, st.Name)
 		return
 	}
@@ -257,6 +261,7 @@ func (s *session) savepoint(st *router.Statement, sql string) {
 	t.aborted, t.poisoned, t.faulted = false, false, false
 	t.redefined = t.ddl
 	s.doubtGained()
+	t.listens = t.listens[:m.listens]
 	s.settings, t.tenant = m.settings, m.tenant
 	for i, l := range s.inTransaction() {
 		l.notes.settings = l.before // it joined later, and has the savepoint from the prelude
@@ -325,6 +330,7 @@ func (s *session) discarded(l *link, st *router.Statement) {
 	l.notes.forgetAll()
 	l.hold &^= router.HoldPrepare
 	if all {
+		s.noteListen(&router.Statement{Verb: router.Unlisten})
 		l.hold = 0
 	}
 }

@@ -129,7 +129,7 @@ func (p *placement) everySelect() {
 // conclude makes the Statement of what a binder found.
 func (c *compiler) conclude(b *binder) Statement {
 	f := &b.facts
-	st := Statement{place: b.place(), Reads: f.reads, Hold: f.hold, Frees: f.frees}
+	st := Statement{place: b.place(), Reads: f.reads, Notifies: f.notifies, Hold: f.hold, Frees: f.frees}
 	st.Write, st.WhyWrite = f.write != "", f.write
 	if f.opaque != "" {
 		f.writing(f.opaque)

@@ -49,6 +49,7 @@ type facts struct {
 	opaque        string   // a construct that is not understood
 	uncacheable   string   // why the result may not be cached
 	temp          bool     // creates a temporary table
+	notifies      bool     // calls pg_notify
 	hold          Hold
 	frees         Hold
 	diverges      string // a function that gives another value on every shard

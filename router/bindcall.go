@@ -73,7 +73,7 @@ func (b *binder) builtin(function string) {
 	case function == "nextval", function == "currval", function == "setval", function == "lastval":
 		b.facts.home = "sequences are each shard's own"
 	case function == "pg_notify":
-		b.facts.home = "notifications are each shard's own"
+		b.facts.home, b.facts.notifies = homeNotify, true
 	case strings.HasPrefix(function, "lo_"), function == "loread", function == "lowrite":
 		b.facts.home = "large objects are each shard's own"
 		b.guard(function)

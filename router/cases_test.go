@@ -177,7 +177,7 @@ func describe(q *Query, i int, p Params) string {
 		on   bool
 	}{
 		{"chain", st.Chain}, {"read-only", st.ReadOnly}, {"read-write", st.ReadWrite}, {"copy-in", st.CopyIn}, {"copy-out", st.CopyOut},
-		{"no-block", st.NoBlock}, {"writes-unknown", st.WritesUnknown}, {"cacheable", st.Cacheable},
+		{"no-block", st.NoBlock}, {"writes-unknown", st.WritesUnknown}, {"notifies", st.Notifies}, {"cacheable", st.Cacheable},
 	} {
 		if f.on {
 			b.WriteString(" " + f.name)
@@ -186,7 +186,7 @@ func describe(q *Query, i int, p Params) string {
 	if st.Isolation != "" {
 		fmt.Fprintf(&b, " isolation=%q", st.Isolation)
 	}
-	for bit, name := range []string{"temp", "listen", "lock", "cursor", "prepare", "setting", "function"} {
+	for bit, name := range []string{"temp", "lock", "cursor", "prepare", "setting", "function"} {
 		if st.Hold&(1<<bit) != 0 {
 			b.WriteString(" hold=" + name)
 		}

@@ -27,12 +27,11 @@ func (c *compiler) control(n *node, src *source) (Statement, bool) {
 	case n.GetUnlistenStmt() != nil:
 		st.Verb, st.Name = Unlisten, n.GetUnlistenStmt().GetConditionname()
 	case n.GetListenStmt() != nil:
-		st.Verb, st.Name, st.Hold = Listen, n.GetListenStmt().GetConditionname(), HoldListen
+		st.Verb, st.Name = Listen, n.GetListenStmt().GetConditionname()
 		st.writes("LISTEN")
-		st.place.control, st.place.home = false, homeNotify
 		st.place.forbidden = "notifications are every tenant's"
 	case n.GetNotifyStmt() != nil:
-		st.Verb, st.Name = Notify, n.GetNotifyStmt().GetConditionname()
+		st.Verb, st.Name, st.Notifies = Notify, n.GetNotifyStmt().GetConditionname(), true
 		st.writes("NOTIFY")
 		st.place.control, st.place.home = false, homeNotify
 	default:
@@ -198,8 +197,7 @@ func (c *compiler) explain(x *explainNode, src *source) Statement {
 	st.Verb = Explain
 	st.uncache("EXPLAIN")
 	if !analyze {
-		st.Writes, st.WritesUnknown, st.changes, st.Hold = nil, false, nil, 0
-		st.Frees = 0
+		st.Writes, st.WritesUnknown, st.Notifies, st.changes, st.Hold, st.Frees = nil, false, false, nil, 0, 0
 		if st.place.copies != nil {
 			st.place.copies, st.place.reference = nil, true
 		}

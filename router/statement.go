@@ -67,7 +67,6 @@ type Hold uint8
 // The reasons that a statement can give.
 const (
 	HoldTempTable    Hold = 1 << iota // CREATE TEMP, SELECT INTO TEMP
-	HoldListen                        // LISTEN
 	HoldAdvisoryLock                  // a session-level advisory lock
 	HoldCursor                        // DECLARE … WITH HOLD
 	HoldPrepare                       // SQL PREPARE
@@ -118,6 +117,7 @@ type Statement struct {
 	Reads         []*Table // relations read, views expanded
 	Writes        []*Table // relations written, with what foreign keys and inheritance reach
 	WritesUnknown bool     // triggers, functions or unknown SQL may write any table
+	Notifies      bool     // NOTIFY, or a call of pg_notify; what WritesUnknown says may notify too
 	Hold          Hold
 	Frees         Hold // reasons for which a backend is held that may be over with it; the server knows
 	Unsettles     bool // what it runs may change, unseen, what the session keeps: settings, locks, channels, temporary tables

@@ -1,0 +1,250 @@
+package proxy
+
+import (
+	"maps"
+	"strings"
+	"time"
+
+	"github.com/pgdrover/pgdrover/pgwire"
+	"github.com/pgdrover/pgdrover/router"
+)
+
+// A session LISTENs by its database's listeners and not by a backend of its own. As in PostgreSQL, LISTEN and UNLISTEN take effect
+// when their transaction commits.
+
+// listening is one LISTEN or UNLISTEN of the open transaction.
+type listening struct {
+	topic topic
+	end   bool // UNLISTEN; of all channels, if the topic has none
+}
+
+// longName is from where on PostgreSQL may cut a name off, and say so: a name has 63 bytes at most, and whole characters.
+const longName = 60
+
+// listensItself reports whether PgDrover itself answers a statement that is LISTEN or UNLISTEN. A name that PostgreSQL may have
+// something to say about, because it is long or in the client's own encoding, goes to a backend, and so does what a session may not
+// run that is bound to a tenant: the router refuses it.
+func (s *session) listensItself(st *router.Statement) bool {
+	return st.Verb == router.Unlisten || st.Verb == router.Listen && s.login.tenant.IsZero() && plainName(st.Name)
+}
+
+func plainName(name string) bool {
+	for i := range len(name) {
+		if name[i] >= 0x80 {
+			return false
+		}
+	}
+	return len(name) < longName
+}
+
+// listen carries out a LISTEN or UNLISTEN that no backend is told of.
+func (s *session) listen(st *router.Statement) *pgwire.Error {
+	if st.Verb == router.Listen {
+		if e := s.listenAhead(map[topic]bool{s.topicOf(st.Name): false}); e != nil {
+			return e
+		}
+		for _, l := range s.inTransaction() {
+			s.ownLink(l) // it may have notified before
+		}
+	}
+	s.noteListen(st)
+	return nil
+}
+
+// topicOf is what a LISTEN that runs now listens to.
+func (s *session) topicOf(channel string) topic {
+	return topic{strings.Clone(channel), s.env.Tenant.Clone()}
+}
+
+// noteListen notes a statement that was carried out, for the end of the transaction.
+func (s *session) noteListen(st *router.Statement) {
+	if st.Verb == router.Listen {
+		s.tx.listens = append(s.tx.listens, listening{topic: s.topicOf(st.Name)})
+	} else if s.ear != nil || len(s.tx.listens) > 0 {
+		s.tx.listens = append(s.tx.listens, listening{topic{channel: strings.Clone(st.Name)}, true})
+	}
+}
+
+// foresee prepares for the LISTENs in a string that a backend gets, before it gets them: they may notify the session itself, and an
+// error afterwards would come too late.
+func (s *session) foresee(q *router.Query) *pgwire.Error {
+	sts := q.Statements()
+	var topics map[topic]bool
+	for i := range sts {
+		if sts[i].Verb != router.Listen || !plainName(sts[i].Name) {
+			continue
+		}
+		if topics == nil {
+			topics = map[topic]bool{}
+		}
+		topics[s.topicOf(sts[i].Name)] = false
+	}
+	if topics == nil {
+		return nil
+	}
+	return s.listenAhead(topics)
+}
+
+// listenAhead has listeners LISTEN to topics that are in force for the session only when its transaction has committed.
+func (s *session) listenAhead(topics map[topic]bool) *pgwire.Error {
+	s.openEar()
+	e := s.ear
+	maps.Copy(topics, e.topics) // the session alone replaces it
+	e.early = true
+	e.of.ask(e, topics)
+	return s.awaitAnswers()
+}
+
+// awaitAnswers waits for the answers that the session has asked its listeners for.
+func (s *session) awaitAnswers() *pgwire.Error {
+	until := time.Now().Add(listenTime)
+	for {
+		done, fault := s.ear.of.answered(s.ear)
+		switch {
+		case fault != nil:
+			e := *clientError(fault)
+			e.Severity = ""
+			return &e
+		case done:
+			return nil
+		case s.cut.Load():
+			return errShutdown
+		}
+		if s.t.Wait(until) {
+			s.ear.of.giveUp(s.ear)
+			return &pgwire.Error{Code: "08006", Message: "the backend that listens for this session did not answer within " +
+				listenTime.String(), Hint: "Look at the nodes of the shard map; then try again."}
+		}
+	}
+}
+
+// settleListens settles what the session listens to once a transaction is over, but for telling its listeners.
+func (s *session) settleListens() {
+	if s.ear == nil && (s.tx.faulted || len(s.tx.listens) == 0) {
+		return
+	}
+	s.openEar()
+	e := s.ear
+	e.due, e.early = e.due || e.early, false
+	if s.tx.faulted {
+		return
+	}
+	for _, l := range s.links {
+		e.due = e.due || l.owner.of != nil
+	}
+	for _, do := range s.tx.listens {
+		e.due = true
+		if !do.end {
+			e.inForce[do.topic] = struct{}{}
+			continue
+		}
+		maps.DeleteFunc(e.inForce, func(t topic, _ struct{}) bool { return do.topic.channel == "" || do.topic.channel == t.channel })
+	}
+}
+
+// readyForQuery ends the answer to what the client sent. It waits before that until what the client's transactions have LISTENed
+// to is in force, and until the client has got what they have notified.
+func (s *session) readyForQuery() {
+	s.readyOwed = false
+	if s.ear != nil && !s.catchUp() {
+		return
+	}
+	s.client.SetQueue(pgwire.AppendReadyForQuery(s.client.QueueBuffer(), s.tx.status()))
+}
+
+// catchUp reports false when the session has to end; the client has been told why.
+func (s *session) catchUp() bool {
+	e := s.ear
+	if e.due {
+		e.due = false
+		s.channels.Store(int32(len(e.inForce)))
+		e.of.ask(e, s.topics())
+		for _, l := range s.links {
+			if l.owner.of != nil {
+				e.of.askAgain(e, l.owner.of)
+			}
+		}
+		if fault := s.awaitAnswers(); fault != nil {
+			s.ending(fault)
+			return false
+		}
+	}
+	if s.tx.open {
+		return true
+	}
+	for _, l := range s.links {
+		s.disown(l)
+	}
+	if e.arrived.Load() && !s.hear(true) {
+		return false
+	}
+	if e.deaf() {
+		e.of.leave(e)
+		s.ear = nil
+	}
+	return true
+}
+
+// topics are those in force, with true, and those of the transaction that is open.
+func (s *session) topics() map[topic]bool {
+	all := map[topic]bool{}
+	for _, do := range s.tx.listens {
+		if !do.end {
+			all[do.topic] = false
+		}
+	}
+	for t := range s.ear.inForce {
+		all[t] = true
+	}
+	return all
+}
+
+// own makes what a backend notifies known as the session's, before it gets a statement that may notify, if the session listens
+// there: its client knows its own notifications by the process id, and gets them before it is told that the transaction is over.
+// q is nil for a function call.
+func (s *session) own(l *link, q *router.Query) {
+	if s.ear != nil && l.owner.of == nil && l.lost == nil && !l.isReplica() && (q == nil || mayNotify(q)) {
+		s.ownLink(l)
+	}
+}
+
+func (s *session) ownLink(l *link) {
+	shard := s.place.shards.Shard(l.shard).Name
+	of, wait := s.ear.of.own(s.ear, shard, l.backend, l.notes.alone == s.key.pid)
+	if wait { // what others have notified by this backend is not the session's
+		if s.awaitAnswers() != nil {
+			return
+		}
+		l.notes.alone = s.key.pid
+		of, _ = s.ear.of.own(s.ear, shard, l.backend, true)
+	}
+	if of != nil {
+		l.owner = ownership{of, l.backend.PID}
+	}
+}
+
+// disown ends own.
+func (s *session) disown(l *link) {
+	if l.owner.of != nil {
+		s.ear.of.disown(s.ear, l.owner.of, l.owner.pid)
+		l.owner = ownership{}
+	}
+}
+
+// mayNotify reports whether a statement of q may send notifications.
+func mayNotify(q *router.Query) bool {
+	sts := q.Statements()
+	for i := range sts {
+		if sts[i].Notifies || sts[i].WritesUnknown {
+			return true
+		}
+	}
+	return false
+}
+
+// sayListens lets a backend know that the transaction has LISTENed, before it gets a PREPARE TRANSACTION, which it refuses then.
+func (s *session) sayListens(l *link, q *router.Query) {
+	if len(s.tx.listens) > 0 && q.Statements()[0].Verb == router.PrepareTransaction {
+		l.sendQuery("UNLISTEN *")
+	}
+}
