@@ -17,14 +17,15 @@ type ear struct {
 	encoding string             // that notifications come in: the session's when the ear was made
 	inForce  map[topic]struct{} // by the transactions that are over
 	early    bool               // the open transaction has had listeners LISTEN for it
+	told     bool               // a transaction is over that may have notified
 	due      bool               // a transaction is over, and its listeners have to be told before its client is
 
 	arrived atomic.Bool // inbox has something, or fault
 
 	// What follows is guarded by of.mu.
-	topics  map[topic]bool // inForce, with true, and those that the open transaction LISTENs to
-	subs    map[subscription]struct{}
-	tickets map[*listener]uint64 // answers to wait for
+	topics  map[topic]bool                // inForce, with true, and those that the open transaction LISTENs to
+	subs    map[*listener]map[string]bool // what that means by the placement in force
+	tickets map[*listener]uint64          // answers to wait for
 	inbox   []notification
 	size    int           // of what is in inbox, in bytes
 	fault   *pgwire.Error // why the session has to end
@@ -44,16 +45,6 @@ type ownership struct {
 
 // notificationCost is what a notification costs besides its frame, in bytes.
 const notificationCost = 64
-
-// hears reports whether e listens by l. With of.mu held.
-func (e *ear) hears(l *listener) bool {
-	for sub := range e.subs {
-		if sub.listener == l {
-			return true
-		}
-	}
-	return false
-}
 
 // take puts a notification into the inbox. A session that leaves too many there has to end: none is dropped in silence. With of.mu
 // held.
@@ -104,8 +95,7 @@ func (e *ear) deaf() bool { return len(e.inForce) == 0 && !e.early && !e.due }
 func (s *session) openEar() {
 	if s.ear == nil {
 		encoding, _ := s.reported.value("client_encoding")
-		s.ear = &ear{s: s, of: &s.db.listeners, encoding: encoding, inForce: map[topic]struct{}{},
-			subs: map[subscription]struct{}{}, tickets: map[*listener]uint64{}}
+		s.ear = &ear{s: s, of: &s.db.listeners, encoding: encoding, inForce: map[topic]struct{}{}, tickets: map[*listener]uint64{}}
 	}
 }
 

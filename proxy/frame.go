@@ -234,7 +234,7 @@ func (s *session) readyAgain(l *link, first *reply, frame []byte) verdict {
 	}
 	s.answering(l)
 	s.synced(l, status)
-	if s.ear != nil && (s.ear.due || s.ear.arrived.Load()) {
+	if s.ear != nil && (s.ear.due || !s.tx.open) {
 		s.readyOwed = true
 		return drop
 	}

@@ -25,7 +25,7 @@ const longName = 60
 // something to say about, because it is long or in the client's own encoding, goes to a backend, and so does what a session may not
 // run that is bound to a tenant: the router refuses it.
 func (s *session) listensItself(st *router.Statement) bool {
-	return st.Verb == router.Unlisten || st.Verb == router.Listen && s.login.tenant.IsZero() && plainName(st.Name)
+	return (st.Verb == router.Unlisten || st.Verb == router.Listen && s.login.tenant.IsZero()) && plainName(st.Name)
 }
 
 func plainName(name string) bool {
@@ -130,8 +130,9 @@ func (s *session) settleListens() {
 		return
 	}
 	for _, l := range s.links {
-		e.due = e.due || l.owner.of != nil
+		e.told = e.told || l.owner.of != nil
 	}
+	e.due = e.due || e.told
 	for _, do := range s.tx.listens {
 		e.due = true
 		if !do.end {
@@ -143,7 +144,7 @@ func (s *session) settleListens() {
 }
 
 // readyForQuery ends the answer to what the client sent. It waits before that until what the client's transactions have LISTENed
-// to is in force, and until the client has got what they have notified.
+// to is in force, and until the client has got what they have notified, and what others had when it was asked for.
 func (s *session) readyForQuery() {
 	s.readyOwed = false
 	if s.ear != nil && !s.catchUp() {
@@ -159,15 +160,16 @@ func (s *session) catchUp() bool {
 		e.due = false
 		s.channels.Store(int32(len(e.inForce)))
 		e.of.ask(e, s.topics())
-		for _, l := range s.links {
-			if l.owner.of != nil {
-				e.of.askAgain(e, l.owner.of)
-			}
+		if e.told {
+			e.told = false
+			e.of.askAgain(e)
 		}
-		if fault := s.awaitAnswers(); fault != nil {
-			s.ending(fault)
-			return false
-		}
+	} else if s.tx.open {
+		return true
+	}
+	if fault := s.awaitAnswers(); fault != nil {
+		s.ending(fault)
+		return false
 	}
 	if s.tx.open {
 		return true
@@ -245,6 +247,11 @@ func mayNotify(q *router.Query) bool {
 // sayListens lets a backend know that the transaction has LISTENed, before it gets a PREPARE TRANSACTION, which it refuses then.
 func (s *session) sayListens(l *link, q *router.Query) {
 	if len(s.tx.listens) > 0 && q.Statements()[0].Verb == router.PrepareTransaction {
-		l.sendQuery("UNLISTEN *")
+		l.sendQuery("LISTEN pgdrover")
 	}
+}
+
+// endsUnit reports whether a client's message is answered by a ReadyForQuery.
+func endsUnit(typ byte) bool {
+	return typ == pgwire.MsgQuery || typ == pgwire.MsgSync || typ == pgwire.MsgFunctionCall
 }

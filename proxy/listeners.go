@@ -33,12 +33,6 @@ type topic struct {
 	tenant  shardmap.Key
 }
 
-// subscription is one channel of one listener.
-type subscription struct {
-	listener *listener
-	channel  string
-}
-
 // pending is the answer from which on a subscription is in force whose transaction is open: none.
 const pending = math.MaxUint64
 
@@ -71,8 +65,10 @@ func (ls *listeners) ask(e *ear, topics map[topic]bool) {
 func (ls *listeners) leave(e *ear) {
 	ls.mu.Lock()
 	defer ls.mu.Unlock()
-	for sub := range e.subs {
-		sub.listener.remove(e, sub.channel)
+	for l, channels := range e.subs {
+		for ch := range channels {
+			l.remove(e, ch)
+		}
 	}
 	for l := range e.tickets {
 		delete(l.waiting, e)
@@ -84,25 +80,31 @@ func (ls *listeners) leave(e *ear) {
 // place subscribes e to what its topics mean by the placement in force. With ls.mu held.
 func (ls *listeners) place(e *ear) {
 	p := ls.db.place.Load()
-	wanted := map[subscription]bool{}
+	wanted := map[*listener]map[string]bool{}
 	for t, inForce := range e.topics {
 		for _, shard := range p.listenedShards(t.tenant) {
-			sub := subscription{ls.listener(p, shard, e.encoding), t.channel}
-			wanted[sub] = wanted[sub] || inForce
+			l := ls.listener(p, shard, e.encoding)
+			if wanted[l] == nil {
+				wanted[l] = map[string]bool{}
+			}
+			wanted[l][t.channel] = wanted[l][t.channel] || inForce
 		}
 	}
-	for sub := range e.subs {
-		if _, still := wanted[sub]; !still {
-			sub.listener.remove(e, sub.channel)
-			delete(e.subs, sub)
+	for l, channels := range e.subs {
+		for ch := range channels {
+			if _, still := wanted[l][ch]; !still {
+				l.remove(e, ch)
+			}
 		}
 	}
-	for sub, inForce := range wanted {
-		if ticket := sub.listener.add(e, sub.channel, inForce); ticket != 0 {
-			e.tickets[sub.listener] = ticket
+	for l, channels := range wanted {
+		for ch, inForce := range channels {
+			if ticket := l.add(e, ch, inForce); ticket != 0 {
+				e.tickets[l] = ticket
+			}
 		}
-		e.subs[sub] = struct{}{}
 	}
+	e.subs = wanted
 }
 
 // listenedShards are the shards where what concerns a tenant is notified.
@@ -149,11 +151,7 @@ func (ls *listeners) follow() {
 		if i, ok := p.shards.ShardByName(l.key.shard); ok && p.nodes.Primary(i) != l.node {
 			l.end("The shard has another primary now.")
 			for e := range ls.ears {
-				for sub := range e.subs {
-					if sub.listener == l {
-						delete(e.subs, sub)
-					}
-				}
+				delete(e.subs, l)
 			}
 		}
 	}
@@ -197,7 +195,7 @@ func (ls *listeners) own(e *ear, shard string, b *pool.Backend, known bool) (of 
 	ls.mu.Lock()
 	defer ls.mu.Unlock()
 	l := ls.byKey[listenerKey{shard, e.encoding}]
-	if l == nil || l.node != b.Node() || !e.hears(l) {
+	if l == nil || l.node != b.Node() || e.subs[l] == nil {
 		return nil, false
 	}
 	if !known {
@@ -217,11 +215,13 @@ func (ls *listeners) disown(e *ear, l *listener, pid uint32) {
 	}
 }
 
-// askAgain has e wait for one more answer.
-func (ls *listeners) askAgain(e *ear, l *listener) {
+// askAgain has e wait for one more answer of each of its listeners: after that it has heard what was committed before the question.
+func (ls *listeners) askAgain(e *ear) {
 	ls.mu.Lock()
 	defer ls.mu.Unlock()
-	e.tickets[l] = l.ask()
+	for l := range e.subs {
+		e.tickets[l] = l.ask()
+	}
 }
 
 // giveUp has e wait for no answer any more.

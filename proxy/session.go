@@ -141,6 +141,9 @@ func (s *session) handle(frame []byte) bool {
 		s.fatal("08P01", "invalid frontend message type "+strconv.Itoa(int(typ)), "")
 		return false
 	}
+	if s.ear != nil && endsUnit(typ) {
+		s.ear.of.askAgain(s.ear) // while a backend is at it
+	}
 	switch typ {
 	case pgwire.MsgTerminate:
 		return false
