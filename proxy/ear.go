@@ -61,19 +61,16 @@ func (e *ear) take(n notification) {
 		return
 	}
 	e.inbox = append(e.inbox, n)
-	e.ring()
+	if !e.arrived.Swap(true) {
+		e.s.t.Wake()
+	}
 }
 
 // fail makes the session end when it is between transactions. With of.mu held.
 func (e *ear) fail(fault *pgwire.Error) {
 	if e.fault == nil {
 		e.fault = fault
-		e.ring()
-	}
-}
-
-func (e *ear) ring() {
-	if !e.arrived.Swap(true) {
+		e.arrived.Store(true)
 		e.s.t.Wake()
 	}
 }
@@ -138,5 +135,18 @@ func (s *session) ending(fault *pgwire.Error) {
 	s.cut.Store(true)
 }
 
-// mayHear reports whether the client may get notifications now.
-func (s *session) mayHear() bool { return !s.tx.open && !s.batch.open && s.copyRest == 0 }
+// hearAll is hear, while the session waits for its client outside a transaction, for as long as the client takes what there is.
+func (s *session) hearAll() bool {
+	if s.tx.open || s.batch.open || s.copyRest > 0 {
+		return true
+	}
+	for s.ear.arrived.Load() {
+		if !s.hear(false) {
+			return false
+		}
+		if s.client.Flush() != nil || s.client.Pending() > queueLimit {
+			break
+		}
+	}
+	return true
+}

@@ -89,10 +89,15 @@ func (s *session) foresee(q *router.Query) *pgwire.Error {
 func (s *session) listenAhead(topics map[topic]bool) *pgwire.Error {
 	s.openEar()
 	e := s.ear
-	maps.Copy(topics, e.topics) // the session alone replaces it
+	before := e.topics // which the session alone replaces
+	maps.Copy(topics, before)
 	e.early = true
 	e.of.ask(e, topics)
-	return s.awaitAnswers()
+	fault := s.awaitAnswers()
+	if fault != nil {
+		e.of.ask(e, before)
+	}
+	return fault
 }
 
 // awaitAnswers waits for the answers that the session has asked its listeners for.
@@ -167,7 +172,7 @@ func (s *session) catchUp() bool {
 	} else if s.tx.open {
 		return true
 	}
-	if fault := s.awaitAnswers(); fault != nil {
+	if fault := s.awaitAnswers(); fault != nil && len(e.inForce) > 0 {
 		s.ending(fault)
 		return false
 	}

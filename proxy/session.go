@@ -141,7 +141,7 @@ func (s *session) handle(frame []byte) bool {
 		s.fatal("08P01", "invalid frontend message type "+strconv.Itoa(int(typ)), "")
 		return false
 	}
-	if s.ear != nil && endsUnit(typ) {
+	if s.ear != nil && len(s.ear.inForce) > 0 && endsUnit(typ) {
 		s.ear.of.askAgain(s.ear) // while a backend is at it
 	}
 	switch typ {
@@ -203,10 +203,7 @@ func (s *session) consume(n int) {
 
 // park waits for the client, moving meanwhile what backends send without being asked. It reports whether the session goes on.
 func (s *session) park(size int) bool {
-	if s.ear != nil && s.ear.arrived.Load() && s.mayHear() && !s.hear(false) {
-		return false
-	}
-	if s.client.Flush() != nil || s.cut.Load() {
+	if s.ear != nil && !s.hearAll() || s.client.Flush() != nil || s.cut.Load() {
 		return false
 	}
 	var on [4]task.Interest
