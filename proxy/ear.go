@@ -46,9 +46,9 @@ type ownership struct {
 // notificationCost is what a notification costs besides its frame, in bytes.
 const notificationCost = 64
 
-// take puts a notification into the inbox. A session that leaves too many there has to end: none is dropped in silence. With of.mu
+// receive puts a notification into the inbox. A session that leaves too many there has to end: none is dropped in silence. With of.mu
 // held.
-func (e *ear) take(n notification) {
+func (e *ear) receive(n notification) {
 	if e.fault != nil {
 		return
 	}

@@ -92,10 +92,10 @@ func (s *session) listenAhead(topics map[topic]bool) *pgwire.Error {
 	before := e.topics // which the session alone replaces
 	maps.Copy(topics, before)
 	e.early = true
-	e.of.ask(e, topics)
+	e.of.listenTo(e, topics)
 	fault := s.awaitAnswers()
 	if fault != nil {
-		e.of.ask(e, before)
+		e.of.listenTo(e, before)
 	}
 	return fault
 }
@@ -164,7 +164,7 @@ func (s *session) catchUp() bool {
 	if e.due {
 		e.due = false
 		s.channels.Store(int32(len(e.inForce)))
-		e.of.ask(e, s.topics())
+		e.of.listenTo(e, s.topics())
 		if e.told {
 			e.told = false
 			e.of.askAgain(e)

@@ -14,6 +14,7 @@ import (
 
 const (
 	listenTime      = 10 * time.Second // how long a listener may take to answer, and a session waits for one
+	followTime      = 2 * time.Second  // how long a change of placement waits for listeners
 	listenerLinger  = 10 * time.Second // for how long a listener is kept that nobody needs
 	maxNotification = 64 << 10         // the largest message that a listener may be sent, in bytes; PostgreSQL's payloads have 8,000
 )
@@ -94,8 +95,8 @@ func (l *listener) end(why string) {
 	l.t.Wake()
 }
 
-// ask returns the number of the answer that covers what was committed, and asked for, up to now. With of.mu held.
-func (l *listener) ask() uint64 {
+// question returns the number of the answer that covers what was committed, and asked for, up to now. With of.mu held.
+func (l *listener) question() uint64 {
 	l.asked++
 	if l.ended {
 		l.failed = l.asked
@@ -113,7 +114,7 @@ func (l *listener) add(e *ear, channel string, inForce bool) uint64 {
 	if l.subs[channel] == nil {
 		l.subs[channel] = map[*ear]uint64{}
 	}
-	ticket := l.ask()
+	ticket := l.question()
 	l.subs[channel][e] = pending
 	if inForce {
 		l.subs[channel][e] = ticket
@@ -356,7 +357,7 @@ func (l *listener) deliver(pid uint32, channel, frame []byte) {
 	}
 	for e, from := range ears {
 		if from <= l.answered || e == owner {
-			e.take(n)
+			e.receive(n)
 		}
 	}
 }

@@ -40,7 +40,7 @@ func (ls *listeners) init(d *Database) {
 	ls.db, ls.byKey, ls.ears = d, map[listenerKey]*listener{}, map[*ear]struct{}{}
 }
 
-// close ends all listeners and waits for their tasks. No session may be left. It blocks.
+// close ends all listeners and waits for their tasks. No session may be left.
 func (ls *listeners) close() {
 	ls.mu.Lock()
 	ls.closed = true
@@ -51,9 +51,9 @@ func (ls *listeners) close() {
 	ls.group.Wait()
 }
 
-// ask makes topics what e listens to, those with false only once e's transaction is committed, and notes which answers e has to
+// listenTo makes topics what e listens to, those with false only once e's transaction is committed, and notes which answers e has to
 // wait for.
-func (ls *listeners) ask(e *ear, topics map[topic]bool) {
+func (ls *listeners) listenTo(e *ear, topics map[topic]bool) {
 	ls.mu.Lock()
 	defer ls.mu.Unlock()
 	e.topics = topics
@@ -160,7 +160,7 @@ func (ls *listeners) follow() {
 	}
 }
 
-// caughtUp waits until all listeners have done what they were asked for so far, or cannot, or until it has taken long. It blocks.
+// caughtUp waits until all listeners have done what they were asked for so far, or cannot, or until it has taken long.
 func (ls *listeners) caughtUp(ctx context.Context) {
 	tick := time.NewTicker(2 * time.Millisecond)
 	defer tick.Stop()
@@ -170,7 +170,7 @@ func (ls *listeners) caughtUp(ctx context.Context) {
 		asked[l] = l.asked
 	}
 	ls.mu.Unlock()
-	for until := time.Now().Add(listenTime); time.Now().Before(until); {
+	for until := time.Now().Add(followTime); time.Now().Before(until); {
 		ls.mu.Lock()
 		done := true
 		for l, ticket := range asked {
@@ -199,7 +199,7 @@ func (ls *listeners) own(e *ear, shard string, b *pool.Backend, known bool) (of 
 		return nil, false
 	}
 	if !known {
-		e.tickets[l] = l.ask()
+		e.tickets[l] = l.question()
 		return l, true
 	}
 	l.owners[b.PID] = e
@@ -220,7 +220,7 @@ func (ls *listeners) askAgain(e *ear) {
 	ls.mu.Lock()
 	defer ls.mu.Unlock()
 	for l := range e.subs {
-		e.tickets[l] = l.ask()
+		e.tickets[l] = l.question()
 	}
 }
 

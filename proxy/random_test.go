@@ -88,7 +88,7 @@ func (im *improviser) statement() string { return im.one("-", "-", "s1", "s2", "
 // itself crashes PostgreSQL 15.
 func (im *improviser) statementFor(sql string) string {
 	switch verb, _, _ := strings.Cut(sql, " "); verb {
-	case "select", "insert", "update", "delete", "with", "values", "copy", "set", "show", "reset":
+	case "select", "insert", "update", "delete", "with", "values", "copy", "set", "show", "reset", "listen", "unlisten", "notify":
 		return im.one("-", "-", "s1", "s2", "s3")
 	}
 	return im.one("-", "s4")
@@ -155,6 +155,11 @@ func (im *improviser) extendedSQL() string {
 
 func (im *improviser) sql() string {
 	n := strconv.Itoa(im.IntN(20))
+	if im.IntN(8) == 0 { // a client hears its own alone: when another's arrive is not the same each time
+		own := im.client + "_news"
+		return im.one("listen "+own, "listen "+own, "unlisten "+own, "unlisten *", "notify "+own+", '"+n+"'", "notify "+own,
+			"select pg_notify('"+own+"', '"+n+"')", "notify nobody", "listen "+own+"; notify "+own+"; select 1")
+	}
 	if im.client == "a" && im.IntN(3) == 0 {
 		return im.one("insert into e values ("+n+", 'x')", "insert into e values ("+n+", 'x') on conflict do nothing returning id",
 			"update e set v = 'y' where id < "+n, "delete from e where id = "+n, "create table made (x int)", "drop table if exists made",
