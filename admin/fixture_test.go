@@ -93,7 +93,7 @@ func appView(t testing.TB) *view {
 			{PID: 11, User: "alice", Database: "app", Address: "192.0.2.1:4000", State: proxy.ClientActive, Began: noon.Add(-90 * time.Second),
 				Backends: []string{"s1 primary 10.0.0.1:5432"}, TLS: true},
 			{PID: 12, User: "alice", Database: "app", Address: "[2001:db8::1]:4001", State: proxy.ClientTransaction, Began: noon,
-				Backends: []string{"s1 primary 10.0.0.1:5432"}, Hold: []string{"temp table", "listen"}},
+				Backends: []string{"s1 primary 10.0.0.1:5432"}, Hold: []string{"temp table", "cursor"}, Channels: 3},
 			{PID: 13, User: "ops", Database: "pgdrover", Address: "192.0.2.3:4002", State: proxy.ClientActive, Began: noon},
 		},
 		meters: map[proxy.MeterKey]meter{{Database: "app", Shard: "s1", Role: "primary"}: {histogramOf(busy), histogramOf(own)}},

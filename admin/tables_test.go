@@ -21,10 +21,10 @@ func TestShowPools(t *testing.T) {
 
 func TestShowClientsAndBackends(t *testing.T) {
 	v := appView(t)
-	wantText(t, text(t, clients(v), "type", "user", "database", "state", "addr", "port", "connect_time", "age_s", "hold", "backends", "pid", "tls"),
-		"C|alice|app|active|192.0.2.1|4000|2026-11-05 11:58:30 UTC|90.000||s1 primary 10.0.0.1:5432|11|yes",
-		"C|alice|app|transaction|2001:db8::1|4001|2026-11-05 12:00:00 UTC|0.000|temp table, listen|s1 primary 10.0.0.1:5432|12|no",
-		"C|ops|pgdrover|active|192.0.2.3|4002|2026-11-05 12:00:00 UTC|0.000|||13|no")
+	wantText(t, text(t, clients(v), "type", "user", "database", "state", "addr", "port", "connect_time", "age_s", "hold", "channels", "backends", "pid", "tls"),
+		"C|alice|app|active|192.0.2.1|4000|2026-11-05 11:58:30 UTC|90.000||0|s1 primary 10.0.0.1:5432|11|yes",
+		"C|alice|app|transaction|2001:db8::1|4001|2026-11-05 12:00:00 UTC|0.000|temp table, cursor|3|s1 primary 10.0.0.1:5432|12|no",
+		"C|ops|pgdrover|active|192.0.2.3|4002|2026-11-05 12:00:00 UTC|0.000||0||13|no")
 	wantText(t, text(t, backends(v), "type", "user", "database", "shard", "role", "node", "state", "connect_time", "age_s", "idle_s", "id", "remote_pid", "tls"),
 		"S|app_login|app|s1|primary|10.0.0.1:5432|held|2026-11-05 11:59:00 UTC|60.000|0.000|1|501|yes",
 		"S|app_login|app|s1|primary|10.0.0.1:5432|cancelling|2026-11-05 11:59:00 UTC|60.000|0.000|2|502|no",

@@ -2,8 +2,8 @@ package pool
 
 import "context"
 
-// Open makes a backend of a shard's primary that is none of the pool's: it does not count against Size, nobody can acquire it, and
-// it has no lifetime. It is the caller's until Close. An error is an *Error. Open blocks, for ConnectTimeout at most.
+// Open makes a backend of a shard's primary that is none of the pool's, for who listens there: it does not count against Size, nobody
+// can acquire it, and it has no lifetime. It is the caller's until Close. An error is an *Error. Open blocks, for ConnectTimeout at most.
 func (t *Topology) Open(ctx context.Context, shard int) (*Backend, error) {
 	n := t.shards[shard].primary.node
 	attempt, cancel := context.WithTimeout(ctx, n.cluster.cfg.ConnectTimeout)

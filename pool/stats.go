@@ -101,7 +101,7 @@ type BackendStats struct {
 	PID         uint32
 	Shard, Addr string
 	Role        Role
-	State       string // held, idle, cancelling (released while a cancel is under way), or apart (of Open)
+	State       string // held, idle, cancelling (released while a cancel is under way), or listening (of Open)
 	Age         time.Duration
 	Idle        time.Duration // 0 unless it is idle
 	TLS         bool
@@ -164,7 +164,7 @@ func (n *Node) backends() []BackendStats {
 		case returning:
 			s.State = "cancelling"
 		case apart:
-			s.State = "apart"
+			s.State = "listening"
 		}
 		list = append(list, s)
 	}

@@ -68,7 +68,7 @@ func TestListenersShareABackend(t *testing.T) {
 	}
 	apart := 0
 	for _, b := range r.db.Cluster().Backends() {
-		if b.State == "apart" {
+		if b.State == "listening" {
 			apart++
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/binary"
+	"slices"
 	"strings"
 	"time"
 
@@ -44,6 +45,7 @@ type listener struct {
 	fault    error                      // why
 	ended    bool
 	listened map[string]bool // the channels that the backend listens to
+	changed  map[string]bool // those that it may have to begin or to end
 
 	// The rest is the task's own.
 	backend  *pool.Backend // nil: not connected
@@ -113,6 +115,7 @@ func (l *listener) add(e *ear, channel string, inForce bool) uint64 {
 	}
 	if l.subs[channel] == nil {
 		l.subs[channel] = map[*ear]uint64{}
+		l.changed[channel] = true
 	}
 	ticket := l.question()
 	l.subs[channel][e] = pending
@@ -127,6 +130,7 @@ func (l *listener) remove(e *ear, channel string) {
 	delete(l.subs[channel], e)
 	if len(l.subs[channel]) == 0 {
 		delete(l.subs, channel)
+		l.changed[channel] = true
 		l.t.Wake()
 	}
 }
@@ -230,14 +234,19 @@ func (l *listener) lose(why *pgwire.Error) {
 		l.backend = nil
 		fault = lostListener(l.key.shard, why.Message+".")
 	}
+	if l.failures == 0 {
+		l.of.db.options().Log.Warn("a listening backend was lost, or cannot be had", "shard", l.key.shard, "error", why.Message)
+	}
 	pause := min(50*time.Millisecond<<min(l.failures, 5), time.Second)
 	l.failures++
 	l.retryAt = time.Now().Add(pause)
-	l.inFlight = false
-	l.of.db.options().Log.Warn("a listening backend is not there", "shard", l.key.shard, "error", why.Message)
+	l.inFlight, l.more, l.less = false, nil, nil
 	l.of.mu.Lock()
 	defer l.of.mu.Unlock()
-	l.listened = nil
+	clear(l.listened)
+	for ch := range l.subs {
+		l.changed[ch] = true
+	}
 	l.fail(fault)
 }
 
@@ -321,16 +330,16 @@ func (l *listener) answer() {
 	defer l.of.mu.Unlock()
 	l.inFlight = false
 	if l.refused != nil {
-		l.failed, l.fault = l.sent, l.refused
+		l.failed, l.fault = max(l.failed, l.sent), l.refused
 		l.retryAt = time.Now().Add(time.Second)
+		for _, ch := range slices.Concat(l.more, l.less) {
+			l.changed[ch] = true
+		}
 		l.wakeWaiting()
 		return
 	}
 	l.failures = 0
 	l.answered = max(l.answered, l.sent)
-	if l.listened == nil {
-		l.listened = map[string]bool{}
-	}
 	for _, ch := range l.less {
 		delete(l.listened, ch)
 	}

@@ -129,7 +129,7 @@ func (ls *listeners) listener(p *placement, shard int, encoding string) *listene
 	}
 	ctx, stop := context.WithCancel(context.Background())
 	l := &listener{of: ls, key: key, node: p.nodes.Primary(shard), t: task.New(), stop: stop, subs: map[string]map[*ear]uint64{},
-		owners: map[uint32]*ear{}, waiting: map[*ear]struct{}{}}
+		owners: map[uint32]*ear{}, waiting: map[*ear]struct{}{}, listened: map[string]bool{}, changed: map[string]bool{}}
 	nodes := p.nodes
 	l.open = func() (*pool.Backend, error) { return nodes.Open(ctx, shard) }
 	if ls.closed {
@@ -254,16 +254,15 @@ func (ls *listeners) answered(e *ear) (bool, error) {
 
 // channels are the channels that l has to LISTEN to and does not, and the other way round. With of.mu held.
 func (l *listener) channels() (more, less []string) {
-	for ch := range l.subs {
-		if !l.listened[ch] {
+	for ch := range l.changed {
+		switch wanted := l.subs[ch] != nil; {
+		case wanted && !l.listened[ch]:
 			more = append(more, ch)
-		}
-	}
-	for ch := range l.listened {
-		if l.subs[ch] == nil {
+		case !wanted && l.listened[ch]:
 			less = append(less, ch)
 		}
 	}
+	clear(l.changed)
 	slices.Sort(more)
 	slices.Sort(less)
 	return more, less

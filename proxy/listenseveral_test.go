@@ -146,7 +146,11 @@ func TestListenFollowsTheMap(t *testing.T) {
 	r.hearsNothing(tenant)
 
 	// The primary of s2 is known by another name from here on.
-	r.file = strings.Replace(third, "- name: s2\n    primary: {host: 127.0.0.1", "- name: s2\n    primary: {host: localhost", 1)
+	host, alias := r.cluster.Shards[1].Primary.Host, "localhost"
+	if host == alias {
+		alias = "127.0.0.1"
+	}
+	r.file = strings.Replace(third, "- name: s2\n    primary: {host: "+host, "- name: s2\n    primary: {host: "+alias, 1)
 	if r.file == third {
 		t.Fatal("no primary to move")
 	}
