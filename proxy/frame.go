@@ -23,9 +23,8 @@ func (s *session) frame(l *link, frame []byte) verdict {
 		return pass
 	case pgwire.MsgParameterStatus:
 		return s.parameterStatus(l, frame)
-	case pgwire.MsgNotification: // something LISTENed there that was not seen: the session hears by a listener
-		l.unsure = true
-		return drop
+	case pgwire.MsgNotification:
+		return s.notified(l, frame)
 	}
 	if first == nil {
 		return s.unasked(l, frame)

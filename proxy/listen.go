@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"encoding/binary"
 	"maps"
 	"strings"
 	"time"
@@ -259,4 +260,23 @@ func (s *session) sayListens(l *link, q *router.Query) {
 // endsUnit reports whether a client's message is answered by a ReadyForQuery.
 func endsUnit(typ byte) bool {
 	return typ == pgwire.MsgQuery || typ == pgwire.MsgSync || typ == pgwire.MsgFunctionCall
+}
+
+// notified is a notification by a backend of the session's: something LISTENed there that was not seen. It is the client's if that is a
+// function which is declared to need the backend, and nobody's else: the session hears by listeners.
+func (s *session) notified(l *link, frame []byte) verdict {
+	pid, channel, _, err := pgwire.Notification(frame)
+	if err != nil {
+		l.lost = err
+		return stop
+	}
+	if l.hold&router.HoldFunction == 0 || s.ear != nil && s.ear.listening(string(channel)) {
+		l.unsure = true
+		return drop
+	}
+	if pid == l.backend.PID {
+		binary.BigEndian.PutUint32(frame[pgwire.HeaderLen:], s.key.pid)
+	}
+	s.answering(l)
+	return pass
 }
