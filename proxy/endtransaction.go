@@ -242,10 +242,10 @@ func (c *commitment) report() *pgwire.Error {
 // readyToCommit has the writers check what they would check at COMMIT: a constraint that fails on one must not be found when others
 // have committed.
 func (s *session) readyToCommit(writers []*link) *pgwire.Error {
-	_, e := s.runOn(writers, func(l *link, do action) {
+	_, e := s.runOn(writers, sender{send: func(l *link, do action) {
 		l.notes.unnamed = 0
 		l.send(pgwire.AppendQuery(l.conn.QueueBuffer(), "SET CONSTRAINTS ALL IMMEDIATE"), reply{kind: pgwire.MsgQuery, do: do})
-	})
+	}})
 	return e
 }
 

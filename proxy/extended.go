@@ -90,7 +90,8 @@ func (s *session) parse(frame []byte) bool {
 	p := s.newPrepared(&m)
 	s.analyse(&p.query, p.text)
 	sts := p.query.Statements()
-	p.own = len(sts) == 1 && (isOwnStatement(&sts[0]) || s.deallocates(&sts[0]) || s.listensItself(&sts[0]))
+	p.own = len(sts) == 1 && s.answersItself(&sts[0])
+	p.names = p.query.Names()
 	if s.refusesAborted(p) {
 		return s.mistake(s.abortedError())
 	}
@@ -103,7 +104,7 @@ func (s *session) parse(frame []byte) bool {
 		s.owe(deferred{fake: parseComplete, stmt: p, gone: gone})
 		return true
 	}
-	if p.name != "" {
+	if p.name != "" && !p.names {
 		p.shared = s.db.names.take(s.meaning(), p.text, p.oids)
 	}
 	return s.op(deferred{kind: pgwire.MsgParse, stmt: p, gone: gone})
@@ -141,7 +142,7 @@ func (s *session) op(d deferred) bool {
 // apply sends a deferred message.
 func (s *session) apply(l *link, d deferred) bool {
 	if d.kind == pgwire.MsgParse {
-		s.expose(l, &d.stmt.query, false)
+		s.knowUses(l, d.stmt)
 		d.stmt.sent = true
 	}
 	switch {
@@ -150,10 +151,10 @@ func (s *session) apply(l *link, d deferred) bool {
 	case d.kind == describeStatement:
 		s.know(l, d.stmt)
 		l.send(pgwire.AppendDescribe(l.conn.QueueBuffer(), 'S', d.stmt.backendName()),
-			reply{kind: describeStatement, name: d.stmt.shared, said: d.stmt.name})
+			reply{kind: describeStatement, name: d.stmt.shared, said: d.stmt.name, shift: d.stmt.shift(), proves: d.stmt})
 	case d.stmt.shared != nil && l.notes.known.use(d.stmt.shared):
 		if s.tx.aborted { // the server refuses it
-			l.prepare(string(d.stmt.text), d.stmt.oids)
+			l.prepare(string(d.stmt.wire()), d.stmt.oids)
 		}
 		s.oweOn(l, deferred{fake: parseComplete, stmt: d.stmt, gone: d.gone})
 	default:
@@ -162,7 +163,8 @@ func (s *session) apply(l *link, d deferred) bool {
 		} else {
 			s.learn(l, d.stmt)
 		}
-		l.send(pgwire.AppendParse(l.conn.QueueBuffer(), d.stmt.backendName(), d.stmt.text, d.stmt.oids),
+		d.stmt.proven = true
+		l.send(pgwire.AppendParse(l.conn.QueueBuffer(), d.stmt.backendName(), d.stmt.wire(), d.stmt.oids),
 			reply{kind: pgwire.MsgParse, stmt: d.stmt, gone: d.gone, name: d.stmt.shared, said: d.stmt.name})
 	}
 	return s.relieve(l)
@@ -262,8 +264,6 @@ func (s *session) closeNamed(frame []byte) bool {
 	case p == nil:
 		s.owe(deferred{fake: closeComplete})
 		return true
-	case p.bySQL:
-		return s.closeBySQL(frame, p)
 	case s.deferredUses(p) && !s.startBatch(): // it was prepared in this batch: it has to be there until then
 		return !s.cut.Load()
 	}

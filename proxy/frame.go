@@ -103,6 +103,9 @@ func (s *session) prepareStep(l *link, first *reply, frame []byte) verdict {
 		return stop
 	}
 	r := l.replies.pop()
+	if r.proves != nil {
+		r.proves.proven = true
+	}
 	s.settled(&r)
 	return v
 }
@@ -148,20 +151,20 @@ func (s *session) failed(l *link, first *reply, frame []byte) verdict {
 	v := pass
 	extended := first.kind != pgwire.MsgQuery && first.kind != pgwire.MsgFunctionCall
 	if first.quiet || first.do == skip && (l.sink != nil || !extended) {
-		l.fault(frame)
+		l.fault(first, frame)
 		v = drop
 	}
 	if last := lastWords(frame); last != nil {
 		l.lost = last
 		return stop
 	}
+	named := inClientsWords(first, frame)
 	if extended {
-		named := inClientsWords(first, frame)
 		s.discardReplies(l, string(pgwire.ErrorField(frame, pgwire.FieldCode)))
-		if named != nil && v == pass {
-			l.replies.pushFront(reply{do: fake, fake: named})
-			v = drop
-		}
+	}
+	if named != nil && v == pass {
+		l.replies.pushFront(reply{do: fake, fake: named})
+		v = drop
 	}
 	return v
 }
@@ -205,10 +208,13 @@ func lastWords(frame []byte) error {
 	return e
 }
 
-// fault notes the first error of messages of the session's own.
-func (l *link) fault(frame []byte) {
+// fault notes the first error of messages of the session's own, in the client's words.
+func (l *link) fault(r *reply, frame []byte) {
 	if l.sink == nil || l.sink.fault != nil {
 		return
+	}
+	if own := inClientsWords(r, frame); own != nil {
+		frame = own
 	}
 	if e, err := pgwire.DecodeError(frame); err == nil {
 		e.Severity = pgwire.SeverityError // the backend may end with it, the session does not

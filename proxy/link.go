@@ -37,6 +37,7 @@ type link struct {
 	unsynced bool     // COPY took the Sync that was sent: the client sends another
 	aside    bool     // it serves a Parse or Describe only, and takes no part in the open transaction
 	lost     error    // what broke the connection
+	room     int      // at least so many statements are kept there now
 	sink     *sink    // where skipped replies go, if anybody wants them
 	captured *capture // the bytes of the answer, for the cache
 }
@@ -47,6 +48,7 @@ type notes struct {
 	alone    uint32    // process id of the session whose all is that it has notified and that was not heard yet; 0: nobody's
 	known    statementSet
 	unnamed  uint64 // serial of the statement that is the backend's unnamed one
+	doubtful bool   // it may know statements that known does not have
 	params   *params
 	meter    *Meter
 }
@@ -127,7 +129,7 @@ func (l *link) reset() {
 	l.hold, l.gained, l.mayEnd = 0, 0, 0
 	l.status, l.wrote, l.owned, l.before = 'I', false, false, nil
 	l.rest, l.restSkip, l.copyIn, l.retry, l.mark, l.need = 0, false, false, false, 0, 0
-	l.lost, l.sink, l.captured, l.aside, l.unsynced = nil, nil, nil, false, false
+	l.lost, l.sink, l.captured, l.aside, l.unsynced, l.room = nil, nil, nil, false, false, 0
 	for l.replies.n > 0 {
 		l.replies.pop()
 	}

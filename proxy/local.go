@@ -33,13 +33,13 @@ func (s *session) inImplicit() bool {
 	return false
 }
 
-// deallocates reports whether a DEALLOCATE is about statements that the client prepared by the protocol: they have other names
-// on backends.
+// deallocates reports whether a DEALLOCATE is the session's business alone: its statements have other names on backends, which keep
+// them for others.
 func (s *session) deallocates(st *router.Statement) bool {
-	if st.Verb != router.Deallocate || s.holds(router.HoldPrepare) {
+	if st.Verb != router.Deallocate {
 		return false
 	}
-	return st.Name == "" || s.statements[st.Name] != nil
+	return st.Name == "" && !s.holds(router.HoldPrepare) || s.statements[st.Name] != nil
 }
 
 // isOwnStatement reports whether no backend is told of a statement as it is: transaction control, which the session passes on
@@ -159,3 +159,8 @@ func textRows(column string, values []string) []byte {
 }
 
 const textOID = 25
+
+// answersItself reports whether a statement by the extended protocol is no backend's, though one may be told of it in another way.
+func (s *session) answersItself(st *router.Statement) bool {
+	return isOwnStatement(st) || s.deallocates(st) || s.listensItself(st) || st.Verb == router.Prepare
+}

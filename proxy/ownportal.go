@@ -21,6 +21,9 @@ func (s *session) executeOwn(at *portal) bool {
 			return s.executeOn(l, p)
 		}
 	}
+	if st.Verb == router.Prepare {
+		return s.executePrepare(&p.query)
+	}
 	if !s.settleBatch() || s.skipping {
 		return s.skipping
 	}

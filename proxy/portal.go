@@ -74,7 +74,7 @@ func (s *session) bind(frame []byte) bool {
 		return s.bindOnShard(frame, at)
 	}
 	if p.query.Router() != s.router() {
-		s.analyse(&p.query, p.text)
+		s.analyse(&p.query, p.sql())
 	}
 	s.params = bindParams{m, p}
 	r, e := s.route(&p.query, &s.params)
@@ -123,14 +123,13 @@ func (s *session) bindOnShard(frame []byte, at *portal) bool {
 	}
 	s.capture(l, c)
 	s.own(l, &p.query)
-	s.expose(l, &p.query, false)
 	s.know(l, p)
 	if p.shared == nil {
 		l.conn.Queue(frame)
 	} else {
 		l.conn.SetQueue(pgwire.AppendBindNamed(l.conn.QueueBuffer(), &s.bound, p.backendName()))
 	}
-	l.replies.push(reply{kind: pgwire.MsgBind, made: at, name: p.shared, said: p.name})
+	l.replies.push(reply{kind: pgwire.MsgBind, made: at, name: p.shared, said: p.name, shift: p.shift(), words: p.saying(), proves: p})
 	at.link = l
 	if alone && c == nil {
 		s.mayAskAgain(l, at, frame)
@@ -284,7 +283,8 @@ func (s *session) execute(frame []byte) bool {
 	}
 	r := reply{kind: pgwire.MsgExecute}
 	if at != nil {
-		r.text, r.set = &at.stmt.query, at.set
+		r.text, r.set, r.words = &at.stmt.query, at.set, at.stmt.saying()
+		s.knowUses(l, at.stmt)
 		l.suspect(r.text)
 	}
 	l.conn.Queue(frame)
@@ -293,9 +293,6 @@ func (s *session) execute(frame []byte) bool {
 		if back := s.resets(&at.stmt.query); back != "" {
 			s.sendBack(l, back)
 		}
-	}
-	if at != nil && namesStatement(at.stmt.query.Statements()[0].Verb) && !s.settleBatch() {
-		return false // what the client calls its statements from here on is known only then
 	}
 	return s.relieve(l)
 }

@@ -18,21 +18,56 @@ type prepared struct {
 	query  router.Query
 	own    bool           // PgDrover answers it itself
 	sent   bool           // a backend has been told of it, or is about to be
-	bySQL  bool           // the session's backend, which it keeps, knows it by the client's name: SQL has prepared it, or may name it
+	proven bool           // a backend has carried out something with it
 	shared *statementName // of a named statement: its name on backends
 	serial uint64         // of an unnamed statement: tells it from all others of the process
+	types  []uint32       // of a named statement: the declared types of its parameters
+
+	bySQL bool  // PREPARE has prepared it: text is what followed the name
+	body  int   // with bySQL: where the query begins in text
+	at    int32 // with bySQL: the place of text in the client's query string, in characters
+
+	names   bool     // it names prepared statements: an EXECUTE
+	words   *wording // with names: what backends are told
+	fitting bool     // with names: words is being made
 }
 
 // backendName is what the statement is called on every backend.
 func (p *prepared) backendName() string {
-	switch {
-	case p.bySQL:
-		return p.name
-	case p.shared == nil:
+	if p.shared == nil {
 		return ""
 	}
 	return p.shared.name
 }
+
+// sql is the statement's own text.
+func (p *prepared) sql() []byte { return p.text[p.body:] }
+
+// wire is the statement's text as backends are told it.
+func (p *prepared) wire() []byte {
+	if p.names && p.words != nil && len(p.words.text) > 0 {
+		return p.words.text
+	}
+	return p.text
+}
+
+// saying is what backends are told of a statement that names others; nil if it does not.
+func (p *prepared) saying() *wording {
+	if !p.names {
+		return nil
+	}
+	return p.words
+}
+
+// key is what besides a statement's text tells it from others: SQL and the protocol do not share statements.
+func (p *prepared) key() []byte {
+	if p.bySQL {
+		return bySQLKey
+	}
+	return p.oids
+}
+
+var bySQLKey = []byte("SQL")
 
 // statementName is what backends call a statement, whoever prepared it: statements of one meaning share it.
 type statementName struct {
@@ -149,27 +184,51 @@ func (n *notes) forgetAll() { n.known.order, n.unnamed = nil, 0 }
 // know makes sure that the backend knows a statement by the time a message that follows is carried out. The reply to a Parse
 // that the client did not send is skipped.
 func (s *session) know(l *link, p *prepared) {
-	switch {
-	case p.bySQL:
-		return
-	case p.shared == nil:
+	s.knowUses(l, p)
+	if p.shared == nil {
 		if l.notes.unnamed == p.serial {
 			return
 		}
 		l.notes.unnamed = p.serial
-	default:
+	} else {
 		if l.notes.known.use(p.shared) {
 			return
 		}
 		s.learn(l, p)
 	}
-	l.send(pgwire.AppendParse(l.conn.QueueBuffer(), p.backendName(), p.text, p.oids),
+	s.teach(l, p)
+}
+
+// knowUses makes sure that the backend knows the statements that p names, if it is one that names any.
+func (s *session) knowUses(l *link, p *prepared) {
+	if !p.names || p.fitting || s.tx.aborted {
+		return
+	}
+	s.refit(p)
+	p.fitting = true
+	for _, used := range p.words.uses {
+		s.know(l, used)
+	}
+	p.fitting = false
+}
+
+// teach tells a backend a statement, unseen by the client unless something is wrong with it.
+func (s *session) teach(l *link, p *prepared) {
+	if l.notes.doubtful && p.shared != nil {
+		l.send(pgwire.AppendClose(l.conn.QueueBuffer(), 'S', p.shared.name), reply{kind: pgwire.MsgClose, do: skip})
+	}
+	if p.bySQL {
+		l.run(prepareSQL+p.shared.name+string(p.text),
+			reply{kind: pgwire.MsgExecute, do: skip, name: p.shared, said: p.name, shift: p.shift()})
+		return
+	}
+	l.send(pgwire.AppendParse(l.conn.QueueBuffer(), p.backendName(), p.wire(), p.oids),
 		reply{kind: pgwire.MsgParse, do: skip, name: p.shared, said: p.name})
 }
 
 // learn notes that a backend is being told a statement, and has it forget what it knows too many.
 func (s *session) learn(l *link, p *prepared) {
-	for _, old := range l.notes.known.add(p.shared, s.cfg.Statements) {
+	for _, old := range l.notes.known.add(p.shared, max(s.cfg.Statements, l.room)) {
 		l.send(pgwire.AppendClose(l.conn.QueueBuffer(), 'S', old.name), reply{kind: pgwire.MsgClose, do: skip, name: old})
 	}
 }
@@ -191,11 +250,14 @@ func (s *session) newPrepared(m *pgwire.Parse) *prepared {
 	} else {
 		p = &prepared{name: string(m.Name)}
 	}
-	p.sent = false
+	p.sent, p.proven, p.names = false, false, false
 	p.text = append(p.text[:0], m.Text...)
 	p.oids = binary.BigEndian.AppendUint16(p.oids[:0], uint16(m.NumOIDs()))
 	for i := range m.NumOIDs() {
 		p.oids = binary.BigEndian.AppendUint32(p.oids, m.OID(i))
+		if p.name != "" {
+			p.types = append(p.types, m.OID(i))
+		}
 	}
 	p.serial = s.srv.serials.Add(1)
 	return p

@@ -54,6 +54,8 @@ func (s *session) simple(frame []byte) bool {
 	case s.isForSeveral(q, r):
 		s.everySimple(q, r)
 		return s.unitEnd()
+	case len(sts) == 1 && sts[0].Verb == router.Prepare:
+		return s.simplePrepare(q)
 	}
 	return s.simpleOnShard(frame, q, r)
 }
@@ -85,17 +87,21 @@ func (s *session) simpleOnShard(frame []byte, q *router.Query, r router.Route) b
 	if e := s.foresee(q); e != nil {
 		return s.refuseSimple(e)
 	}
+	w := s.wordsOf(q)
 	var not *pool.Node
 	for {
 		l, e := s.enlistSimple(r, not)
+		if e == nil {
+			e = s.knowAll(l, w)
+		}
 		if e != nil {
+			s.unmake(l, w)
 			return s.refuseSimple(e)
 		}
 		s.capture(l, c)
 		s.own(l, q)
 		s.sayListens(l, q)
-		s.expose(l, q, true)
-		s.sendSimple(l, frame, q)
+		s.sendSimple(l, frame, q, w)
 		l.retry = l.role == pool.Replica && l.hold == 0 && !s.tx.open
 		l.mark = len(s.client.QueueBuffer())
 		s.sent(l)
@@ -107,6 +113,7 @@ func (s *session) simpleOnShard(frame []byte, q *router.Query, r router.Route) b
 			not = s.elsewhere(l, &r)
 			continue
 		}
+		s.unmake(l, w)
 		s.store(l, c)
 		return s.unitEnd()
 	}

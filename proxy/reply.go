@@ -19,19 +19,33 @@ const describeStatement byte = 'd'
 
 // reply is a reply that is owed: to a message sent to a backend, or to the client for one that was not.
 type reply struct {
-	kind  byte // type of the message that asks for it
-	do    action
-	stmt  *prepared      // Parse: the client's statement that it makes
-	gone  *prepared      // Parse, Close: the client's statement that it ends
-	shown *prepared      // Parse: the client's statement that it makes known by the client's name
-	made  *portal        // Bind: the portal that it makes
-	name  *statementName // Parse, Close, Describe, Bind: the name on the backend that it is about, unless that is the client's
-	said  string         // Parse, Describe, Bind: what the client calls that
-	text  *router.Query
-	at    int             // index of the next statement of text to complete
-	set   []router.Change // settings that change when it completes, if they depend on parameters
-	fake  []byte          // what the client is told instead
-	quiet bool            // it is meant to fail, and the client does not hear of it
+	kind   byte // type of the message that asks for it
+	do     action
+	stmt   *prepared      // Parse, PREPARE: the client's statement that it makes
+	gone   *prepared      // Parse, Close: the client's statement that it ends
+	made   *portal        // Bind: the portal that it makes
+	proves *prepared      // Bind, Describe: the client's statement that it shows to be good
+	name   *statementName // Parse, PREPARE, Close, Describe, Bind: the name on the backend that it is about, unless that is the client's
+	said   string         // Parse, PREPARE, Describe, Bind: what the client calls that
+	shift  int32          // PREPARE, Describe, Bind: what is to be added to a place in the text of that, for the place in the client's
+	words  *wording       // the text that it is about, if that is not the client's
+	text   *router.Query
+	at     int             // index of the next statement of text to complete
+	set    []router.Change // settings that change when it completes, if they depend on parameters
+	fake   []byte          // what the client is told instead
+	quiet  bool            // it is meant to fail, and the client does not hear of it
+}
+
+// statement is the index of the statement of text that is being carried out.
+func (r *reply) statement() int {
+	if r.text == nil {
+		return 0
+	}
+	sts, at := r.text.Statements(), r.at
+	for at < len(sts)-1 && sts[at].Verb == router.Empty {
+		at++
+	}
+	return at
 }
 
 // replies are the replies outstanding on one link, oldest first. A backend whose queue is not empty belongs to its session.

@@ -11,14 +11,18 @@ import (
 // RESET goes back to what the session began with. A backend began with something else: so a RESET there is followed, before anyone
 // hears of it, by the settings of the session's startup packet.
 
-// sendSimple sends a Query of the client's.
-func (s *session) sendSimple(l *link, frame []byte, q *router.Query) {
+// sendSimple sends a Query of the client's, in the words of w if there are any.
+func (s *session) sendSimple(l *link, frame []byte, q *router.Query, w *wording) {
 	l.notes.unnamed = 0
 	l.suspect(q)
 	back := s.resets(q)
 	if back == "" {
-		l.conn.Queue(frame)
-		l.replies.push(reply{kind: pgwire.MsgQuery, text: q})
+		if w == nil {
+			l.conn.Queue(frame)
+		} else {
+			l.conn.SetQueue(pgwire.AppendQuery(l.conn.QueueBuffer(), string(w.text)))
+		}
+		l.replies.push(reply{kind: pgwire.MsgQuery, text: q, words: w})
 		return
 	}
 	l.run(string(q.SQL()), reply{kind: pgwire.MsgExecute, text: q})

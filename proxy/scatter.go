@@ -20,10 +20,16 @@ type gathered struct {
 // on all that take part in the open transaction what is about the transaction (design, "Transactions").
 func (s *session) everySimple(q *router.Query, r router.Route) {
 	set, _ := q.Changes(0, nil)
-	frames, e := s.several(q, r, set, func(l *link, do action) {
+	text, w := q.SQL(), s.wordsOf(q)
+	if w != nil {
+		text = w.text
+	}
+	before := func(l *link) *pgwire.Error { return s.knowAll(l, w) }
+	frames, e := s.several(q, r, set, sender{before, func(l *link, do action) {
 		l.notes.unnamed = 0
-		l.send(pgwire.AppendQuery(l.conn.QueueBuffer(), string(q.SQL())), reply{kind: pgwire.MsgQuery, do: do})
-	})
+		l.send(pgwire.AppendQuery(l.conn.QueueBuffer(), string(text)), reply{kind: pgwire.MsgQuery, do: do, words: w})
+	}})
+	s.unmake(nil, w)
 	if e != nil {
 		s.refuseSimple(e)
 		return
@@ -49,8 +55,11 @@ func (s *session) several(q *router.Query, r router.Route, set []router.Change, 
 	return s.every(q, r, send)
 }
 
-// sender puts a statement, as it came by either protocol, on a backend's queue.
-type sender func(*link, action)
+// sender tells a backend a statement, as it came by either protocol.
+type sender struct {
+	before func(*link) *pgwire.Error // makes sure that the backend knows what the statement names, and waits for that; may be nil
+	send   func(*link, action)       // puts it on the backend's queue
+}
 
 // executeEvery is everySimple for a portal. Outside a transaction the whole batch is one, which its Sync commits.
 func (s *session) executeEvery(at *portal) bool {
@@ -66,15 +75,19 @@ func (s *session) executeEvery(at *portal) bool {
 		s.begin(&router.Statement{Verb: router.Begin}, "BEGIN")
 		s.tx.ofBatch = true
 	}
-	frames, e := s.several(&p.query, at.route, at.set, func(l *link, do action) {
+	before := func(l *link) *pgwire.Error {
+		began := l.replies.open
 		s.know(l, p)
+		return s.wait(l, began)
+	}
+	frames, e := s.several(&p.query, at.route, at.set, sender{before, func(l *link, do action) {
 		l.send(pgwire.AppendBindNamed(l.conn.QueueBuffer(), &m, p.backendName()), reply{kind: pgwire.MsgBind, do: do})
 		if at.described {
 			l.send(pgwire.AppendDescribe(l.conn.QueueBuffer(), 'P', string(m.Portal)), reply{kind: pgwire.MsgDescribe, do: do})
 		}
-		l.send(pgwire.AppendExecute(l.conn.QueueBuffer(), string(m.Portal), 0), reply{kind: pgwire.MsgExecute, do: do})
+		l.send(pgwire.AppendExecute(l.conn.QueueBuffer(), string(m.Portal), 0), reply{kind: pgwire.MsgExecute, do: do, words: p.saying()})
 		l.send(pgwire.AppendSync(l.conn.QueueBuffer()), reply{kind: pgwire.MsgSync, do: do})
-	})
+	}})
 	if e != nil {
 		return s.fail(e)
 	}
@@ -163,10 +176,14 @@ func (s *session) firstThenAll(all []*link, send sender) ([]byte, *pgwire.Error)
 }
 
 // runOn runs a statement on links at once and returns the answer of the first, once all have succeeded.
-func (s *session) runOn(links []*link, send sender) ([]byte, *pgwire.Error) {
+func (s *session) runOn(links []*link, by sender) ([]byte, *pgwire.Error) {
 	all := make([]gathered, len(links))
 	for i, l := range links {
-		if e := s.drainSkipped(l); e != nil {
+		e := s.drainSkipped(l)
+		if e == nil && by.before != nil {
+			e = by.before(l)
+		}
+		if e != nil {
 			return nil, s.onShardError(l.shard, e)
 		}
 		all[i] = gathered{link: l, out: sink{keep: i == 0}}
@@ -174,7 +191,7 @@ func (s *session) runOn(links []*link, send sender) ([]byte, *pgwire.Error) {
 	for i := range all {
 		g := &all[i]
 		g.link.sink = &g.out
-		send(g.link, skip)
+		by.send(g.link, skip)
 		_ = g.link.conn.Flush()
 	}
 	s.gather(all)

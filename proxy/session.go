@@ -51,6 +51,7 @@ type session struct {
 	batch         batch
 	bound         pgwire.Bind // scratch: the Bind in hand, and its parameters
 	params        bindParams
+	words         wording // scratch: the text of the query string in hand, as backends are told it
 
 	again   again // scratch: the read that a replica has
 	cached  cacheQuery
@@ -88,8 +89,10 @@ type session struct {
 }
 
 func newSession(srv *Server, cfg *Config, t *task.Task, client *task.Conn) *session {
-	return &session{srv: srv, cfg: cfg, t: t, client: client, began: time.Now(), initial: noSettings, settings: noSettings,
+	s := &session{srv: srv, cfg: cfg, t: t, client: client, began: time.Now(), initial: noSettings, settings: noSettings,
 		committed: noSettings}
+	s.env.Prepared = s
+	return s
 }
 
 // database is the database that the session is in, nil before it has logged in. Anyone may ask.

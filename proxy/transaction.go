@@ -62,6 +62,7 @@ func (t *transaction) fault(l *link) {
 	t.faulted = true
 	if t.open {
 		t.aborted = true
+		t.poisoned = t.poisoned || l.aside
 	}
 }
 
@@ -189,10 +190,10 @@ func (s *session) effect(l *link, q *router.Query, i int, set []router.Change, r
 		s.savepoint(st, string(q.Text(i)))
 		return
 	case router.Prepare:
-		s.preparedBySQL(st.Name)
+		s.keepMade(q, i)
 	case router.Execute:
-		if p := s.statements[st.Name]; p != nil && p.query.Statements()[0].Verb != router.Execute { // made by the protocol
-			s.effect(l, &p.query, 0, nil, rolledBack)
+		if s.ran(l, q, i, rolledBack) {
+			return
 		}
 	case router.Deallocate, router.Discard:
 		s.discarded(l, st)
@@ -217,6 +218,19 @@ func (s *session) effect(l *link, q *router.Query, i int, set []router.Change, r
 	for _, c := range set {
 		s.change(l, c)
 	}
+}
+
+// ran is effect for what the i-th statement of q, an EXECUTE, ran. It reports whether that is known.
+func (s *session) ran(l *link, q *router.Query, i int, rolledBack bool) bool {
+	p := s.statements[q.Statements()[i].Runs]
+	if p == nil || len(p.query.Statements()) != 1 || p.query.Statements()[0].Verb == router.Execute {
+		return false
+	}
+	args := q.Arguments(i, p.types)
+	set, known := p.query.Changes(0, &args)
+	l.unsure = l.unsure || !known
+	s.effect(l, &p.query, 0, set, rolledBack)
+	return true
 }
 
 // outcome settles a COMMIT or ROLLBACK that was carried out.
@@ -322,6 +336,7 @@ func (s *session) discarded(l *link, st *router.Statement) {
 	}
 	if p := s.statements[st.Name]; !all && st.Name != "" {
 		if p != nil {
+			l.notes.forget(p.shared)
 			s.forgetStatement(p)
 		}
 		return

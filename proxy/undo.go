@@ -1,9 +1,7 @@
 package proxy
 
 import (
-	"bytes"
 	"slices"
-	"strings"
 
 	"github.com/pgdrover/pgdrover/pgwire"
 )
@@ -32,13 +30,10 @@ func (s *session) discardReplies(l *link, code string) {
 // undo takes back what was noted when a message was sent that the server discards.
 func (s *session) undo(l *link, r reply) {
 	switch {
-	case r.kind == pgwire.MsgParse:
+	case r.kind == pgwire.MsgParse || r.prepares():
 		l.notes.forget(r.name)
 	case r.kind == pgwire.MsgClose && r.name != nil:
 		l.notes.known.restore(r.name)
-	}
-	if r.shown != nil {
-		s.hide(r.shown)
 	}
 	if r.do == skip {
 		return
@@ -58,11 +53,13 @@ func (s *session) undo(l *link, r reply) {
 // than the notes say: something that was not seen has changed them.
 func (s *session) undoFailed(l *link, r reply, code string) {
 	switch {
-	case r.kind == pgwire.MsgParse && code != "42P05":
+	case r.kind == pgwire.MsgParse || r.prepares():
 		l.notes.forget(r.name)
+		l.notes.doubtful = l.notes.doubtful || code == "42P05"
 	case r.name == nil:
 	case code == "26000":
 		l.notes.forgetAll()
+		l.notes.doubtful = true
 	case code == "0A000": // what its text stands for has changed since it was first prepared
 		s.db.names.retire(r.name)
 	}
@@ -72,10 +69,10 @@ func (s *session) undoFailed(l *link, r reply, code string) {
 	if r.made != nil {
 		s.dropPortal(r.made)
 	}
-	if r.shown != nil {
-		s.hide(r.shown)
-	}
 }
+
+// prepares reports whether a reply is to a PREPARE of the session's own.
+func (r *reply) prepares() bool { return r.kind == pgwire.MsgExecute && r.do == skip && r.name != nil }
 
 // settled ends for good what a message ended that was carried out.
 func (s *session) settled(r *reply) {
@@ -83,17 +80,4 @@ func (s *session) settled(r *reply) {
 		s.releaseName(r.gone)
 		r.gone = nil
 	}
-}
-
-// inClientsWords is an error with the client's name of a statement in place of the backend's; nil if it does not say that.
-func inClientsWords(r *reply, frame []byte) []byte {
-	if r.name == nil || !bytes.Contains(frame, []byte(`"`+r.name.name+`"`)) {
-		return nil
-	}
-	e, err := pgwire.DecodeError(frame)
-	if err != nil {
-		return nil
-	}
-	e.Message = strings.ReplaceAll(e.Message, `"`+r.name.name+`"`, `"`+r.said+`"`)
-	return pgwire.AppendError(nil, e)
 }

@@ -29,12 +29,14 @@ func (r *Router) compile(q *Query, searchPath, user string) *Template {
 		n, f := c.parse(i, &src)
 		if f != nil {
 			t.statements = []Statement{rejected(f)}
+			q.rejectedNames(&t.statements[0])
 			return t
 		}
 		st := c.statement(n, &src)
 		st.Unsettles = c.unsettles(&st)
 		t.statements = append(t.statements, st)
 	}
+	linkPrepared(t.statements)
 	return t
 }
 

@@ -19,6 +19,9 @@ func (q *Query) elements(c *constRef, s slot, p Params, t *tally) *Error {
 	if p == nil || i >= p.Len() {
 		return noParameter(i)
 	}
+	if a, ok := p.(*Arguments); ok && !a.isKnown(i) {
+		return a.unreadable(i)
+	}
 	value, isBinary, null := p.Param(i)
 	switch {
 	case null:

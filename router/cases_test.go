@@ -17,6 +17,7 @@ import (
 //	map=FILE     the shard map; shardmap.yaml by default
 //	params=a;b   parameters in text form; null is NULL, b:42 is a binary bigint, 23:42 a text of the type with OID 23
 //	set=42       the session's tenant by SET; auth=42 by authentication; local=42; startup=42
+//	prepare="x (bigint) AS …"  what the session has prepared
 //	path=…       search_path; user=…; plain: standard_conforming_strings off; temp; scatter
 func TestRouting(t *testing.T) {
 	routers := map[string]*Router{}
@@ -31,6 +32,7 @@ func TestRouting(t *testing.T) {
 			routers[file] = r
 		}
 		env := environment(t, c, r)
+		env.Prepared = preparedFor(t, c, r, &env)
 		params := parameters(t, c)
 		var q Query
 		r.Analyse(&q, []byte(c.Input), &env)

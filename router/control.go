@@ -112,20 +112,9 @@ func (c *compiler) wrapped(n *node, src *source) (Statement, bool) {
 		st.uncache("a cursor")
 		return st, true
 	case n.GetPrepareStmt() != nil:
-		st := c.statement(n.GetPrepareStmt().GetQuery(), src)
-		st.Verb, st.Name = Prepare, n.GetPrepareStmt().GetName()
-		st.Hold |= HoldPrepare
-		st.writing("PREPARE")
-		st.place.unparameter(c.q)
-		st.uncache("PREPARE")
-		return st, true
+		return c.prepare(n.GetPrepareStmt(), src), true
 	case n.GetExecuteStmt() != nil:
-		st := Statement{Verb: Execute, Name: n.GetExecuteStmt().GetName(), WritesUnknown: true, Frees: freedByCode}
-		st.writes("EXECUTE of a statement that the text does not show")
-		st.uncache("EXECUTE")
-		st.place.control = true
-		st.place.forbidden = "EXECUTE does not show what it runs; use the protocol's prepared statements"
-		return st, true
+		return c.execute(n.GetExecuteStmt(), src), true
 	case n.GetCreateTableAsStmt() != nil:
 		return c.createAs(n.GetCreateTableAsStmt(), src), true
 	case n.GetCopyStmt() != nil:
@@ -150,34 +139,6 @@ const freedByCode = HoldTempTable | HoldAdvisoryLock | HoldCursor
 // uncache notes why a statement around a query has no result to keep.
 func (st *Statement) uncache(why string) { st.Cacheable, st.WhyNotCacheable = false, why }
 
-// unparameter takes away what parameters bind: of SQL PREPARE they come with
-// EXECUTE, when the statement is where it is.
-func (p *placement) unparameter(q *Query) {
-	kept := p.binds[:0:0]
-	for _, b := range p.binds {
-		if b.byParameter(q) {
-			if b.table != nil {
-				p.unbound = append(p.unbound, need{table: b.table})
-			}
-			continue
-		}
-		kept = append(kept, b)
-	}
-	p.binds = kept
-}
-
-// byParameter reports whether a bind takes a value from a parameter.
-func (b *bind) byParameter(q *Query) bool {
-	for _, c := range b.set {
-		if c.slot != noSlot {
-			if at, _ := q.locate(c.slot); q.slots[at].kind == slotParam {
-				return true
-			}
-		}
-	}
-	return false
-}
-
 // explain analyses EXPLAIN. Only EXPLAIN ANALYZE runs its query.
 func (c *compiler) explain(x *explainNode, src *source) Statement {
 	st := c.statement(x.GetQuery(), src)
@@ -194,9 +155,10 @@ func (c *compiler) explain(x *explainNode, src *source) Statement {
 		inner := st
 		return Statement{Verb: ExplainRoute, WhyNotCacheable: "EXPLAIN", inner: &inner, place: placement{control: true, local: true}}
 	}
-	st.Verb = Explain
+	st.Verb, st.Name = Explain, ""
 	st.uncache("EXPLAIN")
 	if !analyze {
+		st.plans = true
 		st.Writes, st.WritesUnknown, st.Notifies, st.changes, st.Hold, st.Frees = nil, false, false, nil, 0, 0
 		if st.place.copies != nil {
 			st.place.copies, st.place.reference = nil, true

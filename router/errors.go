@@ -21,6 +21,8 @@ type Error struct {
 	Detail   string
 	Hint     string
 	Position int // in characters from 1; 0: none
+
+	unread bool // the statement names a tenant that only the server can compute
 }
 
 // Error implements error.

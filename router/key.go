@@ -97,6 +97,9 @@ func (q *Query) parameter(c *constRef, i int, p Params) (k shardmap.Key, null bo
 	if p == nil || i >= p.Len() {
 		return k, false, noParameter(i)
 	}
+	if a, ok := p.(*Arguments); ok && !a.isKnown(i) {
+		return k, false, a.unreadable(i)
+	}
 	value, binary, null := p.Param(i)
 	if null {
 		return k, true, nil

@@ -100,7 +100,7 @@ func isTemplated(word []byte) bool {
 		b[i] = lower[c]
 	}
 	switch string(b[:len(word)]) {
-	case "select", "insert", "update", "delete", "merge", "with", "values", "table", "explain", "copy", "declare", "(":
+	case "select", "insert", "update", "delete", "merge", "with", "values", "table", "explain", "copy", "declare", "execute", "(":
 		return true
 	}
 	return false

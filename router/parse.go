@@ -37,6 +37,8 @@ type (
 	setNode        = pg.VariableSetStmt
 	transactNode   = pg.TransactionStmt
 	explainNode    = pg.ExplainStmt
+	prepareNode    = pg.PrepareStmt
+	executeNode    = pg.ExecuteStmt
 	createAsNode   = pg.CreateTableAsStmt
 	intoNode       = pg.IntoClause
 	reindexNode    = pg.ReindexStmt

@@ -78,9 +78,6 @@ func unboundError(st *Statement, n need) *Error {
 	case st.Verb == Copy || st.Verb == Lock:
 		return refuse("Name the tenant: SET pgdrover.tenant, or a hint such as /* pgdrover: tenant=42 */.",
 			"%s of the sharded table %q names no tenant", st.Verb, n.table.Name)
-	case st.Verb == Prepare:
-		return refuse("Use prepared statements of the protocol, or SET pgdrover.tenant first.",
-			"PREPARE must know the tenant of %q, which comes with EXECUTE only", n.table.Name)
 	}
 	return refuse(fmt.Sprintf("Add a condition such as %s = …, or name the tenant: SET pgdrover.tenant, or a hint such as "+
 		"/* pgdrover: tenant=42 */.", column),

@@ -30,7 +30,7 @@ func (r *Router) Route(q *Query, p Params, env *Env) (Route, error) {
 func (r *Router) Inner(q *Query, p Params, env *Env) (Route, error) {
 	q.scratch = q.scratch[:0]
 	st := &q.tpl.statements[0]
-	if st.inner == nil {
+	if st.Verb != ExplainRoute {
 		return Route{}, &Error{Code: codeInvalid, Message: "the statement is not EXPLAIN (ROUTE)"}
 	}
 	s, err := q.session(env)
@@ -51,6 +51,11 @@ func (q *Query) one(st *Statement, p Params, env *Env, s *session) (Route, *Erro
 	if pl.local {
 		return Route{Kind: Local, reason: byProxy, Tenant: s.key, Source: s.source}, nil
 	}
+	if st.along {
+		if route, err := q.run(st, env, s); err != errUnprepared {
+			return route, err
+		}
+	}
 	if err := q.permit(st, env, s); err != nil {
 		return Route{}, err
 	}
@@ -61,6 +66,10 @@ func (q *Query) one(st *Statement, p Params, env *Env, s *session) (Route, *Erro
 			if t.oneShard && !s.explicit() {
 				t.keys = 2 // no one tenant
 				break
+			}
+			if err.unread && s.explicit() && !s.bound() { // as of a table that nothing binds
+				t.unread = true
+				continue
 			}
 			return Route{}, err
 		}
@@ -77,7 +86,7 @@ func (q *Query) one(st *Statement, p Params, env *Env, s *session) (Route, *Erro
 	if err != nil {
 		return Route{}, err
 	}
-	route.Within = !route.Tenant.IsZero() && len(pl.unbound) == 0 && t.keys == 1 && !pl.shared &&
+	route.Within = !route.Tenant.IsZero() && len(pl.unbound) == 0 && !t.unread && t.keys == 1 && !pl.shared &&
 		pl.opens == "" && pl.opaque == ""
 	route.Cacheable = st.Cacheable && !q.hint.noCache && route.Kind == Single && !route.Tenant.IsZero() &&
 		len(pl.unbound) == 0 && t.keys == 1 && !env.TempTables && !q.saysNow(p)
@@ -123,9 +132,9 @@ func (q *Query) shards(st *Statement, t *tally, env *Env, route *Route) *Error {
 	case pl.copies != nil:
 		return q.copies(st, t, route)
 	}
-	if t.keys > 0 || len(pl.unbound) > 0 {
+	if unbound := len(pl.unbound) > 0 || t.unread; t.keys > 0 || unbound {
 		route.single(t.shard, byTenant)
-		if t.keys == 0 || len(pl.unbound) > 0 {
+		if t.keys == 0 || unbound {
 			route.single(t.m.Locate(t.session.key), byExplicit)
 		}
 	}

@@ -60,7 +60,8 @@ type Query struct {
 	pieces []piece
 	hint   hint
 
-	scratch []byte // decoded literals; valid until the next Route
+	scratch []byte    // decoded literals; valid until the next Route
+	args    Arguments // of the EXECUTE that is being placed
 }
 
 func (q *Query) reset(r *Router, text []byte, plain bool) {
@@ -112,7 +113,7 @@ func (q *Query) Clone() *Query {
 	c.slots = append([]slot(nil), q.slots...)
 	c.runs = append([]run(nil), q.runs...)
 	c.pieces = append([]piece(nil), q.pieces...)
-	c.scratch = nil
+	c.scratch, c.args = nil, Arguments{}
 	return &c
 }
 

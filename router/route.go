@@ -30,6 +30,16 @@ type Env struct {
 	PlainBackslash bool // standard_conforming_strings = off: a backslash escapes in '...'
 	Scatter        bool // scatter was asked for
 	TempTables     bool // the session may have temporary tables: unknown relations may be theirs
+
+	Prepared Prepared // the session's prepared statements, for EXECUTE; nil: none
+}
+
+// Prepared knows a session's prepared statements.
+type Prepared interface {
+	// Prepared returns the statement of a name, analysed by the Router that is
+	// asked, and the types that were declared for its parameters, 0 where none
+	// was; nil if there is none. What it returns is not kept.
+	Prepared(name string) (*Query, []uint32)
 }
 
 // Params are the values bound to $1, $2, … They are indexed from 0: index i is
@@ -90,6 +100,8 @@ type Route struct {
 	statement int       // the statement that decided
 	reason    reasonFor // for Query.Why
 	inner     bool      // of the query in EXPLAIN (ROUTE)
+	of        *Query    // what EXECUTE runs, whose statement decided
+	ran       *Statement
 }
 
 // reasonFor says which rule decided, for Query.Why.

@@ -291,6 +291,9 @@ func (q *Query) argument(c constRef, p Params) (text string, null, ok bool) {
 		if p == nil || k >= p.Len() {
 			return "", false, false
 		}
+		if a, ok := p.(*Arguments); ok && !a.isKnown(k) {
+			return "", false, false
+		}
 		value, _, null := p.Param(k)
 		return string(value), null, true
 	}

@@ -69,7 +69,7 @@ const (
 	HoldTempTable    Hold = 1 << iota // CREATE TEMP, SELECT INTO TEMP
 	HoldAdvisoryLock                  // a session-level advisory lock
 	HoldCursor                        // DECLARE … WITH HOLD
-	HoldPrepare                       // SQL PREPARE
+	HoldPrepare                       // a PREPARE that the text does not show
 	HoldSetting                       // set_config whose arguments are known to the server only
 	HoldFunction                      // a function that is declared to need it
 )
@@ -106,6 +106,10 @@ type Statement struct {
 	// for DISCARD what is discarded; empty for DEALLOCATE ALL and UNLISTEN *.
 	Name string
 
+	// Runs is the prepared statement that EXECUTE runs, be it in EXPLAIN or in
+	// CREATE TABLE AS; empty: none.
+	Runs string
+
 	ReadOnly  bool   // BEGIN or SET TRANSACTION … READ ONLY
 	ReadWrite bool   // … READ WRITE
 	Isolation string // "serializable", …: of BEGIN or SET TRANSACTION; empty: not said
@@ -127,5 +131,11 @@ type Statement struct {
 
 	changes []setting
 	place   placement
-	inner   *Statement // of EXPLAIN (ROUTE)
+	inner   *Statement // of EXPLAIN (ROUTE); what PREPARE prepares
+
+	args  []argument // of what Runs names
+	along bool       // it goes where what Runs names goes
+	plans bool       // EXPLAIN without ANALYZE
+	types []uint32   // declared by PREPARE
+	ready *Statement // what Runs names, where the query string itself prepares it
 }

@@ -96,6 +96,7 @@ type tally struct {
 	use      use
 	table    *Table
 	oneShard bool
+	unread   bool // one is known to the server only
 }
 
 // add notes one tenant. All must be of one shard, and the session's own where

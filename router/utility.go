@@ -17,6 +17,9 @@ func (c *compiler) utility(n *node) Statement {
 	case n.GetDoStmt() != nil:
 		st.Verb, st.WhyWrite, st.Frees = Do, "DO", freedByCode
 		st.place = placement{opens: "the DO block", forbidden: "a DO block may touch any row"}
+		if mentionsPrepare(blockText(n)) {
+			st.Hold |= HoldPrepare
+		}
 	case n.GetVacuumStmt() != nil, n.GetReindexStmt() != nil, n.GetClusterStmt() != nil, n.GetCheckPointStmt() != nil,
 		n.GetRefreshMatViewStmt() != nil, n.GetLoadStmt() != nil:
 		st.Verb, st.WhyWrite = Utility, "maintenance"
@@ -140,7 +143,7 @@ func (c *compiler) truncate(relations []*node) Statement {
 func (c *compiler) createAs(x *createAsNode, src *source) Statement {
 	st := c.statement(x.GetQuery(), src)
 	st.uncache("CREATE TABLE AS")
-	st.Verb = DDL
+	st.Verb, st.Name, st.along = DDL, "", st.along && isTemp(x.GetInto().GetRel())
 	st.writes("CREATE TABLE AS")
 	switch {
 	case isTemp(x.GetInto().GetRel()):

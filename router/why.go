@@ -15,6 +15,10 @@ func (q *Query) Why(r Route) string {
 		st = st.inner
 	}
 	var b strings.Builder
+	if r.ran != nil {
+		b.WriteString(st.Verb.String() + " of " + quoteName(st.Runs) + ": ")
+		q, st = r.of, r.ran
+	}
 	placed := q.placed(st, r)
 	b.WriteString(placed)
 	switch {
