@@ -136,13 +136,16 @@ func (s *session) prepareOn(l *link, q *router.Query) *pgwire.Error {
 }
 
 // keepMade registers what a PREPARE among several statements has made.
-func (s *session) keepMade(q *router.Query, i int) {
+func (s *session) keepMade(l *link, q *router.Query, i int) {
 	if q == &s.query {
 		for at, m := range s.words.made {
 			if m.statement == i && m.stmt != nil {
 				s.words.made[at].stmt = nil
 				m.stmt.proven = true
 				s.keep(m.stmt)
+				if !l.notes.known.use(m.stmt.shared) { // a DEALLOCATE ALL came before it
+					l.notes.known.restore(m.stmt.shared)
+				}
 				return
 			}
 		}

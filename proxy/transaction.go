@@ -190,7 +190,7 @@ func (s *session) effect(l *link, q *router.Query, i int, set []router.Change, r
 		s.savepoint(st, string(q.Text(i)))
 		return
 	case router.Prepare:
-		s.keepMade(q, i)
+		s.keepMade(l, q, i)
 	case router.Execute:
 		if s.ran(l, q, i, rolledBack) {
 			return
@@ -230,6 +230,9 @@ func (s *session) ran(l *link, q *router.Query, i int, rolledBack bool) bool {
 	set, known := p.query.Changes(0, &args)
 	l.unsure = l.unsure || !known
 	s.effect(l, &p.query, 0, set, rolledBack)
+	if p.query.Statements()[0].Verb == router.Prepare { // it prepares another one the next time
+		p.words.text = p.words.text[:0]
+	}
 	return true
 }
 

@@ -41,6 +41,7 @@ type naming struct {
 	args, until int32  // where the arguments of an EXECUTE begin and end; 0: it has none
 	runs        bool   // it is an EXECUTE's: an error may be about the text that it runs
 	inner       int32  // what is to be added to a place in that text
+	stmt        *prepared
 }
 
 // translate makes w the text of q as backends are told it. It reports whether that differs from the client's.
@@ -62,7 +63,7 @@ func (s *session) translate(w *wording, q *router.Query) bool {
 		w.add(sql[last:from])
 		n := naming{statement: i, name: noName, said: named(&q.Statements()[i])}
 		if p != nil {
-			n.name, n.inner = s.sharedName(p).name, p.shift()
+			n.name, n.inner, n.stmt = s.sharedName(p).name, p.shift(), p
 			n.runs = q.Statements()[i].Runs != "" && q.Statements()[i].Verb != router.Unknown
 		}
 		w.add([]byte(n.name))
@@ -152,6 +153,9 @@ func (s *session) refit(p *prepared) {
 	if p.words == nil {
 		p.words = &wording{}
 	}
+	if len(p.words.text) > 0 && p.query.Statements()[0].Verb == router.Prepare { // it has not been executed
+		return
+	}
 	p.fitting = true
 	before := string(p.words.text)
 	s.translate(p.words, &p.query)
@@ -175,6 +179,11 @@ func (w *wording) reword(e *pgwire.Error, at int) {
 	for i := range w.names {
 		n := &w.names[i]
 		e.Message = strings.ReplaceAll(e.Message, `"`+n.name+`"`, `"`+n.said+`"`)
+		if n.stmt != nil && n.stmt.names {
+			for _, deeper := range n.stmt.words.names {
+				e.Message = strings.ReplaceAll(e.Message, `"`+deeper.name+`"`, `"`+deeper.said+`"`)
+			}
+		}
 		if n.runs && n.statement == at && e.Position > 0 && (n.args == 0 || e.Position <= n.args || e.Position > n.until) {
 			e.Position += n.inner
 			return
