@@ -23,6 +23,7 @@ const (
 	FieldMessage  byte = 'M'
 	FieldDetail   byte = 'D'
 	FieldHint     byte = 'H'
+	FieldRoutine  byte = 'R' // of the server's source, not translated
 )
 
 var (

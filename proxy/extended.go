@@ -149,9 +149,16 @@ func (s *session) apply(l *link, d deferred) bool {
 	case d.kind == 0:
 		s.oweOn(l, d)
 	case d.kind == describeStatement:
+		if d.stmt.shared != nil {
+			s.startTape(l)
+		}
+		if s.suspects(l, d.stmt.shared) && !s.alike(l, d.stmt, func() []byte { return l.described }) {
+			return !s.cut.Load()
+		}
 		s.know(l, d.stmt)
 		l.send(pgwire.AppendDescribe(l.conn.QueueBuffer(), 'S', d.stmt.backendName()),
-			reply{kind: describeStatement, name: d.stmt.shared, said: d.stmt.name, shift: d.stmt.shift(), proves: d.stmt})
+			reply{kind: describeStatement, name: d.stmt.shared, said: d.stmt.name, shift: d.stmt.shift(), proves: d.stmt,
+				seen: d.stmt})
 	case d.stmt.shared != nil && l.notes.known.use(d.stmt.shared):
 		if s.tx.aborted { // the server refuses it
 			l.prepare(string(d.stmt.wire()), d.stmt.oids)
@@ -166,6 +173,7 @@ func (s *session) apply(l *link, d deferred) bool {
 		d.stmt.proven = true
 		l.send(pgwire.AppendParse(l.conn.QueueBuffer(), d.stmt.backendName(), d.stmt.wire(), d.stmt.oids),
 			reply{kind: pgwire.MsgParse, stmt: d.stmt, gone: d.gone, name: d.stmt.shared, said: d.stmt.name})
+		l.lookAt(d.stmt)
 	}
 	return s.relieve(l)
 }
@@ -362,6 +370,7 @@ func (s *session) batchEnd() {
 	s.atRest()
 	s.batch.settled()
 	s.batch = batch{deferred: s.batch.deferred}
+	s.tape.rewind()
 	s.skipping = false
 	if !s.tx.open {
 		s.endPortals()
@@ -388,6 +397,7 @@ func (s *session) closeBatch() bool {
 		}
 		s.batch.settled()
 		s.batch = batch{deferred: s.batch.deferred}
+		s.tape.rewind()
 	}
 	return true
 }

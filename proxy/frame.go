@@ -88,10 +88,13 @@ func (s *session) prepareStep(l *link, first *reply, frame []byte) verdict {
 	case pgwire.MsgCloseComplete:
 		done = pgwire.MsgClose
 	case pgwire.MsgParameterDescription:
-		return v
+		return l.parameters(first, frame)
 	case pgwire.MsgRowDescription, pgwire.MsgNoData:
 		if first.kind == pgwire.MsgQuery || first.kind == pgwire.MsgExecute {
 			return v
+		}
+		if first.kind == describeStatement && first.name != nil {
+			s.see(l, first, frame)
 		}
 		done = first.kind
 		if done != pgwire.MsgDescribe && done != describeStatement {
@@ -106,8 +109,22 @@ func (s *session) prepareStep(l *link, first *reply, frame []byte) verdict {
 	if r.proves != nil {
 		r.proves.proven = true
 	}
+	if s.tape.on && r.do == forward {
+		s.tape.done(&r)
+	}
 	s.settled(&r)
 	return v
+}
+
+// parameters is the first of the two replies to Describe of a statement.
+func (l *link) parameters(first *reply, frame []byte) verdict {
+	if first.do == skip {
+		l.described = append(l.described[:0], frame...)
+	} else if first.half { // the client has it already
+		return drop
+	}
+	first.half = first.do == forward
+	return l.passed(frame)
 }
 
 // executed is the end of one statement.
@@ -127,6 +144,9 @@ func (s *session) executed(l *link, first *reply, frame []byte) verdict {
 		s.completed(l, first, tag)
 	}
 	if first.kind == pgwire.MsgExecute {
+		if first.do == forward {
+			s.tape.stop()
+		}
 		l.replies.pop()
 	}
 	return v
@@ -140,6 +160,10 @@ func (s *session) failed(l *link, first *reply, frame []byte) verdict {
 			return stop
 		}
 	}
+	extended := first.kind != pgwire.MsgQuery && first.kind != pgwire.MsgFunctionCall
+	if extended && s.mend(l, first, frame) || s.mendSimple(l, first, frame) {
+		return drop
+	}
 	s.answering(l)
 	l.copyIn = false
 	if !first.quiet || s.tx.open {
@@ -149,7 +173,6 @@ func (s *session) failed(l *link, first *reply, frame []byte) verdict {
 		l.captured.spoil()
 	}
 	v := pass
-	extended := first.kind != pgwire.MsgQuery && first.kind != pgwire.MsgFunctionCall
 	if first.quiet || first.do == skip && (l.sink != nil || !extended) {
 		l.fault(first, frame)
 		v = drop
@@ -235,6 +258,7 @@ func (s *session) readyAgain(l *link, first *reply, frame []byte) verdict {
 	l.status = status
 	l.copyIn, l.unsynced = false, false
 	if r.do == skip {
+		s.tape.ready = s.tape.mending && l == s.batch.link
 		return drop
 	}
 	s.answering(l)

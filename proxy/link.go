@@ -27,19 +27,21 @@ type link struct {
 
 	resetsTo *settings // what a RESET in flight goes back to there
 
-	replies  replies
-	rest     int      // bytes of a large frame that are still to come
-	restSkip bool     // they are not for the client
-	copyIn   bool     // the backend waits for CopyData
-	retry    bool     // nothing of the answer has reached the client: another node may answer instead
-	mark     int      // length of the client's queue before the answer, while retry
-	need     int      // size of the frame that is arriving
-	unsynced bool     // COPY took the Sync that was sent: the client sends another
-	aside    bool     // it serves a Parse or Describe only, and takes no part in the open transaction
-	lost     error    // what broke the connection
-	room     int      // at least so many statements are kept there now
-	sink     *sink    // where skipped replies go, if anybody wants them
-	captured *capture // the bytes of the answer, for the cache
+	replies   replies
+	rest      int      // bytes of a large frame that are still to come
+	restSkip  bool     // they are not for the client
+	copyIn    bool     // the backend waits for CopyData
+	retry     bool     // nothing of the answer has reached the client: another node may answer instead
+	mark      int      // length of the client's queue before the answer, while retry
+	need      int      // size of the frame that is arriving
+	unsynced  bool     // COPY took the Sync that was sent: the client sends another
+	aside     bool     // it serves a Parse or Describe only, and takes no part in the open transaction
+	lost      error    // what broke the connection
+	described []byte   // the parameters of the statement that was last described there for the session itself
+	changed   bool     // a statement has another result there than it had where it was first prepared
+	room      int      // at least so many statements are kept there now
+	sink      *sink    // where skipped replies go, if anybody wants them
+	captured  *capture // the bytes of the answer, for the cache
 }
 
 // notes is what the proxy knows of a backend, whoever uses it. It stays with the backend.
@@ -129,7 +131,7 @@ func (l *link) reset() {
 	l.hold, l.gained, l.mayEnd = 0, 0, 0
 	l.status, l.wrote, l.owned, l.before = 'I', false, false, nil
 	l.rest, l.restSkip, l.copyIn, l.retry, l.mark, l.need = 0, false, false, false, 0, 0
-	l.lost, l.sink, l.captured, l.aside, l.unsynced, l.room = nil, nil, nil, false, false, 0
+	l.lost, l.sink, l.captured, l.aside, l.unsynced, l.room, l.changed = nil, nil, nil, false, false, 0, false
 	for l.replies.n > 0 {
 		l.replies.pop()
 	}

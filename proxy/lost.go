@@ -17,6 +17,7 @@ func (s *session) linkLost(l *link) {
 	if l.retry && (errors.Is(l.lost, errReadOnly) || l.isReplica()) && l.sink == nil {
 		return // whoever sent the statement asks another node
 	}
+	s.unmended(l)
 	broken := l.rest > 0 && !l.restSkip
 	owed := l.busy() || s.tx.open || l.hold != 0
 	e := s.lostMessage(l)

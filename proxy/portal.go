@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"bytes"
 	"fmt"
 	"maps"
 
@@ -123,13 +124,19 @@ func (s *session) bindOnShard(frame []byte, at *portal) bool {
 	}
 	s.capture(l, c)
 	s.own(l, &p.query)
-	s.know(l, p)
-	if p.shared == nil {
-		l.conn.Queue(frame)
-	} else {
-		l.conn.SetQueue(pgwire.AppendBindNamed(l.conn.QueueBuffer(), &s.bound, p.backendName()))
+	if p.shared != nil || p.names {
+		s.startTape(l)
 	}
-	l.replies.push(reply{kind: pgwire.MsgBind, made: at, name: p.shared, said: p.name, shift: p.shift(), words: p.saying(), proves: p})
+	if q := s.suspect(l, p); q != nil {
+		frame = bytes.Clone(frame) // the client may be read meanwhile
+		if !s.alike(l, q, p.boundBefore) || pgwire.DecodeBind(frame, &s.bound) != nil {
+			s.dropPortal(at)
+			return !s.cut.Load()
+		}
+	}
+	ask := reply{kind: pgwire.MsgBind, made: at, proves: p}
+	s.record(frame, &ask)
+	s.sendBind(l, frame, &s.bound, ask)
 	at.link = l
 	if alone && c == nil {
 		s.mayAskAgain(l, at, frame)
@@ -138,6 +145,22 @@ func (s *session) bindOnShard(frame []byte, at *portal) bool {
 		at.set, _ = p.query.Changes(0, &s.params)
 	}
 	return s.relieve(l)
+}
+
+// sendBind sends the Bind in frame, which m is a view of, to a backend. ask is the reply that is owed to it.
+func (s *session) sendBind(l *link, frame []byte, m *pgwire.Bind, ask reply) {
+	p := ask.proves
+	s.know(l, p)
+	if p.names && s.tape.on && !s.tape.used {
+		l.check(p.words.uses)
+	}
+	if p.shared == nil {
+		l.conn.Queue(frame)
+	} else {
+		l.conn.SetQueue(pgwire.AppendBindNamed(l.conn.QueueBuffer(), m, p.backendName()))
+	}
+	ask.name, ask.said, ask.shift, ask.words = p.shared, p.name, p.shift(), p.saying()
+	l.replies.push(ask)
 }
 
 // newPortal is the place of a portal of a name.
@@ -215,8 +238,14 @@ func (s *session) describePortal(frame, name []byte) bool {
 	if e != nil {
 		return s.mistake(e)
 	}
+	return s.passOn(l, frame, reply{kind: pgwire.MsgDescribe})
+}
+
+// passOn sends a message of the client's as it is.
+func (s *session) passOn(l *link, frame []byte, r reply) bool {
+	s.record(frame, &r)
 	l.conn.Queue(frame)
-	l.replies.push(reply{kind: pgwire.MsgDescribe})
+	l.replies.push(r)
 	return s.relieve(l)
 }
 
@@ -249,9 +278,7 @@ func (s *session) closePortal(frame, name []byte) bool {
 		return true
 	}
 	if l, e := s.portalLink(&portal{link: l}, name); e == nil {
-		l.conn.Queue(frame)
-		l.replies.push(reply{kind: pgwire.MsgClose})
-		return s.relieve(l)
+		return s.passOn(l, frame, reply{kind: pgwire.MsgClose})
 	}
 	s.owe(deferred{fake: closeComplete})
 	return true
@@ -287,8 +314,7 @@ func (s *session) execute(frame []byte) bool {
 		s.knowUses(l, at.stmt)
 		l.suspect(r.text)
 	}
-	l.conn.Queue(frame)
-	l.replies.push(r)
+	s.passOn(l, frame, r)
 	if at != nil {
 		if back := s.resets(&at.stmt.query); back != "" {
 			s.sendBack(l, back)

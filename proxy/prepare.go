@@ -137,20 +137,19 @@ func (s *session) prepareOn(l *link, q *router.Query) *pgwire.Error {
 
 // keepMade registers what a PREPARE among several statements has made.
 func (s *session) keepMade(l *link, q *router.Query, i int) {
+	var p *prepared
 	if q == &s.query {
-		for at, m := range s.words.made {
-			if m.statement == i && m.stmt != nil {
-				s.words.made[at].stmt = nil
-				m.stmt.proven = true
-				s.keep(m.stmt)
-				if !l.notes.known.use(m.stmt.shared) { // a DEALLOCATE ALL came before it
-					l.notes.known.restore(m.stmt.shared)
-				}
-				return
-			}
-		}
+		p = s.words.takeMade(i)
 	}
-	p := s.fromSQL(q, i)
+	if p != nil {
+		p.proven = true
+		s.keep(p)
+		if !l.notes.known.use(p.shared) { // a DEALLOCATE ALL came before it
+			l.notes.known.restore(p.shared)
+		}
+		return
+	}
+	p = s.fromSQL(q, i)
 	p.shared = s.db.names.take(meaning{alone: s.srv.serials.Add(1)}, p.text, p.key())
 	s.keep(p)
 }
@@ -181,6 +180,11 @@ func (s *session) knowAll(l *link, w *wording) *pgwire.Error {
 	began := l.replies.open
 	for _, p := range w.uses {
 		l.notes.known.use(s.sharedName(p))
+		if s.suspects(l, p.shared) {
+			if e := s.compare(l, p); e != nil {
+				return e
+			}
+		}
 	}
 	l.room = len(w.uses) + len(w.made)
 	for _, p := range w.uses {

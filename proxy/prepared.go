@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strconv"
 	"sync"
+	"sync/atomic"
 
 	"github.com/pgdrover/pgdrover/pgwire"
 	"github.com/pgdrover/pgdrover/router"
@@ -19,6 +20,7 @@ type prepared struct {
 	own    bool           // PgDrover answers it itself
 	sent   bool           // a backend has been told of it, or is about to be
 	proven bool           // a backend has carried out something with it
+	seen   bool           // its result, on some backend since the client has prepared it
 	shared *statementName // of a named statement: its name on backends
 	serial uint64         // of an unnamed statement: tells it from all others of the process
 	types  []uint32       // of a named statement: the declared types of its parameters
@@ -74,7 +76,11 @@ type statementName struct {
 	id   uint64
 	name string
 	key  string
-	uses int
+	uses int // guarded by the mutex of the names
+
+	age   atomic.Uint64 // until when nothing has changed that its result depends on: see statementNames
+	shape atomic.Uint64 // of its result, on the backend that knew it first; 0: not known yet
+	stale atomic.Bool   // a backend has found that its result has changed
 }
 
 // statementNames are the names in use in one database.
@@ -82,7 +88,7 @@ type statementNames struct {
 	mu    sync.Mutex // guards what follows
 	byKey map[string]*statementName
 	next  uint64
-	age   uint64 // counts what may have changed the meaning of texts
+	age   atomic.Uint64 // counts what may have changed the meaning of texts; it changes under mu
 }
 
 func (n *statementNames) init() { n.byKey = map[string]*statementName{} }
@@ -95,13 +101,15 @@ type meaning struct{ settings, alone uint64 }
 func (n *statementNames) take(m meaning, text, oids []byte) *statementName {
 	n.mu.Lock()
 	defer n.mu.Unlock()
+	age := n.age.Load()
 	k := binary.BigEndian.AppendUint64(make([]byte, 0, 24+len(oids)+len(text)), m.settings)
-	k = binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint64(k, m.alone), n.age)
+	k = binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint64(k, m.alone), age)
 	key := string(append(append(k, oids...), text...))
 	s := n.byKey[key]
 	if s == nil {
 		n.next++
 		s = &statementName{id: n.next, name: "pgdrover_" + strconv.FormatUint(n.next, 10), key: key}
+		s.age.Store(age)
 		n.byKey[key] = s
 	}
 	s.uses++
@@ -121,6 +129,7 @@ func (n *statementNames) leave(s *statementName) {
 func (n *statementNames) retire(s *statementName) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
+	s.stale.Store(true)
 	n.drop(s)
 }
 
@@ -134,7 +143,7 @@ func (n *statementNames) drop(s *statementName) {
 func (n *statementNames) renew() {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	n.age++
+	n.age.Add(1)
 }
 
 // statementSet are the statements that a backend knows, the least recently used first.
@@ -142,6 +151,9 @@ type statementSet struct {
 	order []*statementName
 	old   []*statementName // scratch
 }
+
+// has reports whether the backend knows a statement.
+func (k *statementSet) has(s *statementName) bool { return slices.Contains(k.order, s) }
 
 // use reports whether the backend knows a statement, and makes it the most recently used.
 func (k *statementSet) use(s *statementName) bool {
@@ -207,7 +219,9 @@ func (s *session) knowUses(l *link, p *prepared) {
 	s.refit(p)
 	p.fitting = true
 	for _, used := range p.words.uses {
-		s.know(l, used)
+		if !s.suspects(l, used.shared) {
+			s.know(l, used)
+		}
 	}
 	p.fitting = false
 }
@@ -220,10 +234,11 @@ func (s *session) teach(l *link, p *prepared) {
 	if p.bySQL {
 		l.run(prepareSQL+p.shared.name+string(p.text),
 			reply{kind: pgwire.MsgExecute, do: skip, name: p.shared, said: p.name, shift: p.shift()})
-		return
+	} else {
+		l.send(pgwire.AppendParse(l.conn.QueueBuffer(), p.backendName(), p.wire(), p.oids),
+			reply{kind: pgwire.MsgParse, do: skip, name: p.shared, said: p.name})
 	}
-	l.send(pgwire.AppendParse(l.conn.QueueBuffer(), p.backendName(), p.wire(), p.oids),
-		reply{kind: pgwire.MsgParse, do: skip, name: p.shared, said: p.name})
+	l.lookAt(p)
 }
 
 // learn notes that a backend is being told a statement, and has it forget what it knows too many.
@@ -250,7 +265,7 @@ func (s *session) newPrepared(m *pgwire.Parse) *prepared {
 	} else {
 		p = &prepared{name: string(m.Name)}
 	}
-	p.sent, p.proven, p.names = false, false, false
+	p.sent, p.proven, p.seen, p.names = false, false, false, false
 	p.text = append(p.text[:0], m.Text...)
 	p.oids = binary.BigEndian.AppendUint16(p.oids[:0], uint16(m.NumOIDs()))
 	for i := range m.NumOIDs() {

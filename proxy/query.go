@@ -113,6 +113,11 @@ func (s *session) simpleOnShard(frame []byte, q *router.Query, r router.Route) b
 			not = s.elsewhere(l, &r)
 			continue
 		}
+		if w != nil && w.again && l.lost == nil {
+			s.translate(w, q)
+			w.tried = true
+			continue
+		}
 		s.unmake(l, w)
 		s.store(l, c)
 		return s.unitEnd()

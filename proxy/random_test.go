@@ -164,6 +164,7 @@ func (im *improviser) sql() string {
 		return im.one("insert into e values ("+n+", 'x')", "insert into e values ("+n+", 'x') on conflict do nothing returning id",
 			"update e set v = 'y' where id < "+n, "delete from e where id = "+n, "create table made (x int)", "drop table if exists made",
 			"select count(*) from made", "lock table e in share mode", "truncate e", "with w as (insert into e values ("+n+") returning id) select * from w",
+			"prepare s2 as insert into e values ("+n+") returning id", "create table made as execute s3("+n+")",
 			"declare c cursor for select id from t order by id", "fetch 2 from c", "close c", "move 1 in c")
 	}
 	return im.one("select "+n, "select id, v from t where id = "+n, "select * from t order by id", "select 1 / 0", "selekt", "select nosuch",
@@ -171,6 +172,8 @@ func (im *improviser) sql() string {
 		"reset timezone", "set local timezone to 'Asia/Seoul'", "set work_mem to '"+n+"MB'", "reset all", "set nosuch to 1",
 		"select set_config('work_mem', '7MB', false)", "select set_config('TimeZone', 'UTC', true)", "deallocate all", "deallocate s1",
 		"deallocate prepare s2", "prepare s1 as select 1", "prepare s3(int) as select $1 + 1", "execute s1", "execute s2(1)", "execute s3(2)",
+		"prepare s2 (int) as select id, v from t where id = $1", "execute s2(nosuch)", "explain (costs off) execute s3(1)", "execute s3",
+		"prepare s4 as select 4; execute s4; execute s1", "deallocate s4; prepare s4 as select 5", "select 'ä'; execute s3(4); deallocate s3",
 		"discard all", "discard temp", "drop table if exists nosuch", "do $$ begin raise notice 'hello'; end $$",
 		"copy (select id from t order by id) to stdout", "explain (costs off) select 1", "values (1), (2)", "select pg_notify('news', 'x')",
 		"show transaction_isolation", "show transaction_read_only", "select current_setting('datestyle')", "set datestyle to 'German'",

@@ -75,6 +75,9 @@ func (s *session) pump(l *link) {
 			break
 		}
 	}
+	if s.tape.ready && l == s.batch.link && l.lost == nil {
+		s.resendAll(l)
+	}
 	l.conn.Reserve(l.need)
 	if err := l.conn.ReadErr(); err != nil && l.lost == nil {
 		l.lost = err

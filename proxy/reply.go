@@ -19,21 +19,25 @@ const describeStatement byte = 'd'
 
 // reply is a reply that is owed: to a message sent to a backend, or to the client for one that was not.
 type reply struct {
-	kind   byte // type of the message that asks for it
-	do     action
-	stmt   *prepared      // Parse, PREPARE: the client's statement that it makes
-	gone   *prepared      // Parse, Close: the client's statement that it ends
-	made   *portal        // Bind: the portal that it makes
-	proves *prepared      // Bind, Describe: the client's statement that it shows to be good
-	name   *statementName // Parse, PREPARE, Close, Describe, Bind: the name on the backend that it is about, unless that is the client's
-	said   string         // Parse, PREPARE, Describe, Bind: what the client calls that
-	shift  int32          // PREPARE, Describe, Bind: what is to be added to a place in the text of that, for the place in the client's
-	words  *wording       // the text that it is about, if that is not the client's
-	text   *router.Query
-	at     int             // index of the next statement of text to complete
-	set    []router.Change // settings that change when it completes, if they depend on parameters
-	fake   []byte          // what the client is told instead
-	quiet  bool            // it is meant to fail, and the client does not hear of it
+	kind     byte // type of the message that asks for it
+	do       action
+	stmt     *prepared      // Parse, PREPARE: the client's statement that it makes
+	gone     *prepared      // Parse, Close: the client's statement that it ends
+	made     *portal        // Bind: the portal that it makes
+	seen     *prepared      // Describe: the client's statement whose result it shows
+	proves   *prepared      // Bind, Describe: the client's statement that it shows to be good
+	name     *statementName // Parse, PREPARE, Close, Describe, Bind: the name on the backend that it is about, unless that is the client's
+	said     string         // Parse, PREPARE, Describe, Bind: what the client calls that
+	shift    int32          // PREPARE, Describe, Bind: what is to be added to a place in the text of that, for the place in the client's
+	words    *wording       // the text that it is about, if that is not the client's
+	text     *router.Query
+	at       int             // index of the next statement of text to complete
+	set      []router.Change // settings that change when it completes, if they depend on parameters
+	fake     []byte          // what the client is told instead
+	from, to int32           // what the session's tape has of the message
+	half     bool            // Describe: the client has the description of the parameters
+	check    bool            // Describe: it is there to see whether the backend knows what an EXECUTE names
+	quiet    bool            // it is meant to fail, and the client does not hear of it
 }
 
 // statement is the index of the statement of text that is being carried out.

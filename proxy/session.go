@@ -49,6 +49,7 @@ type session struct {
 	portals       map[string]*portal
 	portal        portal // the unnamed one
 	batch         batch
+	tape          tape
 	bound         pgwire.Bind // scratch: the Bind in hand, and its parameters
 	params        bindParams
 	words         wording // scratch: the text of the query string in hand, as backends are told it
@@ -139,6 +140,9 @@ func (s *session) step() bool {
 
 func (s *session) handle(frame []byte) bool {
 	typ := frame[0]
+	if l := s.batch.link; l != nil && s.tape.mending {
+		s.awaitMended(l)
+	}
 	if pgwire.MessageName(true, typ) == "" || typ == pgwire.MsgPassword {
 		s.closeBatch()
 		s.fatal("08P01", "invalid frontend message type "+strconv.Itoa(int(typ)), "")
@@ -151,6 +155,7 @@ func (s *session) handle(frame []byte) bool {
 	case pgwire.MsgTerminate:
 		return false
 	case pgwire.MsgCopyData, pgwire.MsgCopyDone, pgwire.MsgCopyFail:
+		s.tape.stop()
 		return s.copyMessage()
 	case pgwire.MsgSync:
 		return s.sync()

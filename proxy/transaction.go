@@ -226,6 +226,7 @@ func (s *session) ran(l *link, q *router.Query, i int, rolledBack bool) bool {
 	if p == nil || len(p.query.Statements()) != 1 || p.query.Statements()[0].Verb == router.Execute {
 		return false
 	}
+	p.proven = true
 	args := q.Arguments(i, p.types)
 	set, known := p.query.Changes(0, &args)
 	l.unsure = l.unsure || !known

@@ -24,6 +24,8 @@ type wording struct {
 	names []naming
 	uses  []*prepared // what a backend has to know before
 	made  []made      // what the text itself prepares
+	tried bool        // it has failed, and can be sent again
+	again bool        // which it shall be
 }
 
 // made is a statement that a PREPARE in a string of several makes.
@@ -136,6 +138,17 @@ func (w *wording) madeBy(statement int) *prepared {
 	return nil
 }
 
+// takeMade is madeBy once: the statement is made, and no business of the text any more.
+func (w *wording) takeMade(statement int) *prepared {
+	for i, m := range w.made {
+		if m.statement == statement {
+			w.made[i].stmt = nil
+			return m.stmt
+		}
+	}
+	return nil
+}
+
 // sharedName is what backends call a statement that has a name.
 func (s *session) sharedName(p *prepared) *statementName {
 	s.refit(p)
@@ -207,13 +220,13 @@ func inClientsWords(r *reply, frame []byte) []byte {
 		return nil
 	}
 	before := *e
+	if r.name != nil {
+		e.Message = strings.ReplaceAll(e.Message, `"`+r.name.name+`"`, `"`+r.said+`"`)
+	}
 	if r.words != nil {
 		r.words.reword(e, r.statement())
-	} else {
-		e.Message = strings.ReplaceAll(e.Message, `"`+r.name.name+`"`, `"`+r.said+`"`)
-		if e.Position > 0 {
-			e.Position += r.shift
-		}
+	} else if e.Position > 0 {
+		e.Position += r.shift
 	}
 	if *e == before {
 		return nil
