@@ -202,6 +202,7 @@ func TestTransparency(t *testing.T) {
 	th.add("PgDrover", c, rigOptions{size: 4}, false)
 	th.add("PgDrover, moving", c, rigOptions{size: 2}, true)
 	th.add("PgDrover, moving, 2 statements", c, rigOptions{size: 2, config: func(c *Config) { c.Statements = 2 }}, true)
+	t.Run("many statements", func(t *testing.T) { testManyStatements(t, th) })
 	casefile.RunDir(t, "../testdata/session", func(t *testing.T, c *casefile.Case) string {
 		if c.Command != "play" {
 			t.Fatalf("no such command: %s", c.Command)
