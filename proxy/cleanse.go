@@ -16,10 +16,14 @@ const (
 )
 
 // suspect notes that a query which is being sent may change unseen what the backend keeps for the session, also if it fails.
-func (l *link) suspect(q *router.Query) {
+func (s *session) suspect(l *link, q *router.Query) {
 	sts := q.Statements()
 	for i := range sts {
-		l.unsure = l.unsure || sts[i].Unsettles
+		st := &sts[i]
+		if p := s.statements[st.Runs]; st.Runs != "" && p != nil {
+			st = &p.query.Statements()[0]
+		}
+		l.unsure = l.unsure || st.Unsettles
 	}
 }
 

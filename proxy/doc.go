@@ -8,7 +8,8 @@
 //     `proxy/certificate.go` or `proxy/jwt.go` (keys: `proxy/keyset.go`); `proxy/authquery.go` finds users in a database;
 //     `proxy/turn.go` bounds how many logins compute at once.
 //   - Take a statement: `proxy/session.go` runs the session; `proxy/query.go` has the simple protocol, `proxy/extended.go` the
-//     extended one, with `proxy/prepared.go`, `proxy/named.go`, `proxy/portal.go` and `proxy/ownportal.go`; `proxy/local.go` and
+//     extended one, with `proxy/prepared.go`, `proxy/portal.go` and `proxy/ownportal.go`; `proxy/wording.go` has texts that name
+//     prepared statements, `proxy/prepare.go` PREPARE by SQL, `proxy/shape.go` results that have changed since; `proxy/local.go` and
 //     `proxy/own.go` have what PgDrover answers itself, `proxy/console.go` the console.
 //   - Route: `proxy/route.go` asks the router; `proxy/gate.go` waits while `proxy/change.go` and `proxy/survey.go` change placement.
 //   - `proxy/cache.go` answers from the cache, and announces writes to it.

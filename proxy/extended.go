@@ -152,7 +152,7 @@ func (s *session) apply(l *link, d deferred) bool {
 		if d.stmt.shared != nil {
 			s.startTape(l)
 		}
-		if s.suspects(l, d.stmt.shared) && !s.alike(l, d.stmt, func() []byte { return l.described }) {
+		if s.mayDiffer(l, d.stmt.shared) && !s.alike(l, d.stmt, func() []byte { return l.described }) {
 			return !s.cut.Load()
 		}
 		s.know(l, d.stmt)

@@ -127,7 +127,7 @@ func (s *session) bindOnShard(frame []byte, at *portal) bool {
 	if p.shared != nil || p.names {
 		s.startTape(l)
 	}
-	if q := s.suspect(l, p); q != nil {
+	if q := s.otherResult(l, p); q != nil {
 		frame = bytes.Clone(frame) // the client may be read meanwhile
 		if !s.alike(l, q, p.boundBefore) || pgwire.DecodeBind(frame, &s.bound) != nil {
 			s.dropPortal(at)
@@ -312,7 +312,7 @@ func (s *session) execute(frame []byte) bool {
 	if at != nil {
 		r.text, r.set, r.words = &at.stmt.query, at.set, at.stmt.saying()
 		s.knowUses(l, at.stmt)
-		l.suspect(r.text)
+		s.suspect(l, r.text)
 	}
 	s.passOn(l, frame, r)
 	if at != nil {

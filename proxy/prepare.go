@@ -180,7 +180,7 @@ func (s *session) knowAll(l *link, w *wording) *pgwire.Error {
 	began := l.replies.open
 	for _, p := range w.uses {
 		l.notes.known.use(s.sharedName(p))
-		if s.suspects(l, p.shared) {
+		if s.mayDiffer(l, p.shared) {
 			if e := s.compare(l, p); e != nil {
 				return e
 			}

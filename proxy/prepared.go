@@ -219,7 +219,7 @@ func (s *session) knowUses(l *link, p *prepared) {
 	s.refit(p)
 	p.fitting = true
 	for _, used := range p.words.uses {
-		if !s.suspects(l, used.shared) {
+		if !s.mayDiffer(l, used.shared) {
 			s.know(l, used)
 		}
 	}

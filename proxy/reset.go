@@ -14,7 +14,7 @@ import (
 // sendSimple sends a Query of the client's, in the words of w if there are any.
 func (s *session) sendSimple(l *link, frame []byte, q *router.Query, w *wording) {
 	l.notes.unnamed = 0
-	l.suspect(q)
+	s.suspect(l, q)
 	back := s.resets(q)
 	if back == "" {
 		if w == nil {

@@ -147,7 +147,7 @@ func (s *session) everyInside(q *router.Query, send sender) ([]byte, *pgwire.Err
 		if e != nil {
 			return nil, s.onShardError(i, e)
 		}
-		l.suspect(q)
+		s.suspect(l, q)
 		all[i] = l
 		s.own(l, q)
 	}
@@ -268,7 +268,7 @@ func (s *session) oneByOne(q *router.Query, send sender) ([]byte, *pgwire.Error)
 		if e != nil {
 			return nil, s.onShardError(i, e)
 		}
-		l.suspect(q)
+		s.suspect(l, q)
 		all[i] = l
 		s.own(l, q)
 	}

@@ -64,23 +64,23 @@ func shapeOf(frame []byte) uint64 {
 	return h.Sum64() | 1
 }
 
-// suspects reports whether a backend that does not know a statement may find another result than the client has seen.
-func (s *session) suspects(l *link, n *statementName) bool {
+// mayDiffer reports whether a backend that does not know a statement may find another result than the client has seen.
+func (s *session) mayDiffer(l *link, n *statementName) bool {
 	return n != nil && n.shape.Load() != 0 && (n.stale.Load() || n.age.Load() != s.db.names.age.Load()) && !s.tx.aborted &&
 		!l.notes.known.has(n)
 }
 
-// suspect is p, or what it executes, if suspects says so; else nil.
-func (s *session) suspect(l *link, p *prepared) *prepared {
+// otherResult is p, or what it executes, if mayDiffer says so; else nil.
+func (s *session) otherResult(l *link, p *prepared) *prepared {
 	if !p.names {
-		if s.suspects(l, p.shared) {
+		if s.mayDiffer(l, p.shared) {
 			return p
 		}
 		return nil
 	}
 	s.refit(p)
 	for _, used := range p.words.uses {
-		if s.suspects(l, used.shared) {
+		if s.mayDiffer(l, used.shared) {
 			return used
 		}
 	}

@@ -191,8 +191,8 @@ func abortedEither(want, got string) bool {
 //     and functions set without its being reported; pg_prepared_statements, pg_cursors
 //     and pg_listening_channels show the backend's own.
 //   - A transaction begins on the backend with its first statement: now() is of that moment.
-//   - A Parse that is answered for a backend takes no snapshot there: SET TRANSACTION may still follow it. After DDL a backend that
-//     has not known a statement prepares it anew, where PostgreSQL says 0A000.
+//   - A Parse that is answered for a backend takes no snapshot there: SET TRANSACTION may still follow it. After DDL past PgDrover a
+//     backend that has not known a statement prepares it anew, where PostgreSQL says 0A000 (docs/design/0007).
 //   - The name of a setting of nobody's own stays known to a backend, with an empty value.
 //   - The loss of a backend is an ERROR that the session survives, unless it held the backend.
 //   - A message of an impossible length is refused with a FATAL error, where PostgreSQL closes without a word.
