@@ -208,7 +208,7 @@ func (s *session) markWrite(q *router.Query, r router.Route) {
 	sts := q.Statements()
 	publish := false
 	for i := range sts {
-		st := &sts[i]
+		st := s.carriedOut(&sts[i])
 		if len(st.Writes) == 0 && !st.WritesUnknown {
 			continue
 		}

@@ -19,11 +19,7 @@ const (
 func (s *session) suspect(l *link, q *router.Query) {
 	sts := q.Statements()
 	for i := range sts {
-		st := &sts[i]
-		if p := s.statements[st.Runs]; st.Runs != "" && p != nil {
-			st = &p.query.Statements()[0]
-		}
-		l.unsure = l.unsure || st.Unsettles
+		l.unsure = l.unsure || s.carriedOut(&sts[i]).Unsettles
 	}
 }
 

@@ -8,7 +8,7 @@
 //     `proxy/certificate.go` or `proxy/jwt.go` (keys: `proxy/keyset.go`); `proxy/authquery.go` finds users in a database;
 //     `proxy/turn.go` bounds how many logins compute at once.
 //   - Take a statement: `proxy/session.go` runs the session; `proxy/query.go` has the simple protocol, `proxy/extended.go` the
-//     extended one, with `proxy/prepared.go`, `proxy/portal.go` and `proxy/ownportal.go`; `proxy/wording.go` has texts that name
+//     extended one, with `proxy/batch.go`, `proxy/prepared.go`, `proxy/portal.go` and `proxy/ownportal.go`; `proxy/wording.go` has texts that name
 //     prepared statements, `proxy/prepare.go` PREPARE by SQL, `proxy/shape.go` results that have changed since; `proxy/local.go` and
 //     `proxy/own.go` have what PgDrover answers itself, `proxy/console.go` the console.
 //   - Route: `proxy/route.go` asks the router; `proxy/gate.go` waits while `proxy/change.go` and `proxy/survey.go` change placement.
@@ -20,7 +20,7 @@
 //   - Release: `proxy/transaction.go` follows the transaction, `proxy/early.go` has what comes before its first shard or concerns
 //     all, `proxy/reset.go` has RESET, `proxy/endtransaction.go` ends it, `proxy/holds.go` knows what
 //     keeps a backend, `proxy/cleanse.go` cleans what unseen code may have left.
-//   - When it fails: `proxy/fail.go`, `proxy/undo.go`, `proxy/lost.go`, `proxy/again.go`, `proxy/gone.go`, `proxy/cancel.go`;
+//   - When it fails: `proxy/fail.go`, `proxy/undo.go`, `proxy/lost.go`, `proxy/again.go`, `proxy/repair.go`, `proxy/gone.go`, `proxy/cancel.go`;
 //     `proxy/errors.go` says what the client is told.
 //
 // Beside it: `proxy/database.go` is a database's placement in force, `proxy/config.go` what a server runs with, `proxy/clients.go`

@@ -210,6 +210,9 @@ func (s *session) effect(l *link, q *router.Query, i int, set []router.Change, r
 		}
 	}
 	s.holdFor(l, st)
+	if run := s.statements[st.Runs]; st.Runs != "" && st.WritesUnknown && run != nil { // EXPLAIN ANALYZE, CREATE TABLE AS
+		s.holdFor(l, &run.query.Statements()[0])
+	}
 	l.wrote = l.wrote || st.Write && !l.isReplica()
 	if set == nil {
 		set, _ = q.Changes(i, nil)
@@ -235,6 +238,17 @@ func (s *session) ran(l *link, q *router.Query, i int, rolledBack bool) bool {
 		p.words.text = p.words.text[:0]
 	}
 	return true
+}
+
+// carriedOut is the statement that st runs, if it is an EXECUTE of one that is known; else st.
+func (s *session) carriedOut(st *router.Statement) *router.Statement {
+	if st.Runs == "" || !st.WritesUnknown || st.Verb == router.DDL {
+		return st
+	}
+	if p := s.statements[st.Runs]; p != nil && len(p.query.Statements()) == 1 {
+		return &p.query.Statements()[0]
+	}
+	return st
 }
 
 // outcome settles a COMMIT or ROLLBACK that was carried out.
