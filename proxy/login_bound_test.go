@@ -77,6 +77,18 @@ func testBoundSession(t *testing.T, l *loginRig) {
 			l.refuses(c, "42501", "select note from orders where tenant_id = "+itoa(theirs))
 		}
 		l.refuses(c, "42501", "select note from orders where tenant_id = $1", theirs)
+		l.exec(c, "prepare x (bigint) as select note from orders where tenant_id = $1")
+		l.exec(c, "prepare every as select note from orders")
+		if got := l.value(c, fmt.Sprintf("execute x(%d)", mine)); got != own {
+			t.Errorf("note %q, want %q", got, own)
+		}
+		l.refuses(c, "0A000", fmt.Sprintf("execute x(%d + 0)", mine))
+		for _, sql := range []string{fmt.Sprintf("execute x(%d)", theirs), fmt.Sprintf("explain analyze execute x(%d)", theirs), "execute every",
+			fmt.Sprintf("prepare y (bigint) as select note from orders where tenant_id = $1; execute y(%d)", theirs),
+			fmt.Sprintf("create temp table z as execute x(%d)", theirs), "execute nosuch"} {
+			l.refuses(c, "42501", sql)
+		}
+		l.exec(c, "deallocate all")
 	}
 	if _, err := open(l.tokenURL(token(mine), fmt.Sprintf("options=-c%%20pgdrover.tenant%%3D%d", theirs))); pgCode(err) != "42501" {
 		t.Errorf("another tenant at startup: %v", err)

@@ -193,3 +193,49 @@ func testPrepareStrings(t *testing.T, r *rig) {
 	r.refuses(c, "26000", fmt.Sprintf("execute x(%d)", a))
 	r.unheld()
 }
+
+// TestExecuteMakesStale has writes by EXECUTE, whose results the cache must not serve from before.
+func TestExecuteMakesStale(t *testing.T) {
+	r := cachedRig(t, "")
+	k, other := r.tenants(0, 2)[0], r.tenants(0, 2)[1]
+	reader, writer := r.connect(simpleMode), r.connect(simpleMode)
+	for _, tenant := range []int64{k, other} {
+		r.exec(reader, "insert into users values ($1, 1, 'a')", tenant)
+	}
+	r.exec(writer, "prepare w (bigint, text) as update users set name = $2 where tenant_id = $1")
+	for i, write := range []string{"execute w(%d, 'b%d')", "explain analyze execute w(%d, 'b%d')", "select 1; execute w(%d, 'b%d')",
+		"deallocate w; prepare w (bigint, text) as update users set name = $2 where tenant_id = $1; execute w(%d, 'b%d')"} {
+		if !r.cached(func() string { return r.value(reader, userName, k) }, k) {
+			t.Fatal("nothing is cached")
+		}
+		r.value(reader, userName, other)
+		r.exec(writer, fmt.Sprintf(write, k, i))
+		if got, want := r.value(reader, userName, k), fmt.Sprintf("b%d", i); got != want {
+			t.Errorf("after %s: %q, want %q", write, got, want)
+		}
+		if strings.HasPrefix(write, "execute") && !r.cached(func() string { return r.value(reader, userName, other) }, other) {
+			t.Error("another tenant's result is gone")
+		}
+	}
+}
+
+// TestRepairs counts what the client does not see: a statement that a backend has lost is told it again.
+func TestRepairs(t *testing.T) {
+	r := startRig(t, sharedCluster(t), rigOptions{size: 2, schema: append([]string{
+		"create function forget() returns void language plpgsql as 'begin execute ''deallocate all''; end'"}, demoSchema...), tables: demoTables})
+	k := r.tenants(0, 1)[0]
+	tenant := "options=-c%20pgdrover.tenant%3D" + itoa(k)
+	one, other, simple := r.connect(tenant), r.connect(simpleMode, tenant), r.connect(simpleMode, tenant)
+	r.exec(simple, "prepare x (bigint) as select $1 + 1")
+	for i := range int64(3) {
+		r.value(one, "select count(*) from orders where tenant_id = $1", k)
+		if got := r.value(simple, fmt.Sprintf("execute x(%d)", i)); got != fmt.Sprint(i+1) {
+			t.Fatal(got)
+		}
+		r.exec(other, "select forget()")
+	}
+	if n := r.server.Metrics().Repaired.Load(); n == 0 {
+		t.Error("nothing was repaired")
+	}
+	r.unheld()
+}
