@@ -70,8 +70,8 @@ func (s *session) simplePrepare(q *router.Query) bool {
 		return false
 	}
 	s.skipping = false
-	if aside && l.lost == nil {
-		if refused != nil {
+	if aside {
+		if refused != nil || l.lost != nil {
 			s.abort()
 		}
 		s.client.SetQueue(pgwire.AppendReadyForQuery(s.client.QueueBuffer(), s.tx.status()))
@@ -94,8 +94,9 @@ func (s *session) executePrepare(q *router.Query) bool {
 // checking is the backend that checks a PREPARE. One shard is enough, which need not take part in the transaction: what the
 // others say comes with the first EXECUTE there.
 func (s *session) checking() (*link, *pgwire.Error) {
-	r := router.Route{Kind: router.Any, Write: true}
-	aside := !s.place.single() && len(s.inTransaction()) == 0
+	joined := s.inTransaction()
+	r := router.Route{Kind: router.Any, Write: len(joined) == 0 || !joined[0].isReplica()}
+	aside := !s.place.single() && len(joined) == 0
 	switch {
 	case s.batch.open && s.batch.link == nil && aside:
 		l, e := s.stepAside(s.shardFor(r))

@@ -94,6 +94,10 @@ func (s *session) simpleOnShard(frame []byte, q *router.Query, r router.Route) b
 		if e == nil {
 			e = s.knowAll(l, w)
 		}
+		if e != nil && l != nil && l.isReplica() && !s.tx.open && !r.Write { // it may be behind
+			r.Write = true
+			continue
+		}
 		if e != nil {
 			s.unmake(l, w)
 			return s.refuseSimple(e)

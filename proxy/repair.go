@@ -62,8 +62,14 @@ func (t *tape) done(r *reply) {
 	}
 }
 
-// rewind makes the tape ready for the next batch.
+// rewind makes the tape ready for the next batch. What is large is not kept for it: sessions are idle most of the time.
 func (t *tape) rewind() {
+	if cap(t.frames)+cap(t.bound)+cap(t.owed) > 1<<10 {
+		*t = tape{}
+		return
+	}
+	clear(t.bound)
+	clear(t.owed)
 	*t = tape{frames: t.frames[:0], bound: t.bound[:0], owed: t.owed[:0]}
 }
 
