@@ -15,12 +15,7 @@ func (s *session) frame(l *link, frame []byte) verdict {
 		s.answering(l)
 		return l.passed(frame)
 	case pgwire.MsgNoticeResponse:
-		if first != nil && first.do == skip {
-			l.collect(frame)
-			return drop
-		}
-		s.answering(l)
-		return pass
+		return s.notice(l, first, frame)
 	case pgwire.MsgParameterStatus:
 		return s.parameterStatus(l, frame)
 	case pgwire.MsgNotification:
@@ -50,6 +45,22 @@ func (s *session) frame(l *link, frame []byte) verdict {
 	}
 	l.lost = protocolError(frame[0])
 	return stop
+}
+
+// notice is a notice, about what the client has sent or what the session has.
+func (s *session) notice(l *link, first *reply, frame []byte) verdict {
+	if first != nil && first.do == skip && !first.aloud {
+		l.collect(frame)
+		return drop
+	}
+	s.answering(l)
+	if first != nil {
+		if named := inClientsWords(first, frame); named != nil {
+			l.replies.pushFront(reply{do: fake, fake: named})
+			return drop
+		}
+	}
+	return pass
 }
 
 // passed is the verdict on a frame of the answer that is arriving.

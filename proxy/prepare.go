@@ -121,17 +121,19 @@ var (
 // prepareOn has a backend prepare what a PREPARE says, and tells the client. As PostgreSQL, it refuses a name that is in use only if
 // nothing else is wrong.
 func (s *session) prepareOn(l *link, q *router.Query) *pgwire.Error {
-	p := s.fromSQL(q, 0)
+	p, queued := s.fromSQL(q, 0), l.replies.n
 	if s.statements[p.name] != nil {
 		p.shared = tried
 		l.send(pgwire.AppendClose(l.conn.QueueBuffer(), 'S', tried.name), reply{kind: pgwire.MsgClose, do: skip})
 		s.teach(l, p)
+		l.replies.speak(queued, p)
 		return &pgwire.Error{Code: "42P05", Message: "prepared statement \"" + p.name + "\" already exists"}
 	}
 	p.shared = s.db.names.take(s.meaning(), p.text, p.key())
 	s.keep(p)
 	p.proven = !l.notes.known.use(p.shared)
 	s.know(l, p)
+	l.replies.speak(queued, p)
 	s.oweOn(l, deferred{fake: prepareComplete, stmt: p})
 	return nil
 }
@@ -151,7 +153,7 @@ func (s *session) keepMade(l *link, q *router.Query, i int) {
 		return
 	}
 	p = s.fromSQL(q, i)
-	p.shared = s.db.names.take(meaning{alone: s.srv.serials.Add(1)}, p.text, p.key())
+	p.shared = s.db.names.take(s.meaningAlone(), p.text, p.key())
 	s.keep(p)
 }
 

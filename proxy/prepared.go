@@ -76,7 +76,8 @@ type statementName struct {
 	id   uint64
 	name string
 	key  string
-	uses int // guarded by the mutex of the names
+	in   uint64 // the sense of the settings that it was prepared under first
+	uses int    // guarded by the mutex of the names
 
 	age   atomic.Uint64 // until when nothing has changed that its result depends on: see statementNames
 	shape atomic.Uint64 // of its result, on the backend that knew it first; 0: not known yet
@@ -110,6 +111,7 @@ func (n *statementNames) take(m meaning, text, oids []byte) *statementName {
 		n.next++
 		s = &statementName{id: n.next, name: "pgdrover_" + strconv.FormatUint(n.next, 10), key: key}
 		s.age.Store(age)
+		s.in = m.settings
 		n.byKey[key] = s
 	}
 	s.uses++
@@ -348,11 +350,13 @@ func (s *session) forgetStatements() {
 	}
 }
 
+// meaningAlone is the meaning of a statement that is shared with nobody.
+func (s *session) meaningAlone() meaning { return meaning{s.settings.sense, s.srv.serials.Add(1)} }
+
 // meaning is what a statement that is prepared now depends on.
 func (s *session) meaning() meaning {
-	m := meaning{settings: s.settings.sense}
 	if s.tx.ddl || s.tx.local || s.holds(router.HoldTempTable) { // others do not see what its names stand for
-		m.alone = s.srv.serials.Add(1)
+		return s.meaningAlone()
 	}
-	return m
+	return meaning{settings: s.settings.sense}
 }

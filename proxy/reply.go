@@ -37,6 +37,7 @@ type reply struct {
 	from, to int32           // what the session's tape has of the message
 	half     bool            // Describe: the client has the description of the parameters
 	check    bool            // Describe: it is there to see whether the backend knows what an EXECUTE names
+	aloud    bool            // it is for what the client asked for: notices are the client's
 	quiet    bool            // it is meant to fail, and the client does not hear of it
 }
 
@@ -115,6 +116,15 @@ func (q *replies) has(kind byte) bool {
 		}
 	}
 	return false
+}
+
+// speak makes the client hear the notices that come with the replies from the i-th on, which are about a statement's text.
+func (q *replies) speak(i int, p *prepared) {
+	for ; i < q.n; i++ {
+		if r := &q.ring[(q.head+i)%len(q.ring)]; r.do == skip {
+			r.aloud, r.shift = true, p.shift()
+		}
+	}
 }
 
 // remove drops every reply of a kind that is owed.

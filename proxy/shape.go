@@ -66,8 +66,8 @@ func shapeOf(frame []byte) uint64 {
 
 // mayDiffer reports whether a backend that does not know a statement may find another result than the client has seen.
 func (s *session) mayDiffer(l *link, n *statementName) bool {
-	return n != nil && n.shape.Load() != 0 && (n.stale.Load() || n.age.Load() != s.db.names.age.Load()) && !s.tx.aborted &&
-		!l.notes.known.has(n)
+	return n != nil && n.shape.Load() != 0 && (n.stale.Load() || n.age.Load() != s.db.names.age.Load() || n.in != s.settings.sense) &&
+		!s.tx.aborted && !l.notes.known.has(n)
 }
 
 // otherResult is p, or what it executes, if mayDiffer says so; else nil.

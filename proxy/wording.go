@@ -120,7 +120,7 @@ func (s *session) meant(w *wording, q *router.Query, i int) *prepared {
 		return nil
 	case p == nil && st.Verb == router.Prepare:
 		p = s.fromSQL(q, i)
-		p.shared = s.db.names.take(meaning{alone: s.srv.serials.Add(1)}, p.text, p.key())
+		p.shared = s.db.names.take(s.meaningAlone(), p.text, p.key())
 		w.made = append(w.made, made{i, p})
 	case p != nil && !slices.Contains(w.uses, p) && !slices.ContainsFunc(w.made, func(m made) bool { return m.stmt == p }):
 		w.uses = append(w.uses, p)
@@ -210,7 +210,7 @@ func (w *wording) reword(e *pgwire.Error, at int) {
 	}
 }
 
-// inClientsWords is an error with the client's words in place of the backend's; nil if they are the same.
+// inClientsWords is an error or a notice with the client's words in place of the backend's; nil if they are the same.
 func inClientsWords(r *reply, frame []byte) []byte {
 	if r.words == nil && r.name == nil {
 		return nil
@@ -230,6 +230,9 @@ func inClientsWords(r *reply, frame []byte) []byte {
 	}
 	if *e == before {
 		return nil
+	}
+	if frame[0] == pgwire.MsgNoticeResponse {
+		return pgwire.AppendNotice(nil, e)
 	}
 	return pgwire.AppendError(nil, e)
 }
