@@ -72,13 +72,14 @@ func (s *session) foresee(q *router.Query) *pgwire.Error {
 	sts := q.Statements()
 	var topics map[topic]bool
 	for i := range sts {
-		if sts[i].Verb != router.Listen || !plainName(sts[i].Name) {
+		st := s.carriedOut(&sts[i])
+		if st.Verb != router.Listen || !plainName(st.Name) {
 			continue
 		}
 		if topics == nil {
 			topics = map[topic]bool{}
 		}
-		topics[s.topicOf(sts[i].Name)] = false
+		topics[s.topicOf(st.Name)] = false
 	}
 	if topics == nil {
 		return nil

@@ -74,7 +74,7 @@ func (s *session) simplePrepare(q *router.Query) bool {
 		if refused != nil || l.lost != nil {
 			s.abort()
 		}
-		s.client.SetQueue(pgwire.AppendReadyForQuery(s.client.QueueBuffer(), s.tx.status()))
+		s.readyForQuery()
 	}
 	return s.unitEnd()
 }
