@@ -64,7 +64,7 @@ func (s *session) settleHolds(rolledBack bool) {
 func (s *session) endHolds() {
 	for _, l := range s.links {
 		doubted := l.hold & l.mayEnd
-		if doubted == 0 || l.busy() || l.replies.open || l.copyIn || l.status != 'I' || l.lost != nil || s.cut.Load() {
+		if doubted == 0 || !l.rests() || s.cut.Load() {
 			continue
 		}
 		for why := range heldThings {

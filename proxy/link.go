@@ -124,6 +124,11 @@ func appendOwnBind(dst []byte) []byte {
 // busy reports whether replies are outstanding.
 func (l *link) busy() bool { return l.replies.n > 0 }
 
+// rests reports whether nothing is outstanding on the backend and no transaction is open there: whatever is sent next, it answers that.
+func (l *link) rests() bool {
+	return !l.busy() && !l.replies.open && !l.copyIn && l.status == 'I' && l.lost == nil
+}
+
 // reset makes the link ready for another backend.
 func (l *link) reset() {
 	l.unsure, l.resetsTo = false, noSettings

@@ -71,6 +71,10 @@ func (s *session) parameterStatus(l *link, frame []byte) verdict {
 	if string(name) == "in_hot_standby" {
 		return drop
 	}
+	if _, known := l.notes.params.value(string(name)); !known && len(l.notes.params.list) >= paramLimit {
+		l.lost = protocolError(frame[0])
+		return stop
+	}
 	l.notes.params = l.notes.params.with(string(name), string(value))
 	if f := l.replies.first(); f != nil && f.do == skip {
 		return drop // the session's settings are being put in force: the client knows them, or hears at the end
@@ -95,6 +99,9 @@ type loginEntry struct {
 	settings *settings
 	params   *params
 }
+
+// paramLimit bounds how many values a backend may report: PostgreSQL has a dozen, and no extension hundreds.
+const paramLimit = 500
 
 // loginLimit bounds how many kinds of startup settings are remembered.
 const loginLimit = 1024

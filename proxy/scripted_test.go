@@ -42,11 +42,7 @@ func scriptedRig(t testing.TB, script pgtest.Script) (*Server, string, *pgtest.S
 	log := testLogger(t)
 	cl := pool.New(pool.Config{Database: "app", User: "app", Size: 2, Wait: 5 * time.Second, Log: log})
 	db := OpenDatabase(Options{Name: "app", Log: log}, cl, nil, m, nil)
-	verifier, err := NewVerifier(rigPassword)
-	if err != nil {
-		t.Fatal(err)
-	}
-	server, err := NewServer(Config{Log: log, Databases: map[string]*Database{"app": db}, Users: map[string]*User{rigUser: {Name: rigUser, Verifier: verifier}}})
+	server, err := NewServer(Config{Log: log, Databases: map[string]*Database{"app": db}, Users: map[string]*User{rigUser: {Name: rigUser, Verifier: cheapVerifier(t, rigPassword)}}})
 	if err != nil {
 		t.Fatal(err)
 	}

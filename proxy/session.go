@@ -336,7 +336,7 @@ func (s *session) rollback(l *link) {
 func (s *session) releaseAfter() {
 	for i := 0; i < len(s.links); {
 		l := s.links[i]
-		if l.busy() || l.replies.open || l.status != 'I' || l.hold != 0 || l.copyIn {
+		if !l.rests() || l.hold != 0 {
 			i++
 			continue
 		}

@@ -299,6 +299,16 @@ func (c *Client) AwaitClose() error {
 	}
 }
 
+// CloseWrite says that nothing more will be sent. What the server says can still
+// be read.
+func (c *Client) CloseWrite() error {
+	tcp, ok := c.conn.(*net.TCPConn)
+	if !ok {
+		return fmt.Errorf("%T cannot be closed in one direction", c.conn)
+	}
+	return tcp.CloseWrite()
+}
+
 // Close ends the session as a client should: Terminate, then close.
 func (c *Client) Close() error {
 	return errors.Join(c.write(pgwire.AppendTerminate(nil)), c.conn.Close())
