@@ -145,11 +145,16 @@ func clientsOf(p *player) []*actor {
 
 // compare plays a script everywhere and returns the first stage that differs from PostgreSQL, and how.
 func (th *theater) compare(steps []step) (truth *player, difference string) {
+	return th.compareOn(th.stages[1:], steps)
+}
+
+// compareOn is compare for some of the stages.
+func (th *theater) compareOn(stages []*stage, steps []step) (truth *player, difference string) {
 	truth, err := th.play(th.stages[0], steps)
 	if err != nil {
 		return truth, "PostgreSQL: " + err.Error() + "\n" + strings.Join(truth.trace, "\n")
 	}
-	for _, st := range th.stages[1:] {
+	for _, st := range stages {
 		p, err := th.play(st, steps)
 		if d := differ(truth.trace, p.trace); d != "" || err != nil {
 			if err != nil {
@@ -193,6 +198,7 @@ func abortedEither(want, got string) bool {
 //   - A transaction begins on the backend with its first statement: now() is of that moment.
 //   - A Parse that is answered for a backend takes no snapshot there: SET TRANSACTION may still follow it. After DDL past PgDrover a
 //     backend that has not known a statement prepares it anew, where PostgreSQL says 0A000 (docs/design/0007).
+//   - A backend on which somebody had a temporary table has the schema pg_temp, empty.
 //   - The name of a setting of nobody's own stays known to a backend, with an empty value.
 //   - The loss of a backend is an ERROR that the session survives, unless it held the backend.
 //   - A message of an impossible length is refused with a FATAL error, where PostgreSQL closes without a word.
