@@ -43,6 +43,7 @@ func (f *nodeFamilies) node(s series, database string, n *pool.NodeStats) {
 	s.put(f.backends, float64(n.Busy), with("held")...)
 	s.put(f.backends, float64(n.Idle), with("idle")...)
 	s.put(f.backends, float64(n.Dialing), with("dialing")...)
+	s.put(f.backends, float64(n.Listening), with("listening")...)
 	s.put(f.size, float64(n.Size), labels...)
 	s.put(f.waiting, float64(n.Waiting), labels...)
 	s.put(f.oldest, n.OldestWait.Seconds(), labels...)

@@ -92,6 +92,7 @@ func addNode(sum *pool.NodeStats, n pool.NodeStats) {
 	sum.Idle += n.Idle
 	sum.Busy += n.Busy
 	sum.Dialing += n.Dialing
+	sum.Listening += n.Listening
 	sum.Waiting += n.Waiting
 	sum.OldestWait = max(sum.OldestWait, n.OldestWait)
 	c := &sum.Counts

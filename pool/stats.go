@@ -87,6 +87,7 @@ type NodeStats struct {
 	Latency  time.Duration
 
 	Size, Idle, Busy, Dialing int
+	Listening                 int // backends beside the pool
 	Waiting                   int
 	OldestWait                time.Duration
 	Counts                    Counts
@@ -126,7 +127,7 @@ func (n *Node) Stats() NodeStats {
 		Shard: p.shard, Addr: n.addr, Database: n.id.database, User: n.cluster.cfg.User, Role: p.role, Backup: p.backup, Weight: p.weight,
 		Draining: !n.retired.IsZero(), Up: n.up.Load(), Since: n.since,
 		Probed: n.health.at, Recovery: n.health.recovery, LSN: n.health.lsn, Latency: n.health.took,
-		Size: n.cluster.limits.Load().size, Idle: len(n.idle), Busy: len(n.all) - len(n.idle), Dialing: n.dialing,
+		Size: n.cluster.limits.Load().size, Idle: len(n.idle), Busy: len(n.all) - len(n.idle), Dialing: n.dialing, Listening: len(n.apart),
 		Waiting: n.queue.len, Counts: n.counts.Counts,
 	}
 	s.Counts.Destroyed = maps.Clone(n.counts.Destroyed)
