@@ -16,7 +16,7 @@ func declareNodes(f *families) nodeFamilies {
 		mismatch:   f.gauge("pgdrover_node_mismatch", "Whether the server's own role is not what the shard map says.", labels...),
 		draining:   f.gauge("pgdrover_node_draining", "Whether the node has left the shard map and finishes what it has begun.", labels...),
 		probe:      f.gauge("pgdrover_node_probe_seconds", "Time that the last good probe of the node took.", labels...),
-		backends:   f.gauge("pgdrover_backends", "Backends by state: held by a session, idle, or dialing.", with("state")...),
+		backends:   f.gauge("pgdrover_backends", "Backends by state: held by a session, idle, dialing, or listening for all sessions.", with("state")...),
 		size:       f.gauge("pgdrover_pool_size", "Backends that the node's pool may have.", labels...),
 		waiting:    f.gauge("pgdrover_waiting", "Requests that wait for a backend of the node.", labels...),
 		oldest:     f.gauge("pgdrover_oldest_wait_seconds", "How long the first of those requests has waited.", labels...),
