@@ -252,9 +252,15 @@ func mayNotify(q *router.Query) bool {
 }
 
 // sayListens lets a backend know that the transaction has LISTENed, before it gets a PREPARE TRANSACTION, which it refuses then.
-func (s *session) sayListens(l *link, q *router.Query) {
-	if len(s.tx.listens) > 0 && q.Statements()[0].Verb == router.PrepareTransaction {
-		l.sendQuery("LISTEN pgdrover")
+// batch says that it gets it by the extended protocol.
+func (s *session) sayListens(l *link, q *router.Query, batch bool) {
+	const sql = "LISTEN pgdrover"
+	switch {
+	case len(s.tx.listens) == 0 || q.Statements()[0].Verb != router.PrepareTransaction:
+	case batch:
+		l.run(sql, reply{kind: pgwire.MsgExecute, do: skip})
+	default:
+		l.sendQuery(sql)
 	}
 }
 

@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"strings"
@@ -53,6 +54,32 @@ func TestListenerLost(t *testing.T) {
 	if got := r.listeningBackends(0); got != "1" {
 		t.Fatalf("%s backends listen", got)
 	}
+}
+
+// TestListenBeforeALoss has a LISTEN be committed in a string whose backend is lost: it is in force when the client hears of that.
+func TestListenBeforeALoss(t *testing.T) {
+	r := faultRig(t, rigOptions{size: 4, wait: 5 * time.Second})
+	k := itoa(r.tenants(0, 1)[0])
+	conn, other := r.connect(simpleMode), r.connect(simpleMode)
+	for _, c := range []*pgx.Conn{conn, other} {
+		r.exec(c, "set pgdrover.tenant = "+k)
+	}
+	r.exec(other, "listen news") // the listener is there, and what comes before the LISTEN of conn is not for it
+	result := make(chan error, 1)
+	go func() {
+		_, err := conn.Exec(context.Background(), "begin; listen news; commit; select pg_sleep(20)")
+		result <- err
+	}()
+	r.eventually("it sleeps", func() bool {
+		return r.on(r.cluster.Shards[0].Primary, "select count(*) from pg_stat_activity where wait_event = 'PgSleep'") == "1"
+	})
+	r.exec(other, "notify news, 'early'")
+	r.terminate(0, "wait_event = 'PgSleep'")
+	if err := <-result; !isCode(err, "57P01") {
+		t.Fatal(err)
+	}
+	r.exec(other, "notify news, 'heard'")
+	r.hears(conn, "heard")
 }
 
 // TestListenWhileDown stops the node: LISTEN says so, and works when it is back.

@@ -53,10 +53,9 @@ func (s *session) linkLost(l *link) {
 	for l.busy() {
 		l.replies.pop()
 	}
+	s.readyOwed = waits
 	if !waits {
 		s.skipping = s.batch.open
-	} else {
-		s.client.SetQueue(pgwire.AppendReadyForQuery(s.client.QueueBuffer(), s.tx.status()))
 	}
 }
 

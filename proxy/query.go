@@ -104,7 +104,7 @@ func (s *session) simpleOnShard(frame []byte, q *router.Query, r router.Route) b
 		}
 		s.capture(l, c)
 		s.own(l, q)
-		s.sayListens(l, q)
+		s.sayListens(l, q, false)
 		s.sendSimple(l, frame, q, w)
 		l.retry = l.role == pool.Replica && l.hold == 0 && !s.tx.open
 		l.mark = len(s.client.QueueBuffer())

@@ -68,7 +68,7 @@ type session struct {
 	held        router.Hold // why backends are kept, as SHOW CLIENTS says it
 	stickyUntil time.Time
 	ear         *ear // nil: it listens to nothing
-	readyOwed   bool // the client waits for a ReadyForQuery that a backend has sent
+	readyOwed   bool // the client waits for a ReadyForQuery that a backend has sent, or has been lost with
 	skipping    bool // an error was met: messages are discarded until Sync
 	lookup      lookup
 
