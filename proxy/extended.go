@@ -119,8 +119,7 @@ func (s *session) apply(l *link, d deferred) bool {
 		}
 		s.know(l, d.stmt)
 		l.send(pgwire.AppendDescribe(l.conn.QueueBuffer(), 'S', d.stmt.backendName()),
-			reply{kind: describeStatement, name: d.stmt.shared, said: d.stmt.name, shift: d.stmt.shift(), proves: d.stmt,
-				seen: d.stmt})
+			reply{kind: describeStatement, name: d.stmt.shared, of: d.stmt})
 	case d.stmt.shared != nil && l.notes.known.use(d.stmt.shared):
 		if s.tx.aborted { // the server refuses it
 			l.prepare(string(d.stmt.wire()), d.stmt.oids)
@@ -134,7 +133,7 @@ func (s *session) apply(l *link, d deferred) bool {
 		}
 		d.stmt.proven = true
 		l.send(pgwire.AppendParse(l.conn.QueueBuffer(), d.stmt.backendName(), d.stmt.wire(), d.stmt.oids),
-			reply{kind: pgwire.MsgParse, stmt: d.stmt, gone: d.gone, name: d.stmt.shared, said: d.stmt.name})
+			reply{kind: pgwire.MsgParse, stmt: d.stmt, gone: d.gone, name: d.stmt.shared, of: d.stmt})
 		l.lookAt(d.stmt)
 	}
 	return s.relieve(l)

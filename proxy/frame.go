@@ -117,8 +117,8 @@ func (s *session) prepareStep(l *link, first *reply, frame []byte) verdict {
 		return stop
 	}
 	r := l.replies.pop()
-	if r.proves != nil {
-		r.proves.proven = true
+	if r.of != nil && r.do == forward {
+		r.of.proven = true
 	}
 	if s.tape.on && r.do == forward {
 		s.tape.done(&r)

@@ -135,7 +135,7 @@ func (s *session) bindOnShard(frame []byte, at *portal) bool {
 			return !s.cut.Load()
 		}
 	}
-	ask := reply{kind: pgwire.MsgBind, made: at, proves: p}
+	ask := reply{kind: pgwire.MsgBind, made: at, of: p}
 	s.record(frame, &ask)
 	s.sendBind(l, frame, &s.bound, ask)
 	at.link = l
@@ -150,7 +150,7 @@ func (s *session) bindOnShard(frame []byte, at *portal) bool {
 
 // sendBind sends the Bind in frame, which m is a view of, to a backend. ask is the reply that is owed to it.
 func (s *session) sendBind(l *link, frame []byte, m *pgwire.Bind, ask reply) {
-	p := ask.proves
+	p := ask.of
 	s.know(l, p)
 	if p.names && s.tape.on && !s.tape.used {
 		l.check(p.words.uses)
@@ -160,7 +160,7 @@ func (s *session) sendBind(l *link, frame []byte, m *pgwire.Bind, ask reply) {
 	} else {
 		l.conn.SetQueue(pgwire.AppendBindNamed(l.conn.QueueBuffer(), m, p.backendName()))
 	}
-	ask.name, ask.said, ask.shift, ask.words = p.shared, p.name, p.shift(), p.saying()
+	ask.name, ask.words = p.shared, p.saying()
 	l.replies.push(ask)
 }
 

@@ -235,10 +235,10 @@ func (s *session) teach(l *link, p *prepared) {
 	}
 	if p.bySQL {
 		l.run(prepareSQL+p.shared.name+string(p.text),
-			reply{kind: pgwire.MsgExecute, do: skip, name: p.shared, said: p.name, shift: p.shift()})
+			reply{kind: pgwire.MsgExecute, do: skip, name: p.shared, of: p})
 	} else {
 		l.send(pgwire.AppendParse(l.conn.QueueBuffer(), p.backendName(), p.wire(), p.oids),
-			reply{kind: pgwire.MsgParse, do: skip, name: p.shared, said: p.name})
+			reply{kind: pgwire.MsgParse, do: skip, name: p.shared, of: p})
 	}
 	l.lookAt(p)
 }

@@ -128,8 +128,8 @@ func (s *session) about(r *reply) []*prepared {
 	if r.words != nil {
 		return r.words.uses
 	}
-	if r.proves != nil {
-		return []*prepared{r.proves}
+	if r.of != nil {
+		return []*prepared{r.of}
 	}
 	return nil
 }
@@ -206,9 +206,9 @@ func (s *session) resend(l *link, r reply) {
 	case r.kind == pgwire.MsgSync:
 		l.send(pgwire.AppendSync(l.conn.QueueBuffer()), r)
 	case r.kind == describeStatement:
-		s.know(l, r.proves)
-		r.name, r.shift = r.proves.shared, r.proves.shift()
-		l.send(pgwire.AppendDescribe(l.conn.QueueBuffer(), 'S', r.proves.backendName()), r)
+		s.know(l, r.of)
+		r.name = r.of.shared
+		l.send(pgwire.AppendDescribe(l.conn.QueueBuffer(), 'S', r.of.backendName()), r)
 	case r.kind == pgwire.MsgBind:
 		var m pgwire.Bind
 		if pgwire.DecodeBind(frame, &m) == nil { // as it was before

@@ -21,24 +21,21 @@ const describeStatement byte = 'd'
 type reply struct {
 	kind     byte // type of the message that asks for it
 	do       action
+	quiet    bool           // it is meant to fail, and the client does not hear of it
+	aloud    bool           // it is for what the client asked for: notices are the client's
+	half     bool           // Describe: the client has the description of the parameters
+	check    bool           // Describe: it is there to see whether the backend knows what an EXECUTE names
 	stmt     *prepared      // Parse, PREPARE: the client's statement that it makes
 	gone     *prepared      // Parse, Close: the client's statement that it ends
 	made     *portal        // Bind: the portal that it makes
-	seen     *prepared      // Describe: the client's statement whose result it shows
-	proves   *prepared      // Bind, Describe: the client's statement that it shows to be good
+	of       *prepared      // Parse, PREPARE, Describe, Bind: the client's statement that it is about
 	name     *statementName // Parse, PREPARE, Close, Describe, Bind: the name on the backend that it is about, unless that is the client's
-	said     string         // Parse, PREPARE, Describe, Bind: what the client calls that
-	shift    int32          // PREPARE, Describe, Bind: what is to be added to a place in the text of that, for the place in the client's
 	words    *wording       // the text that it is about, if that is not the client's
 	text     *router.Query
-	at       int             // index of the next statement of text to complete
 	set      []router.Change // settings that change when it completes, if they depend on parameters
 	fake     []byte          // what the client is told instead
+	at       int             // index of the next statement of text to complete
 	from, to int32           // what the session's tape has of the message
-	half     bool            // Describe: the client has the description of the parameters
-	check    bool            // Describe: it is there to see whether the backend knows what an EXECUTE names
-	aloud    bool            // it is for what the client asked for: notices are the client's
-	quiet    bool            // it is meant to fail, and the client does not hear of it
 }
 
 // statement is the index of the statement of text that is being carried out.
@@ -118,11 +115,11 @@ func (q *replies) has(kind byte) bool {
 	return false
 }
 
-// speak makes the client hear the notices that come with the replies from the i-th on, which are about a statement's text.
+// speak makes the client hear the notices that come with the replies from the i-th on, which are about its statement's text.
 func (q *replies) speak(i int, p *prepared) {
 	for ; i < q.n; i++ {
 		if r := &q.ring[(q.head+i)%len(q.ring)]; r.do == skip {
-			r.aloud, r.shift = true, p.shift()
+			r.aloud, r.of = true, p
 		}
 	}
 }

@@ -23,7 +23,7 @@ func (l *link) lookAt(p *prepared) {
 }
 
 func (l *link) ask(n *statementName, of *prepared) {
-	l.send(pgwire.AppendDescribe(l.conn.QueueBuffer(), 'S', n.name), reply{kind: describeStatement, do: skip, name: n, seen: of})
+	l.send(pgwire.AppendDescribe(l.conn.QueueBuffer(), 'S', n.name), reply{kind: describeStatement, do: skip, name: n, of: of})
 }
 
 // see notes what a backend says of a statement's result. If it is the first thing that the client's statement meets, and others have
@@ -31,7 +31,7 @@ func (l *link) ask(n *statementName, of *prepared) {
 func (s *session) see(l *link, r *reply, frame []byte) {
 	n, shape := r.name, shapeOf(frame)
 	l.changed = !n.shape.CompareAndSwap(0, shape) && n.shape.Load() != shape
-	p := r.seen
+	p := r.of
 	if p == nil {
 		return
 	}

@@ -212,7 +212,7 @@ func (w *wording) reword(e *pgwire.Error, at int) {
 
 // inClientsWords is an error or a notice with the client's words in place of the backend's; nil if they are the same.
 func inClientsWords(r *reply, frame []byte) []byte {
-	if r.words == nil && r.name == nil {
+	if r.words == nil && (r.name == nil || r.of == nil) {
 		return nil
 	}
 	e, err := pgwire.DecodeError(frame)
@@ -220,13 +220,13 @@ func inClientsWords(r *reply, frame []byte) []byte {
 		return nil
 	}
 	before := *e
-	if r.name != nil {
-		e.Message = strings.ReplaceAll(e.Message, `"`+r.name.name+`"`, `"`+r.said+`"`)
+	if r.name != nil && r.of != nil {
+		e.Message = strings.ReplaceAll(e.Message, `"`+r.name.name+`"`, `"`+r.of.name+`"`)
 	}
 	if r.words != nil {
 		r.words.reword(e, r.statement())
 	} else if e.Position > 0 {
-		e.Position += r.shift
+		e.Position += r.of.shift()
 	}
 	if *e == before {
 		return nil
