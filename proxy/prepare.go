@@ -200,8 +200,8 @@ func (s *session) knowAll(l *link, w *wording) *pgwire.Error {
 	return s.wait(l, began)
 }
 
-// wait waits until a backend has carried out messages of the session's own, if it was sent any. In the middle of a batch, as inside
-// says, they become part of that.
+// wait waits until a backend has carried out messages of the session's own, if it was sent any: however long, since they may wait for
+// locks as the client's own would. In the middle of a batch, as inside says, they become part of that.
 func (s *session) wait(l *link, inside bool) *pgwire.Error {
 	var out sink
 	if !l.busy() {
@@ -209,12 +209,12 @@ func (s *session) wait(l *link, inside bool) *pgwire.Error {
 	}
 	if inside {
 		l.conn.SetQueue(pgwire.AppendFlush(l.conn.QueueBuffer()))
-		s.command(l, &out, time.Now().Add(commitTime))
+		s.command(l, &out, time.Time{})
 		if out.fault == nil {
 			return nil
 		}
 	}
 	l.send(pgwire.AppendSync(l.conn.QueueBuffer()), reply{kind: pgwire.MsgSync, do: skip})
-	s.command(l, &out, time.Now().Add(commitTime))
+	s.command(l, &out, time.Time{})
 	return out.fault
 }

@@ -15,9 +15,9 @@ import (
 // tape holds the messages of a batch for as long as they can be sent again. Its memory is used again.
 type tape struct {
 	frames  []byte
-	on      bool
-	stopped bool
-	used    bool    // what fails a second time, fails
+	on      bool    // what comes is kept
+	stopped bool    // it has been too much, or something of the batch is done
+	used    bool    // something has been sent again: what fails a second time, fails
 	bound   []reply // to the Binds that were carried out
 	owed    []reply // to what failed, and what the server discarded after it
 	mending bool    // they wait until the backend has got over the failure
@@ -150,12 +150,9 @@ func (s *session) mend(l *link, first *reply, frame []byte) bool {
 	t.on, t.used, t.mending = false, true, true
 	for f := l.replies.first(); f != nil && f.kind != pgwire.MsgSync; f = l.replies.first() {
 		r := l.replies.pop()
+		l.unnote(&r)
 		if r.do != skip {
 			t.owed = append(t.owed, r)
-		} else if r.kind == pgwire.MsgParse || r.prepares() {
-			l.notes.forget(r.name)
-		} else if r.kind == pgwire.MsgClose && r.name != nil {
-			l.notes.known.restore(r.name)
 		}
 	}
 	if f := l.replies.first(); f != nil {

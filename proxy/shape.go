@@ -36,9 +36,7 @@ func (s *session) see(l *link, r *reply, frame []byte) {
 		return
 	}
 	if l.changed && !p.seen && p.shared == n {
-		s.db.names.retire(n)
-		l.notes.forget(n)
-		l.notes.doubtful = true
+		s.outdate(l, n)
 		s.rename(p)
 		p.shared.shape.CompareAndSwap(0, shape)
 	}
@@ -104,16 +102,28 @@ func (s *session) compare(l *link, p *prepared) *pgwire.Error {
 	if e := s.wait(l, began); e != nil {
 		return e
 	}
-	if !l.changed {
-		if !n.stale.Load() {
-			n.age.Store(age)
-		}
+	if s.sameResult(l, n, age) {
 		return nil
 	}
+	return errResult
+}
+
+// sameResult reports whether a backend has just described the result of a statement as the first one did. age is that of the names when
+// it was asked. If not, the statement is none that it knows.
+func (s *session) sameResult(l *link, n *statementName, age uint64) bool {
+	if l.changed {
+		s.outdate(l, n)
+	} else if !n.stale.Load() {
+		n.age.Store(age)
+	}
+	return !l.changed
+}
+
+// outdate has a backend be told a statement anew before it is used again, and those who prepare its text get another.
+func (s *session) outdate(l *link, n *statementName) {
 	s.db.names.retire(n)
 	l.notes.forget(n)
 	l.notes.doubtful = true
-	return errResult
 }
 
 // alike is compare in the middle of a batch, where it is needed. It reports whether the message in hand goes to the backend; if not, the
@@ -129,15 +139,9 @@ func (s *session) alike(l *link, p *prepared, before func() []byte) bool {
 	if !s.settleBatch() || s.skipping || s.batch.link != l {
 		return false
 	}
-	if !l.changed {
-		if !n.stale.Load() {
-			n.age.Store(age)
-		}
+	if s.sameResult(l, n, age) {
 		return true
 	}
-	s.db.names.retire(n)
-	l.notes.forget(n)
-	l.notes.doubtful = true
 	s.oweOn(l, deferred{fake: pgwire.AppendError(before(), errResult)})
 	s.undoBatch(l)
 	return false

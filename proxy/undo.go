@@ -29,12 +29,7 @@ func (s *session) discardReplies(l *link, code string) {
 
 // undo takes back what was noted when a message was sent that the server discards.
 func (s *session) undo(l *link, r reply) {
-	switch {
-	case r.kind == pgwire.MsgParse || r.prepares():
-		l.notes.forget(r.name)
-	case r.kind == pgwire.MsgClose && r.name != nil:
-		l.notes.known.restore(r.name)
-	}
+	l.unnote(&r)
 	if r.do == skip {
 		return
 	}
@@ -46,6 +41,16 @@ func (s *session) undo(l *link, r reply) {
 	}
 	if r.gone != nil {
 		s.keep(r.gone)
+	}
+}
+
+// unnote takes back what was noted of the backend when a message was sent that the server discards.
+func (l *link) unnote(r *reply) {
+	switch {
+	case r.kind == pgwire.MsgParse || r.prepares():
+		l.notes.forget(r.name)
+	case r.kind == pgwire.MsgClose && r.name != nil:
+		l.notes.known.restore(r.name)
 	}
 }
 
