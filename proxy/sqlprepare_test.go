@@ -194,6 +194,22 @@ func testPrepareStrings(t *testing.T, r *rig) {
 	r.unheld()
 }
 
+// TestPreparedUnseen has a DO block prepare a statement, which no text shows: its backend is kept until there is none left.
+func TestPreparedUnseen(t *testing.T) {
+	r := startRig(t, sharedCluster(t), rigOptions{size: 2})
+	c := r.connect(simpleMode, "options=-c%20pgdrover.tenant%3D1")
+	r.exec(c, "do $$ begin execute 'prepare x as select 1'; end $$")
+	if got := r.value(c, "execute x"); got != "1" {
+		t.Fatal(got)
+	}
+	held := func() bool { return strings.Join(r.server.Clients()[0].Hold, " ") == "prepare" }
+	r.eventually("its backend is kept", held)
+	r.exec(c, "deallocate all")
+	r.eventually("its backend is not kept any more", func() bool { return !held() })
+	r.unheld()
+	r.refuses(c, "26000", "execute x")
+}
+
 // TestExecuteMakesStale has writes by EXECUTE, whose results the cache must not serve from before.
 func TestExecuteMakesStale(t *testing.T) {
 	r := cachedRig(t, "")

@@ -194,7 +194,7 @@ func abortedEither(want, got string) bool {
 //   - An application that has not named itself is called pgdrover, and in_hot_standby is not reported.
 //   - The state of a server process that nothing holds a backend for does not follow: currval and lastval, setseed, what DO, CALL
 //     and functions set without its being reported; pg_prepared_statements, pg_cursors
-//     and pg_listening_channels show the backend's own.
+//     and pg_listening_channels show the backend's own, as current_query() and pg_stat_activity do the text of an EXECUTE.
 //   - A transaction begins on the backend with its first statement: now() is of that moment.
 //   - A Parse that is answered for a backend takes no snapshot there: SET TRANSACTION may still follow it. After DDL past PgDrover a
 //     backend that has not known a statement prepares it anew, where PostgreSQL says 0A000 (docs/design/0007).
