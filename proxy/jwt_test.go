@@ -299,7 +299,7 @@ func TestKeysAreRenewed(t *testing.T) {
 // await waits until something is so.
 func await(t testing.TB, what string, so func() bool) {
 	t.Helper()
-	for end := time.Now().Add(10 * time.Second); !so(); {
+	for end := time.Now().Add(30 * time.Second); !so(); {
 		if time.Now().After(end) {
 			t.Fatalf("it did not become true that %s", what)
 		}
