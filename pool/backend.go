@@ -47,8 +47,9 @@ type Backend struct {
 	// Params are the values that the server has reported. The holder writes down what is reported while it holds; the pool
 	// does while it is idle.
 	Params []Param
-	// Affinity is what the holder says it left the backend with, for Request.Affinity; 0 for nothing in particular.
-	Affinity uint64
+	// Affinity is what the holder says it left the backend with, for Request.Affinity; 0 for nothing in particular. Likeness is the
+	// same for Request.Likeness.
+	Affinity, Likeness uint64
 	// Proxy is the holder's notes on this backend, which the next holder finds; nil at first.
 	Proxy any
 

@@ -13,18 +13,19 @@ func TestLastUsedFirstButAffinityBefore(t *testing.T) {
 	_, _, top := single(t, cfg)
 	a, b, c := mustAcquire(t, top, Primary), mustAcquire(t, top, Primary), mustAcquire(t, top, Primary)
 	a.Affinity, b.Affinity, c.Affinity = 7, 7, 9
+	a.Likeness, b.Likeness, c.Likeness = 1, 1, 2
 	a.Release()
 	b.Release()
 	c.Release()
 	for _, step := range []struct {
-		affinity uint64
-		want     *Backend
-	}{{0, c}, {7, b}, {8, b}, {9, c}, {7, b}, {0, b}} {
+		affinity, likeness uint64
+		want               *Backend
+	}{{0, 0, c}, {7, 0, b}, {8, 0, b}, {9, 0, c}, {7, 2, b}, {0, 0, b}, {8, 2, c}, {0, 1, b}, {9, 1, c}, {8, 1, b}, {8, 3, b}} {
 		s := newSeeker()
-		s.Affinity = step.affinity
+		s.Affinity, s.Likeness = step.affinity, step.likeness
 		got, err := top.Acquire(&s.Request, 0, Primary)
 		if err != nil || got != step.want {
-			t.Fatalf("affinity %d: got serial %d, %v", step.affinity, got.Serial(), err)
+			t.Fatalf("affinity %d, likeness %d: got serial %d, %v", step.affinity, step.likeness, got.Serial(), err)
 		}
 		got.Release()
 	}

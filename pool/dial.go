@@ -62,7 +62,12 @@ func (n *Node) dial(ctx context.Context) (*Backend, error) {
 	if n.loginErr != nil {
 		return nil, n.loginErr
 	}
-	hc, err := connect(ctx, n.login)
+	return n.dialAs(ctx, n.login)
+}
+
+// dialAs is dial with a login that may differ from the node's in its run-time parameters.
+func (n *Node) dialAs(ctx context.Context, login *pgconn.Config) (*Backend, error) {
+	hc, err := connect(ctx, login)
 	if err != nil {
 		return nil, err
 	}

@@ -2,7 +2,7 @@
 //
 // The path of a backend, one file a step: `pool/cluster.go` holds the pools of one database, `pool/topology.go` is its view
 // of one shard map, `pool/policy.go` chooses the node, `pool/pool.go` gives a backend at once or queues the request
-// (`pool/request.go`, `pool/queue.go`), `pool/keeper.go` decides when to dial and `pool/dial.go` does, `pool/backend.go` is
+// (`pool/request.go`, `pool/queue.go`), `pool/keeper.go` decides when to dial and `pool/dial.go` does, `pool/exchange.go` makes one for its holder alone, `pool/backend.go` is
 // what the holder has in hands, `pool/cancel.go` interrupts what it runs. Beside it: `pool/wiring.go` connects and encrypts sockets, `pool/health.go` probes nodes,
 // `pool/trouble.go` decides what a failure means for those who wait, `pool/janitor.go` ends what is idle or old,
 // `pool/control.go` runs control queries, `pool/stats.go` shows all.

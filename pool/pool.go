@@ -22,7 +22,7 @@ func (n *Node) acquire(r *Request, choice bool) (*Backend, error) {
 func (n *Node) takeOrQueue(r *Request, choice bool) (*Backend, error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if b := n.takeIdle(r.Affinity); b != nil {
+	if b := n.takeIdle(r.Affinity, r.Likeness); b != nil {
 		n.grant(b, r)
 		n.published()
 		return b, nil
@@ -53,17 +53,25 @@ func (n *Node) takeOrQueue(r *Request, choice bool) (*Backend, error) {
 	return nil, nil
 }
 
-// takeIdle takes the idle backend that was used last, preferring those of an affinity; nil when none is idle. With n.mu held.
-func (n *Node) takeIdle(affinity uint64) *Backend {
+// takeIdle takes the idle backend that was used last, preferring those of an affinity, and then those of a likeness; nil when none is
+// idle. With n.mu held.
+func (n *Node) takeIdle(affinity, likeness uint64) *Backend {
 	top := len(n.idle) - 1
 	if top < 0 {
 		return nil
 	}
-	at := top
-	for i := top; affinity != 0 && i >= 0; i-- {
-		if n.idle[i].Affinity == affinity {
+	at, alike := top, false
+	for i := top; i >= 0 && (affinity != 0 || likeness != 0); i-- {
+		b := n.idle[i]
+		if affinity != 0 && b.Affinity == affinity {
 			at = i
 			break
+		}
+		if !alike && likeness != 0 && b.Likeness == likeness {
+			at, alike = i, true
+			if affinity == 0 {
+				break
+			}
 		}
 	}
 	b := n.idle[at]

@@ -21,8 +21,9 @@ type Request struct {
 	// Notify tells the session to call Take. It is called from any goroutine, must not block, and must not call into this
 	// package. It may come once more after the request was cancelled or has begun to wait again: Take knows.
 	Notify func()
-	// Affinity is the Backend.Affinity that is preferred among idle backends; 0 prefers none.
-	Affinity uint64
+	// Affinity is the Backend.Affinity that is preferred among idle backends; 0 prefers none. Where none has it, one of the same
+	// Likeness is the next best; again 0 prefers none.
+	Affinity, Likeness uint64
 	// Exclude is passed over when a replica is chosen, such as one that has just failed this session; nil is none.
 	Exclude *Node
 
