@@ -51,7 +51,7 @@ func unkeyed(name string) bool {
 // cacheable prepares a read for the cache; nil when the cache has nothing to do with it. The key holds all that the answer
 // depends on (design, "Cache").
 func (s *session) cacheable(q *router.Query, r router.Route, b *pgwire.Bind) *cacheQuery {
-	if s.db.cache == nil || !r.Cacheable || r.NoCache || s.tx.open || r.Tenant.IsZero() || len(s.links) > 0 {
+	if s.db.cache == nil || !r.Cacheable || r.NoCache || s.tx.open || r.Tenant.IsZero() || len(s.links) > 0 || s.mode == ModeSession {
 		return nil
 	}
 	c := &s.cached

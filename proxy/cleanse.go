@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"strings"
 	"time"
 
 	"github.com/pgdrover/pgdrover/router"
@@ -41,9 +42,10 @@ func (s *session) cleanse(l *link) bool {
 }
 
 // discardHeld takes from a backend all that a session which has ended had there. It reports whether that is certain: nobody knows what
-// a function that is declared to need its backend leaves there.
+// a function that is declared to need its backend leaves there, and the name of a setting that is nobody's own stays known, which in
+// session mode the next client is not to see.
 func (s *session) discardHeld(l *link) bool {
-	if l.hold&router.HoldFunction != 0 {
+	if l.hold&router.HoldFunction != 0 || s.mode == ModeSession && (l.custom || l.unsure) {
 		return false
 	}
 	var out sink
@@ -54,3 +56,13 @@ func (s *session) discardHeld(l *link) bool {
 	l.hold, l.unsure = 0, false
 	return out.fault == nil && out.tag == "DISCARD ALL" && l.lost == nil && l.status == 'I'
 }
+
+// noteCustom notes that a setting was made on a backend; l may be nil.
+func (l *link) noteCustom(name string) {
+	if l != nil && isCustom(name) {
+		l.custom = true
+	}
+}
+
+// isCustom reports whether a setting is nobody's own: any name with a dot may be set.
+func isCustom(name string) bool { return strings.Contains(name, ".") && !isOwn(name) }

@@ -25,6 +25,7 @@ type Client struct {
 	Database string
 	Address  string
 	TLS      bool
+	Mode     Mode // ModeUnset on the console
 	State    ClientState
 	Began    time.Time
 	Hold     []string // why it keeps backends

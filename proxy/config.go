@@ -48,6 +48,7 @@ type User struct {
 	MD5       string   // the 32 hexadecimal digits of an md5 verifier
 	Databases []string // what it may connect to; empty: every database
 	Admin     bool     // may use the console
+	Mode      Mode     // of its sessions; ModeUnset: the database's
 }
 
 // Console answers the statements of a session on database "pgdrover". Run may block and is called by many sessions at once.

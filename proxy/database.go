@@ -17,14 +17,16 @@ import (
 
 // Options are the settings of one database.
 type Options struct {
-	Name      string
-	Replicas  bool                           // reads outside transactions go to replicas
-	Sticky    time.Duration                  // for so long after a write a session reads the primary
-	Cached    func(schema, name string) bool // the tables whose results may be cached; nil: none
-	Holding   func(schema, name string) bool // the functions that need their backend from then on; nil: none
-	Drain     time.Duration                  // how long a change of placement waits for transactions of the tenants concerned (default 10s)
-	Templates int                            // routes kept (default of the router when 0)
-	Log       *slog.Logger
+	Name        string
+	Mode        Mode                           // of sessions of users that have none of their own (default ModeTransaction)
+	NameAddHost bool                           // the application_name that a client logs in with gets its address and port added
+	Replicas    bool                           // reads outside transactions go to replicas
+	Sticky      time.Duration                  // for so long after a write a session reads the primary
+	Cached      func(schema, name string) bool // the tables whose results may be cached; nil: none
+	Holding     func(schema, name string) bool // the functions that need their backend from then on; nil: none
+	Drain       time.Duration                  // how long a change of placement waits for transactions of the tenants concerned (default 10s)
+	Templates   int                            // routes kept (default of the router when 0)
+	Log         *slog.Logger
 }
 
 // Database is one database of the applications: its placement in force, its backends, and its cache.

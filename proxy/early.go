@@ -184,6 +184,7 @@ func (s *session) stepAside(shard int) (l *link, e *pgwire.Error) {
 	if e != nil {
 		return nil, e
 	}
+	s.keepLink(l)
 	l.aside = true
 	return l, nil
 }

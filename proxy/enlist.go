@@ -28,9 +28,13 @@ func (s *session) join(shard int, role pool.Role) (*link, *pgwire.Error) {
 			return nil, e
 		}
 	}
+	if s.direct() && l.hold != 0 {
+		return l, nil // what is in force there is what the client made of it
+	}
 	if e := s.prepareLink(l); e != nil {
 		return nil, e
 	}
+	s.keepLink(l)
 	return l, nil
 }
 
@@ -92,7 +96,7 @@ func (s *session) mayJoin(shard int, r router.Route) *pgwire.Error {
 // acquire waits for a backend in the pool's queue. The client hears of a failure and stays connected.
 func (s *session) acquire(shard int, role pool.Role, not *pool.Node) (*link, *pgwire.Error) {
 	l := s.spareLink()
-	l.req.Affinity = s.settings.id
+	l.req.Affinity, l.req.Likeness = s.settings.id, s.settings.like
 	l.req.Exclude = not
 	b, err := s.place.nodes.Acquire(&l.req, shard, role)
 	if b == nil && err == nil {
@@ -162,9 +166,9 @@ func (s *session) release(l *link) {
 		return
 	}
 	b := l.backend
-	b.Affinity = 0
+	b.Affinity, b.Likeness = 0, 0
 	if l.notes.settings != nil {
-		b.Affinity = l.notes.settings.id
+		b.Affinity, b.Likeness = l.notes.settings.id, l.notes.settings.like
 	}
 	s.unlink(l)
 	b.Release()
@@ -223,7 +227,12 @@ func (s *session) sendSettings(l *link) *pgwire.Error {
 	if s.batch.link == l && l.busy() {
 		return nil // in the middle of an implicit transaction, what was SET there is in force there
 	}
+	if l.status == 'I' && s.nameOnly(l) {
+		s.sendName(l)
+		return nil
+	}
 	var out sink
+	l.custom = l.custom || slices.ContainsFunc(s.settings.sent(), func(e setting) bool { return isCustom(e.name) })
 	l.sendQuery(changeSQL(l.notes.settings, s.settings))
 	l.notes.settings = nil
 	s.command(l, &out, time.Now().Add(commitTime))

@@ -20,6 +20,11 @@ func (s *session) extended(frame []byte) bool {
 		s.enterTransaction()
 	}
 	goOn := false
+	if s.direct() && s.batch.link == nil {
+		if e := s.startDirect(); e != nil {
+			return s.fail(e)
+		}
+	}
 	switch frame[0] {
 	case pgwire.MsgParse:
 		goOn = s.parse(frame)
@@ -46,18 +51,22 @@ func (s *session) parse(frame []byte) bool {
 	if err := pgwire.DecodeParse(frame, &m); err != nil {
 		return s.malformed(frame)
 	}
-	if len(m.Name) > 0 && s.statements[string(m.Name)] != nil {
+	old := s.statements[string(m.Name)]
+	if old != nil && !s.direct() {
 		return s.duplicate(&m)
 	}
 	p := s.newPrepared(&m)
 	s.analyse(&p.query, p.text)
 	sts := p.query.Statements()
 	p.own = len(sts) == 1 && s.answersItself(&sts[0])
-	p.names = p.query.Names()
+	if old != nil && (p.own || old.own) {
+		return s.duplicate(&m)
+	}
+	p.names = p.query.Names() && !s.direct()
 	if s.refusesAborted(p) {
 		return s.mistake(s.abortedError())
 	}
-	var gone *prepared
+	gone := old
 	if p.name == "" {
 		gone = s.unnamed
 	}
@@ -65,6 +74,9 @@ func (s *session) parse(frame []byte) bool {
 	if p.own {
 		s.owe(deferred{fake: parseComplete, stmt: p, gone: gone})
 		return true
+	}
+	if s.direct() {
+		return s.parseDirect(frame, p, gone)
 	}
 	if p.name != "" && !p.names {
 		p.shared = s.db.names.take(s.meaning(), p.text, p.oids)
@@ -202,10 +214,12 @@ func (s *session) describe(frame []byte) bool {
 		return s.describePortal(frame, name)
 	}
 	p := s.statement(name)
-	if p == nil {
+	switch {
+	case s.direct() && (p == nil || !p.own):
+		return s.passDirect(frame, reply{kind: describeStatement})
+	case p == nil:
 		return s.mistake(noStatement(name))
-	}
-	if p.own {
+	case p.own:
 		s.owe(deferred{fake: s.describeOwn(p, true)})
 		return true
 	}
@@ -230,6 +244,8 @@ func (s *session) closeNamed(frame []byte) bool {
 	}
 	p := s.statement(name)
 	switch {
+	case s.direct() && (p == nil || !p.own):
+		return s.closeDirect(frame, p)
 	case p == nil:
 		s.owe(deferred{fake: closeComplete})
 		return true

@@ -32,6 +32,8 @@ type rig struct {
 // rigOptions vary a rig.
 type rigOptions struct {
 	replicas bool // reads go to replicas
+	mode     Mode
+	addHost  bool // to the application_name
 	size     int
 	cache    *cache.Config
 	tables   string // of the shard map
@@ -81,7 +83,7 @@ func startRig(t testing.TB, c *pgcluster.Cluster, o rigOptions) *rig {
 	if err != nil {
 		t.Fatal(err)
 	}
-	opt := Options{Name: c.Database, Replicas: o.replicas, Sticky: o.sticky, Drain: 2 * time.Second, Log: log}
+	opt := Options{Name: c.Database, Mode: o.mode, NameAddHost: o.addHost, Replicas: o.replicas, Sticky: o.sticky, Drain: 2 * time.Second, Log: log}
 	var results *cache.Cache
 	if o.cache != nil {
 		if results, err = cache.Open(ctx, *o.cache); err != nil {

@@ -99,6 +99,7 @@ func (s *session) follow() *pgwire.Error {
 		l.shard, _ = next.shards.ShardByName(s.place.shards.Shard(l.shard).Name)
 	}
 	s.place = next
+	s.leaveDirect()
 	return nil
 }
 

@@ -60,8 +60,12 @@ func (s *session) settleHolds(rolledBack bool) {
 	}
 }
 
-// endHolds asks what may be over whether it is, where no transaction is open, and stops holding for what is.
+// endHolds asks what may be over whether it is, where no transaction is open, and stops holding for what is. In session mode the
+// backend is held anyway.
 func (s *session) endHolds() {
+	if s.mode == ModeSession {
+		return
+	}
 	for _, l := range s.links {
 		doubted := l.hold & l.mayEnd
 		if doubted == 0 || !l.rests() || s.cut.Load() {
@@ -108,10 +112,22 @@ func (s *session) noteHolds() {
 	s.held = held
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.holdReasons = s.holdReasons[:0]
+	s.holdReasons = holdsIn(held)
+}
+
+// holdsIn are reasons in words.
+func holdsIn(held router.Hold) []string {
+	var list []string
 	for i, word := range holdWords {
 		if held&(1<<i) != 0 {
-			s.holdReasons = append(s.holdReasons, word)
+			list = append(list, word)
 		}
 	}
+	if held&holdSession != 0 {
+		list = append(list, "session")
+	}
+	if held&holdReplication != 0 {
+		list = append(list, "replication")
+	}
+	return list
 }

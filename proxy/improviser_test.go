@@ -17,6 +17,7 @@ type utterance struct {
 type improviser struct {
 	*rand.Rand
 	client string
+	free   bool // says also what is the same only where nothing may differ
 }
 
 func (im *improviser) one(of ...string) string { return of[im.IntN(len(of))] }
@@ -205,6 +206,16 @@ func (im *improviser) sql() string {
 		own := im.client + "_news"
 		return im.one("listen "+own, "listen "+own, "unlisten "+own, "unlisten *", "notify "+own+", '"+n+"'", "notify "+own,
 			"select pg_notify('"+own+"', '"+n+"')", "notify nobody", "listen "+own+"; notify "+own+"; select 1")
+	}
+	if im.free && im.IntN(4) == 0 {
+		return im.one("select name, from_sql from pg_prepared_statements order by name", "select name from pg_cursors order by name",
+			"do $$ begin execute 'deallocate s1'; end $$", "do $$ begin execute 'prepare s2 as select 2'; end $$",
+			"do $$ begin perform set_config('work_mem', '"+n+"MB', false); end $$", "set my.own to '"+n+"'", "reset my.own",
+			"select current_setting('my.own', true)", "create temp table mine (x int)", "select count(*) from mine", "drop table mine",
+			"set transaction isolation level serializable", "set transaction read only", "select now() = statement_timestamp()",
+			"select pg_advisory_lock_shared("+n+")", "select count(*) from pg_locks where locktype = 'advisory' and pid = pg_backend_pid()",
+			"select count(*) from pg_listening_channels()", "declare h cursor with hold for select id from t",
+			"fetch 1 from h", "close all", "discard plans", "discard sequences", "set local my.own to 'here'")
 	}
 	if im.client == "a" && im.IntN(3) == 0 {
 		return im.one("insert into e values ("+n+", 'x')", "insert into e values ("+n+", 'x') on conflict do nothing returning id",

@@ -22,6 +22,7 @@ type link struct {
 	wrote   bool        // something was written in the open transaction
 	owned   bool        // some of that is this shard's alone, as rows of tenants are
 	before  *settings   // in force there when the transaction began
+	custom  bool        // a setting of nobody's own was made there: its name stays known
 	unsure  bool        // what ran there may have changed unseen what the backend keeps for the session
 	owner   ownership   // that makes its notifications known as the session's; zero: none
 
@@ -98,9 +99,14 @@ const ownName = "pgdrover"
 
 // prepare appends a Parse of the session's own, after whatever is left of the one before.
 func (l *link) prepare(sql string, oids []byte) {
+	l.forgetOwn()
+	l.send(pgwire.AppendParse(l.conn.QueueBuffer(), ownName, sql, oids), reply{kind: pgwire.MsgParse, do: skip, name: ownStatement})
+}
+
+// forgetOwn has the backend forget the session's own statement and portal.
+func (l *link) forgetOwn() {
 	l.send(pgwire.AppendClose(l.conn.QueueBuffer(), 'P', ownName), reply{kind: pgwire.MsgClose, do: skip})
 	l.send(pgwire.AppendClose(l.conn.QueueBuffer(), 'S', ownName), reply{kind: pgwire.MsgClose, do: skip})
-	l.send(pgwire.AppendParse(l.conn.QueueBuffer(), ownName, sql, oids), reply{kind: pgwire.MsgParse, do: skip, name: ownStatement})
 }
 
 // run appends a statement without parameters, to be run by the extended protocol; r is the reply to its Execute.
@@ -131,7 +137,7 @@ func (l *link) rests() bool {
 
 // reset makes the link ready for another backend.
 func (l *link) reset() {
-	l.unsure, l.resetsTo = false, noSettings
+	l.unsure, l.custom, l.resetsTo = false, false, noSettings
 	l.backend, l.conn, l.notes = nil, nil, nil
 	l.hold, l.gained, l.mayEnd = 0, 0, 0
 	l.status, l.wrote, l.owned, l.before = 'I', false, false, nil

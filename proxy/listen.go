@@ -26,7 +26,7 @@ const longName = 60
 // something to say about, because it is long or in the client's own encoding, goes to a backend, and so does what a session may not
 // run that is bound to a tenant: the router refuses it.
 func (s *session) listensItself(st *router.Statement) bool {
-	return (st.Verb == router.Unlisten || st.Verb == router.Listen && s.login.tenant.IsZero()) && plainName(st.Name)
+	return !s.direct() && (st.Verb == router.Unlisten || st.Verb == router.Listen && s.login.tenant.IsZero()) && plainName(st.Name)
 }
 
 func plainName(name string) bool {
@@ -59,6 +59,9 @@ func (s *session) topicOf(channel string) topic {
 
 // noteListen notes a statement that was carried out, for the end of the transaction.
 func (s *session) noteListen(st *router.Statement) {
+	if s.direct() {
+		return
+	}
 	if st.Verb == router.Listen {
 		s.tx.listens = append(s.tx.listens, listening{topic: s.topicOf(st.Name)})
 	} else if s.ear != nil || len(s.tx.listens) > 0 {
@@ -71,6 +74,9 @@ func (s *session) noteListen(st *router.Statement) {
 func (s *session) foresee(q *router.Query) *pgwire.Error {
 	sts := q.Statements()
 	var topics map[topic]bool
+	if s.direct() {
+		return nil
+	}
 	for i := range sts {
 		st := s.carriedOut(&sts[i])
 		if st.Verb != router.Listen || !plainName(st.Name) {
@@ -277,7 +283,7 @@ func (s *session) notified(l *link, frame []byte) verdict {
 		l.lost = err
 		return stop
 	}
-	if l.hold&router.HoldFunction == 0 || s.ear != nil && s.ear.listening(string(channel)) {
+	if l.hold&router.HoldFunction == 0 && !s.direct() || s.ear != nil && s.ear.listening(string(channel)) {
 		l.unsure = true
 		return drop
 	}

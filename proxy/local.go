@@ -12,6 +12,9 @@ import (
 // of exactly one backend.
 func (s *session) local(st *router.Statement) bool {
 	if isTransactionVerb(st.Verb) {
+		if s.direct() && !s.tx.poisoned {
+			return false
+		}
 		if s.place.single() && !s.tx.poisoned && s.inImplicit() {
 			return false
 		}
@@ -20,7 +23,7 @@ func (s *session) local(st *router.Statement) bool {
 		}
 		return s.tx.poisoned || s.tx.open && len(s.inTransaction()) != 1
 	}
-	return st.Verb != router.ExplainRoute && isOwnStatement(st) || s.deallocates(st) || s.listensItself(st)
+	return st.Verb != router.ExplainRoute && s.isOwnStatement(st) || s.deallocates(st) || s.listensItself(st)
 }
 
 // inImplicit reports whether a backend is in the implicit transaction of a batch that has not ended.
@@ -39,19 +42,23 @@ func (s *session) deallocates(st *router.Statement) bool {
 	if st.Verb != router.Deallocate {
 		return false
 	}
-	return st.Name == "" && !s.holds(router.HoldPrepare) || s.statements[st.Name] != nil
+	p := s.statements[st.Name]
+	if s.direct() {
+		return p != nil && p.own
+	}
+	return st.Name == "" && !s.holds(router.HoldPrepare) || p != nil
 }
 
 // isOwnStatement reports whether no backend is told of a statement as it is: transaction control, which the session passes on
 // in its own way, PgDrover's settings, and EXPLAIN (ROUTE).
-func isOwnStatement(st *router.Statement) bool {
+func (s *session) isOwnStatement(st *router.Statement) bool {
 	switch st.Verb {
 	case router.Set, router.Reset, router.Show:
 		return isOwn(st.Name)
 	case router.ExplainRoute:
 		return true
 	}
-	return isTransactionVerb(st.Verb)
+	return isTransactionVerb(st.Verb) && !s.direct()
 }
 
 // answerLocal answers a Query that is local.
@@ -162,5 +169,5 @@ const textOID = 25
 
 // answersItself reports whether a statement by the extended protocol is no backend's, though one may be told of it in another way.
 func (s *session) answersItself(st *router.Statement) bool {
-	return isOwnStatement(st) || s.deallocates(st) || s.listensItself(st) || st.Verb == router.Prepare
+	return s.isOwnStatement(st) || s.deallocates(st) || s.listensItself(st) || st.Verb == router.Prepare && !s.direct()
 }

@@ -13,6 +13,7 @@ const (
 	ownPrefix  = "pgdrover."
 	ownTenant  = "pgdrover.tenant"
 	ownScatter = "pgdrover.scatter"
+	ownShard   = "pgdrover.shard"
 )
 
 func isOwn(name string) bool { return strings.HasPrefix(name, ownPrefix) }
@@ -39,6 +40,9 @@ func (s *session) checkOwn(name, value string) *pgwire.Error {
 		}
 		return &pgwire.Error{Code: "0A000", Message: "scatter reads are not available",
 			Hint: "name a tenant in the statement, or ask each tenant's shard in turn"}
+	}
+	if name == ownShard {
+		return s.checkShard(value)
 	}
 	return &pgwire.Error{Code: "42704", Message: "unrecognized configuration parameter \"" + name + "\"",
 		Hint: "PgDrover's own settings are " + ownTenant + " and " + ownScatter}

@@ -36,6 +36,9 @@ func (p *params) value(name string) (string, bool) {
 
 // with returns the values with one replaced.
 func (p *params) with(name, value string) *params {
+	if now, ok := p.value(name); ok && now == value {
+		return p
+	}
 	next := &params{list: make([]pgwire.Param, 0, len(p.list)+1)}
 	found := false
 	for _, e := range p.list {
@@ -48,6 +51,11 @@ func (p *params) with(name, value string) *params {
 		next.list = append(next.list, pgwire.Param{Name: name, Value: value})
 	}
 	return next
+}
+
+// sameBut reports whether two reports agree but for one parameter, which both have in the same place.
+func (p *params) sameBut(o *params, name string) bool {
+	return slices.EqualFunc(p.list, o.list, func(a, b pgwire.Param) bool { return a == b || a.Name == name && b.Name == name })
 }
 
 // report tells the client the values that differ from those it was told.
@@ -91,8 +99,22 @@ func (s *session) parameterStatus(l *link, frame []byte) verdict {
 // loginParams are the values to tell clients that log in, by their startup settings, as a backend reported them.
 type loginParams struct {
 	mu    sync.Mutex // guards what follows
-	byID  map[uint64]*loginEntry
+	byKey map[loginKey]*loginEntry
 	fresh *params // of the newest backend
+}
+
+// loginKey finds entries. Settings that differ in the application's name only share one, as long as it is known what a server makes of
+// the name.
+type loginKey struct {
+	id    uint64
+	named bool // the name is to be filled in
+}
+
+func (s *settings) loginKey() loginKey {
+	if e, ok := s.lookup(applicationName); ok && asIs(e.value) {
+		return loginKey{s.like, true}
+	}
+	return loginKey{s.id, false}
 }
 
 type loginEntry struct {
@@ -106,12 +128,18 @@ const paramLimit = 500
 // loginLimit bounds how many kinds of startup settings are remembered.
 const loginLimit = 1024
 
-func (p *loginParams) init() { p.byID = map[uint64]*loginEntry{} }
+func (p *loginParams) init() { p.byKey = map[loginKey]*loginEntry{} }
 
 func (p *loginParams) find(set *settings) *params {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if e := p.byID[set.id]; e != nil && e.settings.same(set) {
+	key := set.loginKey()
+	switch e := p.byKey[key]; {
+	case e == nil:
+	case key.named && e.settings.sameButName(set):
+		name, _ := set.lookup(applicationName)
+		return e.params.with(applicationName, name.value)
+	case !key.named && e.settings.same(set):
 		return e.params
 	}
 	return nil
@@ -120,17 +148,17 @@ func (p *loginParams) find(set *settings) *params {
 func (p *loginParams) add(set *settings, now *params) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if len(p.byID) >= loginLimit {
-		clear(p.byID)
+	if len(p.byKey) >= loginLimit {
+		clear(p.byKey)
 	}
-	p.byID[set.id] = &loginEntry{set, now}
+	p.byKey[set.loginKey()] = &loginEntry{set, now}
 }
 
 // forget makes the next login ask a backend: a node may have another version now.
 func (p *loginParams) forget() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	clear(p.byID)
+	clear(p.byKey)
 }
 
 // saw notes what a new backend reports. If that is not what the one before did, a node has another version now, or other defaults:
@@ -139,7 +167,7 @@ func (p *loginParams) saw(fresh *params) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.fresh != nil && !slices.Equal(p.fresh.list, fresh.list) {
-		clear(p.byID)
+		clear(p.byKey)
 	}
 	p.fresh = fresh
 }
@@ -152,7 +180,7 @@ func (s *session) reportParams() bool {
 		s.enterTransaction()
 		l, e := s.loginLink()
 		if e != nil {
-			s.fatal(e.Code, e.Message, e.Hint)
+			s.fatalError(e)
 			return false
 		}
 		known = l.notes.params

@@ -50,8 +50,14 @@ func (s *session) bind(frame []byte) bool {
 		return s.malformed(frame)
 	}
 	p := s.statement(m.Statement)
-	if p == nil {
+	switch {
+	case p == nil && s.direct():
+		return s.bindUnseen(frame)
+	case p == nil:
 		return s.mistake(noStatement(m.Statement))
+	}
+	if e := s.modeError(&p.query); e != nil {
+		return s.fail(e)
 	}
 	if want := (len(p.oids) - 2) / 4; p.own && m.NumParams() != want {
 		return s.mistake(&pgwire.Error{Code: "08P01", Message: fmt.Sprintf(

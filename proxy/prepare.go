@@ -140,6 +140,10 @@ func (s *session) prepareOn(l *link, q *router.Query) *pgwire.Error {
 
 // keepMade registers what a PREPARE among several statements has made.
 func (s *session) keepMade(l *link, q *router.Query, i int) {
+	if s.direct() {
+		s.keep(s.fromSQL(q, i))
+		return
+	}
 	var p *prepared
 	if q == &s.query {
 		p = s.words.takeMade(i)

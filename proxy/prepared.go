@@ -198,6 +198,9 @@ func (n *notes) forgetAll() { n.known.order, n.unnamed = nil, 0 }
 // know makes sure that the backend knows a statement by the time a message that follows is carried out. The reply to a Parse
 // that the client did not send is skipped.
 func (s *session) know(l *link, p *prepared) {
+	if s.direct() {
+		return
+	}
 	s.knowUses(l, p)
 	if p.shared == nil {
 		if l.notes.unnamed == p.serial {

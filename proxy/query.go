@@ -25,6 +25,9 @@ func (s *session) simple(frame []byte) bool {
 	q := &s.query
 	s.analyse(q, text)
 	sts := q.Statements()
+	if e := s.modeError(q); e != nil {
+		return s.refuseSimple(e)
+	}
 	if len(sts) == 1 && s.local(&sts[0]) {
 		if e := s.endImplicit(false); e != nil {
 			return s.refuseSimple(e)
@@ -54,7 +57,7 @@ func (s *session) simple(frame []byte) bool {
 	case s.isForSeveral(q, r):
 		s.everySimple(q, r)
 		return s.unitEnd()
-	case len(sts) == 1 && sts[0].Verb == router.Prepare:
+	case len(sts) == 1 && sts[0].Verb == router.Prepare && !s.direct():
 		return s.simplePrepare(q)
 	}
 	return s.simpleOnShard(frame, q, r)
@@ -191,6 +194,10 @@ func (s *session) unitEnd() bool {
 	s.sweep()
 	s.endHolds()
 	s.releaseAfter()
+	if s.outlasts() {
+		s.fatal("0A000", "transaction blocks are not available in statement mode", "")
+		return false
+	}
 	s.afterDDL()
 	s.noteHolds()
 	if s.tx.open {

@@ -104,16 +104,31 @@ func TestImprovised(t *testing.T) {
 		}
 	}
 	c := pgcluster.Test(t, pgcluster.Config{})
-	th := newTheater(t, c)
-	th.add("PgDrover", c, rigOptions{size: 4}, false)
-	th.add("PgDrover, moving", c, rigOptions{size: 2, config: func(c *Config) { c.Statements = 2 }}, true)
+	t.Run("everywhere", func(t *testing.T) {
+		th := newTheater(t, c)
+		th.add("PgDrover", c, rigOptions{size: 4}, false)
+		th.add("PgDrover, moving", c, rigOptions{size: 2, config: func(c *Config) { c.Statements = 2 }}, true)
+		th.add("PgDrover, session mode", c, rigOptions{size: 4, mode: ModeSession}, false)
+		th.improvise(span, seed)
+	})
+	t.Run("session mode", func(t *testing.T) {
+		th := newTheater(t, c)
+		th.exact = true
+		th.add("PgDrover, session mode", c, rigOptions{size: 4, mode: ModeSession, keep: true}, false)
+		th.improvise(span, seed)
+	})
+}
+
+// improvise plays one conversation after the other.
+func (th *theater) improvise(span time.Duration, seed uint64) {
+	t := th.t
 	for _, st := range th.stages {
 		st.options.Timeout = 4 * time.Second
 	}
 	rounds, goroutines, memory := 0, runtime.NumGoroutine(), heap()
 	var before []utterance
 	for until := time.Now().Add(span); time.Now().Before(until); rounds++ {
-		im := &improviser{Rand: rand.New(rand.NewPCG(seed, 0))}
+		im := &improviser{Rand: rand.New(rand.NewPCG(seed, 0)), free: th.exact}
 		talk := im.conversation()
 		if d := th.tell(talk); d != "" {
 			both := append(slices.Clone(before), talk...)

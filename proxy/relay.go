@@ -207,6 +207,9 @@ func (s *session) command(l *link, out *sink, deadline time.Time) {
 	case out.fault != nil:
 	case l.lost != nil:
 		out.fault = lostError(l.node(), l.lost)
+		if l.hold != 0 { // what the session had there cannot be had again
+			out.fault.Severity = pgwire.SeverityFatal
+		}
 	case l.busy():
 		out.fault = errShutdown
 	}

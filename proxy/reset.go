@@ -60,6 +60,9 @@ func onOff(b bool) string {
 // sendBack sends the statement that follows a RESET.
 func (s *session) sendBack(l *link, sql string) {
 	l.run(sql, reply{kind: pgwire.MsgExecute, do: skip})
+	if s.direct() {
+		l.forgetOwn() // the client may look what there is
+	}
 	l.resetsTo = s.initial
 }
 

@@ -3,6 +3,7 @@ package proxy
 import (
 	"log/slog"
 	"runtime/debug"
+	"slices"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -30,6 +31,8 @@ type session struct {
 	userName, databaseName string
 	user                   *User
 	login                  login
+	mode                   Mode
+	replicates             bool // it is a replication connection
 	db                     *Database
 	minor                  uint16 // of the protocol
 	key                    cancelKey
@@ -112,6 +115,8 @@ func (s *session) run() {
 	step := s.step
 	if s.db == nil {
 		step = s.consoleStep
+	} else if s.replicates {
+		step = s.replicate
 	}
 	for step() {
 	}
@@ -214,14 +219,14 @@ func (s *session) park(size int) bool {
 	if s.ear != nil && !s.hearAll() || s.client.Flush() != nil || s.cut.Load() {
 		return false
 	}
-	var on [4]task.Interest
-	n := 0
+	var room [4]task.Interest
+	on, n := slices.Grow(room[:0], len(s.links)+1)[:len(s.links)+1], 0
 	crowded := s.client.Pending() > queueLimit
 	for _, l := range s.links {
-		if n == len(on)-1 || !l.busy() && l.hold == 0 {
+		if !l.busy() && l.hold == 0 {
 			continue
 		}
-		if l.conn.Pending() > queueLimit {
+		if l.conn.Pending() > queueLimit || s.direct() {
 			_ = l.conn.Flush()
 		}
 		crowded = crowded || l.conn.Pending() > queueLimit
@@ -275,8 +280,14 @@ func (s *session) flushOut(until time.Time) bool {
 
 // fatal tells the client why the session ends.
 func (s *session) fatal(code, message, hint string) {
-	e := &pgwire.Error{Severity: pgwire.SeverityFatal, Code: code, Message: message, Hint: hint}
-	s.client.SetQueue(pgwire.AppendError(s.client.QueueBuffer(), e))
+	s.fatalError(&pgwire.Error{Code: code, Message: message, Hint: hint})
+}
+
+// fatalError is fatal for an error of whatever severity.
+func (s *session) fatalError(e *pgwire.Error) {
+	last := *e
+	last.Severity = pgwire.SeverityFatal
+	s.client.SetQueue(pgwire.AppendError(s.client.QueueBuffer(), &last))
 	s.flushOut(time.Now().Add(time.Second))
 }
 
@@ -294,7 +305,7 @@ func (s *session) end() {
 	s.srv.keys.remove(s)
 	for len(s.links) > 0 {
 		l := s.links[0]
-		if l.busy() || l.replies.open || l.copyIn || s.copyRest > 0 || l.lost != nil {
+		if l.busy() || l.replies.open || l.copyIn || s.copyRest > 0 || l.lost != nil || s.replicates {
 			s.destroy(l, "the client left while it was in use")
 			continue
 		}
@@ -346,7 +357,7 @@ func (s *session) releaseAfter() {
 
 // role is where a statement may run.
 func (s *session) role(r router.Route) pool.Role {
-	if r.Write || !s.db.options().Replicas || s.tx.open && !s.tx.readOnly {
+	if r.Write || !s.db.options().Replicas || s.mode == ModeSession || s.tx.open && !s.tx.readOnly {
 		return pool.Primary
 	}
 	if !s.stickyUntil.IsZero() && time.Now().Before(s.stickyUntil) {

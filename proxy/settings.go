@@ -19,11 +19,15 @@ type setting struct {
 type settings struct {
 	list []setting // by rank and name
 	id   uint64    // of the content that backends have to know; 0 for nothing
+	like uint64    // of that without the application's name
 
 	sense uint64 // of that part of the content that the meaning of a statement may depend on; 0 for nothing
 }
 
-var noSettings = &settings{}
+var noSettings = &settings{like: nothingAlike}
+
+// nothingAlike is settings.like of nothing: backends on which nothing is set are alike, too.
+const nothingAlike = 2
 
 // settingsSeed makes ids comparable within the process.
 var settingsSeed = maphash.MakeSeed()
@@ -73,7 +77,7 @@ func (s *settings) without(name string) *settings {
 }
 
 func newSettings(list []setting) *settings {
-	return &settings{list: list, id: hashSettings(list, nil), sense: hashSettings(list, senseless)}
+	return &settings{list: list, id: hashSettings(list, nil), like: max(hashSettings(list, nameAlone), nothingAlike), sense: hashSettings(list, senseless)}
 }
 
 // senseless are settings that change when a statement runs, and not what it is.

@@ -112,8 +112,9 @@ func (s *session) greet(st *pgwire.Startup, until time.Time) bool {
 		s.client.SetQueue(pgwire.AppendNegotiateProtocolVersion(s.client.QueueBuffer(), minor, st.Options))
 	}
 	s.minor = minor
-	if r, _ := st.Param("replication"); r != "" && r != "false" && r != "off" && r != "no" && r != "0" {
-		s.fatal("0A000", "replication connections are not served by PgDrover", "connect to the node itself")
+	replicates, e := replication(st)
+	if e != nil {
+		s.fatalError(e)
 		return false
 	}
 	if !s.authenticate(until) {
@@ -123,8 +124,12 @@ func (s *session) greet(st *pgwire.Startup, until time.Time) bool {
 	if s.db == nil {
 		return s.greetConsole()
 	}
+	s.mode, s.replicates = s.modeOf(), replicates
 	if !s.takeParams(st) {
 		return false
+	}
+	if s.replicates {
+		return s.startReplication()
 	}
 	if !s.reportParams() {
 		return false
@@ -140,32 +145,34 @@ func (s *session) ready() {
 	_, encrypted := s.client.TLS()
 	s.within.Store(s.db)
 	s.seen.Store(&Client{PID: s.key.pid, User: s.userName, Database: s.databaseName, Address: s.client.RemoteAddr().String(),
-		TLS: encrypted, Began: s.began})
+		TLS: encrypted, Mode: s.mode, Began: s.began})
 	s.publish(ClientIdle)
 	b := pgwire.AppendBackendKeyData(s.client.QueueBuffer(), s.key.pid, s.key.secret)
 	s.client.SetQueue(pgwire.AppendReadyForQuery(b, 'I'))
 }
 
-// takeParams keeps the startup message's settings, which a session goes back to on RESET.
+// takeParams keeps the startup message's settings, which a session goes back to on RESET. Those in "options" come before the others, as
+// in PostgreSQL.
 func (s *session) takeParams(st *pgwire.Startup) bool {
-	initial := &settings{}
+	options, _ := st.Param("options")
+	pairs, e := splitOptions(options)
+	if e != nil {
+		s.fatalError(e)
+		return false
+	}
 	for _, p := range st.Params {
 		switch p.Name {
-		case "user", "database", "replication":
-			continue
-		case "options":
-			pairs, err := splitOptions(p.Value)
-			if err != nil {
-				s.fatal("22023", err.Error(), "write options as -c name=value")
-				return false
-			}
-			for _, o := range pairs {
-				initial = s.takeParam(initial, o.Name, o.Value)
-			}
+		case "user", "database", "replication", "options":
 		default:
-			initial = s.takeParam(initial, p.Name, p.Value)
+			pairs = append(pairs, p)
 		}
-		if initial == nil {
+	}
+	initial := noSettings
+	if s.db.options().NameAddHost && !s.replicates {
+		pairs = s.addHost(pairs)
+	}
+	for _, p := range pairs {
+		if initial = s.takeParam(initial, p.Name, p.Value); initial == nil {
 			return false
 		}
 	}
@@ -178,69 +185,18 @@ func (s *session) takeParams(st *pgwire.Startup) bool {
 func (s *session) takeParam(initial *settings, name, value string) *settings {
 	name = strings.ToLower(name)
 	if e := s.keepsRole(name); e != nil {
-		s.fatal(e.Code, e.Message, e.Hint)
+		s.fatalError(e)
 		return nil
+	}
+	if name == applicationName {
+		return initial.with(setting{name, setNameSQL(value), value})
 	}
 	if !isOwn(name) {
 		return initial.with(setting{name, setConfigSQL(name, value), value})
 	}
-	if err := s.checkOwn(name, value); err != nil {
-		s.fatal(err.Code, err.Message, err.Hint)
+	if e := s.checkOwn(name, value); e != nil {
+		s.fatalError(e)
 		return nil
 	}
 	return initial.with(setting{name: name, value: value})
-}
-
-// splitOptions reads the "options" parameter: -c name=value and --name=value, with blanks escaped by a backslash
-// (manual, "Parameter Key Words").
-func splitOptions(s string) ([]pgwire.Param, error) {
-	var pairs []pgwire.Param
-	words := optionWords(s)
-	for i := 0; i < len(words); i++ {
-		w := words[i]
-		switch {
-		case w == "-c" && i+1 < len(words):
-			i++
-			w = words[i]
-		case strings.HasPrefix(w, "-c"):
-			w = w[2:]
-		case strings.HasPrefix(w, "--"):
-			w = w[2:]
-		default:
-			return nil, errors.New("invalid command-line argument for server process: " + w)
-		}
-		name, value, ok := strings.Cut(w, "=")
-		if !ok {
-			return nil, errors.New("-c " + w + " requires a value")
-		}
-		pairs = append(pairs, pgwire.Param{Name: strings.ReplaceAll(name, "-", "_"), Value: value})
-	}
-	return pairs, nil
-}
-
-func optionWords(s string) []string {
-	var words []string
-	var w strings.Builder
-	begun := false
-	for i := 0; i < len(s); i++ {
-		switch c := s[i]; {
-		case c == '\\' && i+1 < len(s):
-			i++
-			w.WriteByte(s[i])
-			begun = true
-		case c == ' ' || c == '\t' || c == '\n' || c == '\r':
-			if begun {
-				words = append(words, w.String())
-				w.Reset()
-				begun = false
-			}
-		default:
-			w.WriteByte(c)
-			begun = true
-		}
-	}
-	if begun {
-		words = append(words, w.String())
-	}
-	return words
 }

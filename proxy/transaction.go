@@ -198,7 +198,7 @@ func (s *session) effect(l *link, q *router.Query, i int, set []router.Change, r
 	case router.Deallocate, router.Discard:
 		s.discarded(l, st)
 	case router.Listen:
-		l.unsure = true
+		l.unsure = l.unsure || !s.direct()
 		s.noteListen(st)
 	case router.Unlisten:
 		s.noteListen(st)
@@ -234,7 +234,7 @@ func (s *session) ran(l *link, q *router.Query, i int, rolledBack bool) bool {
 	set, known := p.query.Changes(0, &args)
 	l.unsure = l.unsure || !known
 	s.effect(l, &p.query, 0, set, rolledBack)
-	if p.query.Statements()[0].Verb == router.Prepare { // it prepares another one the next time
+	if p.query.Statements()[0].Verb == router.Prepare && p.names { // it prepares another one the next time
 		p.words.text = p.words.text[:0]
 	}
 	return true
@@ -325,6 +325,7 @@ func (t *transaction) savepoint(name string) int {
 
 // change notes a setting that was changed on a backend.
 func (s *session) change(l *link, c router.Change) {
+	l.noteCustom(c.Name)
 	if c.Local {
 		s.tx.local = true
 		if c.Name == ownTenant {
@@ -364,7 +365,7 @@ func (s *session) discarded(l *link, st *router.Statement) {
 	l.hold &^= router.HoldPrepare
 	if all {
 		s.noteListen(&router.Statement{Verb: router.Unlisten})
-		l.hold = 0
+		l.hold &= holdSession
 	}
 }
 

@@ -71,6 +71,9 @@ func (s *session) undoFailed(l *link, r reply, code string) {
 	if r.do != skip && r.stmt != nil {
 		s.forgetStatement(r.stmt)
 	}
+	if r.gone != nil && r.gone.name != "" {
+		s.keep(r.gone)
+	}
 	if r.made != nil {
 		s.dropPortal(r.made)
 	}

@@ -49,7 +49,7 @@ type naming struct {
 // translate makes w the text of q as backends are told it. It reports whether that differs from the client's.
 func (s *session) translate(w *wording, q *router.Query) bool {
 	*w = wording{text: w.text[:0], names: w.names[:0], uses: w.uses[:0], made: w.made[:0]}
-	if !q.Names() {
+	if !q.Names() || s.direct() {
 		return false
 	}
 	sql, last := q.SQL(), 0

@@ -62,7 +62,7 @@ func (v Verb) String() string {
 }
 
 // Hold is a set of reasons why a session keeps its backend after a statement.
-type Hold uint8
+type Hold uint16
 
 // The reasons that a statement can give.
 const (

@@ -1,0 +1,79 @@
+package proxy
+
+import (
+	"github.com/pgdrover/pgdrover/pgwire"
+	"github.com/pgdrover/pgdrover/router"
+)
+
+// A session in session mode on a map of one shard has one backend, and that backend is the truth about it: what is prepared, in which
+// transaction it is, what its settings are. Messages go there at once and as they came. What the session notes besides says what to
+// tell the cache, the catalog and those who change the shard map, and which statements are PgDrover's own.
+
+// direct reports whether the session is such a one.
+func (s *session) direct() bool { return s.mode == ModeSession && s.place != nil && s.place.single() }
+
+// startDirect begins a batch on the session's backend, unless the map has got more shards.
+func (s *session) startDirect() *pgwire.Error {
+	if !s.tx.open && s.place != s.db.place.Load() {
+		if e := s.follow(); e != nil || !s.direct() {
+			return e
+		}
+	}
+	l, e := s.enlist(router.Route{Kind: router.Single, Write: true})
+	if e == nil {
+		s.batch.link = l
+	}
+	return e
+}
+
+// passDirect passes a message as it is; r is the reply that is owed to it.
+func (s *session) passDirect(frame []byte, r reply) bool {
+	l := s.batch.link
+	l.conn.Queue(frame)
+	l.replies.push(r)
+	return s.relieve(l)
+}
+
+// parseDirect passes a Parse. gone is what has had the statement's name: if it still has it, the server refuses.
+func (s *session) parseDirect(frame []byte, p, gone *prepared) bool {
+	p.sent = true
+	return s.passDirect(frame, reply{kind: pgwire.MsgParse, stmt: p, gone: gone})
+}
+
+// closeDirect passes a Close of a statement, which only the backend may know.
+func (s *session) closeDirect(frame []byte, p *prepared) bool {
+	if p != nil {
+		s.dropStatement(p)
+	}
+	return s.passDirect(frame, reply{kind: pgwire.MsgClose, gone: p})
+}
+
+// bindUnseen passes a Bind of a statement that code on the server may have prepared. It may do anything: it counts as a function
+// call does.
+func (s *session) bindUnseen(frame []byte) bool {
+	if e := s.boundError(); e != nil {
+		return s.fail(e)
+	}
+	s.timed()
+	l := s.batch.link
+	l.wrote, l.owned, l.unsure = true, s.tx.open, true
+	at := s.newPortal(s.bound.Portal)
+	s.dropPortal(at) // what has had its name is gone, or the server refuses
+	return s.passDirect(frame, reply{kind: pgwire.MsgBind})
+}
+
+// leaveDirect is for a session whose map has got more shards: from now on backends call its statements what PgDrover calls them, so
+// that any of them can be told.
+func (s *session) leaveDirect() {
+	if s.mode != ModeSession || s.place.single() {
+		return
+	}
+	for _, p := range s.statements {
+		if p.own {
+			continue
+		}
+		if p.names = p.query.Names(); !p.names {
+			s.rename(p)
+		}
+	}
+}
