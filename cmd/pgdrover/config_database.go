@@ -31,6 +31,9 @@ type Database struct {
 	TwoPhaseCommit TwoPhaseCommit `yaml:"two_phase_commit"`
 	// Cache is the result cache, off until a table is listed. Key: DB.cache.
 	Cache Cache `yaml:"cache"`
+	// NameAddHost adds a client's address and port to the application_name that it logs in with. Key:
+	// DB.application_name_add_host. Default: false.
+	NameAddHost bool `yaml:"application_name_add_host"`
 }
 
 // Backend is how PgDrover logs in to the nodes of a database.
@@ -56,8 +59,8 @@ type Backend struct {
 
 // Pool bounds the backends that a database keeps on each node.
 type Pool struct {
-	// Mode says how long a client has a backend to itself. Key: DB.pool.mode. Only transaction in this version.
-	// Default: transaction.
+	// Mode says how long a client has a backend to itself, unless its user has a mode of its own: transaction, session or
+	// statement. Key: DB.pool.mode. Default: transaction.
 	Mode PoolMode `yaml:"mode"`
 	// Size is the most backends per node, all users together. Key: DB.pool.size. Default: 20.
 	Size int `yaml:"size"`

@@ -31,6 +31,9 @@ func (c *Config) Settings() []Setting {
 			databases = "all"
 		}
 		list = append(list, login, Setting{at + ".databases", databases}, Setting{at + ".admin", fmt.Sprint(u.Admin)})
+		if u.Mode != "" {
+			list = append(list, Setting{at + ".pool.mode", string(u.Mode)})
+		}
 	}
 	return list
 }

@@ -27,6 +27,13 @@ type User struct {
 	Databases []string
 	// Admin allows the psql console, database "pgdrover". Key: users[].admin. Default: false.
 	Admin bool
+	// Mode is the pool mode of the user's sessions; empty means the database's. Key: users[].pool.mode. Default: the database's.
+	Mode PoolMode
+}
+
+// userPool is what a user's sessions have of a pool that other users' need not have.
+type userPool struct {
+	Mode PoolMode `yaml:"mode"`
 }
 
 // userEntry is an element of users as the file has it, with the places to name in errors.
@@ -38,6 +45,7 @@ type userEntry struct {
 	PasswordFile yamlfile.Value[string]                   `yaml:"password_file"`
 	Databases    yamlfile.Value[[]yamlfile.Value[string]] `yaml:"databases"`
 	Admin        bool                                     `yaml:"admin"`
+	Pool         userPool                                 `yaml:"pool"`
 }
 
 // mergeUsers lays the users of a later file over those of the files before: one of a name that was there takes its
@@ -73,7 +81,7 @@ func duplicateUsers(users []yamlfile.Value[userEntry]) error {
 // user checks an element of users and makes it a User, reading its password file.
 func (l *loader) user(entry yamlfile.Value[userEntry]) User {
 	e, at := entry.V, entry.V.Name.Pos
-	u := User{Name: e.Name.V, Verifier: e.Verifier.V, MD5: e.MD5.V, Password: e.Password.V, Admin: e.Admin}
+	u := User{Name: e.Name.V, Verifier: e.Verifier.V, MD5: e.MD5.V, Password: e.Password.V, Admin: e.Admin, Mode: e.Pool.Mode}
 	if u.Name == "" || len(u.Name) > 63 {
 		l.errs.Add(at, "a user's name has 1 to 63 bytes")
 	}

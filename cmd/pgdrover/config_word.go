@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/pgdrover/pgdrover/internal/yamlfile"
+	"github.com/pgdrover/pgdrover/proxy"
 )
 
 // TLSMode says whether clients encrypt their connections.
@@ -43,12 +44,29 @@ func (m *BackendTLS) UnmarshalText(text []byte) error {
 // PoolMode says how long a client has a backend to itself.
 type PoolMode string
 
-// PoolTransaction gives a client a backend for one transaction.
-const PoolTransaction PoolMode = "transaction"
+// The values of databases.NAME.pool.mode and users[].pool.mode.
+const (
+	PoolTransaction PoolMode = "transaction" // for one transaction
+	PoolSession     PoolMode = "session"     // from its first statement until it leaves
+	PoolStatement   PoolMode = "statement"   // for one statement
+)
 
-// UnmarshalText reads a value of databases.NAME.pool.mode.
+// UnmarshalText reads a value of databases.NAME.pool.mode or users[].pool.mode.
 func (m *PoolMode) UnmarshalText(text []byte) error {
-	return choose(m, text, []PoolMode{PoolTransaction}, "session", "statement")
+	return choose(m, text, []PoolMode{PoolTransaction, PoolSession, PoolStatement})
+}
+
+// proxy is the mode in the words of package proxy. It may be empty.
+func (m PoolMode) proxy() proxy.Mode {
+	switch m {
+	case PoolTransaction:
+		return proxy.ModeTransaction
+	case PoolSession:
+		return proxy.ModeSession
+	case PoolStatement:
+		return proxy.ModeStatement
+	}
+	return proxy.ModeUnset
 }
 
 // ReadTarget says which nodes answer reads outside transactions.

@@ -48,7 +48,7 @@ func (s *service) open(ctx context.Context, name string, config *Config) (*serve
 // options are the settings of a database in the words of package proxy.
 func (d *Database) options(name string, config *Config, s *service) proxy.Options {
 	return proxy.Options{
-		Name: name, Replicas: d.Reads.To == ReadReplicas, Sticky: d.Reads.Sticky,
+		Name: name, Mode: d.Pool.Mode.proxy(), NameAddHost: d.NameAddHost, Replicas: d.Reads.To == ReadReplicas, Sticky: d.Reads.Sticky,
 		Cached: cachedTables(d.Cache.Tables), Holding: holdFunctions(d.HoldFunctions), Drain: config.Limits.ReloadWait, Templates: config.Limits.Templates, Log: s.log,
 	}
 }

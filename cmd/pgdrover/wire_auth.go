@@ -218,7 +218,7 @@ var (
 
 // proxyUser is a user in the words of package proxy.
 func (u User) proxyUser(md5 bool) (*proxy.User, error) {
-	p := &proxy.User{Name: u.Name, Databases: u.Databases, Admin: u.Admin}
+	p := &proxy.User{Name: u.Name, Databases: u.Databases, Admin: u.Admin, Mode: u.Mode.proxy()}
 	var err error
 	switch {
 	case u.Verifier != "":
