@@ -64,6 +64,9 @@ func (s *session) parse(frame []byte) bool {
 	}
 	p.names = p.query.Names() && !s.direct()
 	if s.refusesAborted(p) {
+		if p.name == "" { // a Parse ends the one before, also if it fails
+			s.unnamed = nil
+		}
 		return s.mistake(s.abortedError())
 	}
 	gone := old

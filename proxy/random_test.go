@@ -154,6 +154,7 @@ func (th *theater) improvise(span time.Duration, seed uint64) {
 func (th *theater) atRest(goroutines int) {
 	th.t.Helper()
 	await(th.t, "sessions are gone, and what they had", func() bool {
+		watched := 0 // backends that a session has waited for beside its client: somebody still looks what they say
 		for _, st := range th.stages[1:] {
 			mine := 0
 			for _, m := range st.movers {
@@ -164,8 +165,11 @@ func (th *theater) atRest(goroutines int) {
 			if len(st.rig.server.Clients()) != mine || inUse(st.rig.db) > 0 {
 				return false
 			}
+			if st.exact {
+				watched += len(st.rig.db.Cluster().Backends())
+			}
 		}
-		return runtime.NumGoroutine() <= goroutines
+		return runtime.NumGoroutine() <= goroutines+watched
 	})
 }
 
