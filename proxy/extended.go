@@ -222,11 +222,27 @@ func (s *session) describe(frame []byte) bool {
 		return s.passDirect(frame, reply{kind: describeStatement})
 	case p == nil:
 		return s.mistake(noStatement(name))
-	case p.own:
+	}
+	refused := s.refusesAborted(p)
+	switch {
+	case refused && !givesNothing(p):
+		return s.mistake(s.abortedError())
+	case refused || p.own:
 		s.owe(deferred{fake: s.describeOwn(p, true)})
 		return true
 	}
 	return s.op(deferred{kind: describeStatement, stmt: p})
+}
+
+// givesNothing reports whether a statement has no rows and no parameters, whatever the server makes of it: PostgreSQL describes those also
+// in a transaction that is aborted.
+func givesNothing(p *prepared) bool {
+	switch p.query.Statements()[0].Verb {
+	case router.Empty, router.Set, router.Reset, router.Discard, router.Deallocate, router.Listen, router.Unlisten, router.Notify, router.CloseCursor,
+		router.Lock, router.Do, router.DDL:
+		return true
+	}
+	return false
 }
 
 func noStatement(name []byte) *pgwire.Error {

@@ -114,7 +114,7 @@ func (s *session) synced(l *link, status byte) {
 		s.transactionEnded(l.wrote)
 		l.wrote, l.owned = false, false
 	case 'T':
-		s.tx.open, s.tx.aborted = true, false
+		s.tx.open, s.tx.aborted = true, s.tx.poisoned
 	case 'E':
 		s.tx.open, s.tx.aborted = true, true
 	}
