@@ -237,12 +237,13 @@ func (s *session) describe(frame []byte) bool {
 // givesNothing reports whether a statement has no rows and no parameters, whatever the server makes of it: PostgreSQL describes those also
 // in a transaction that is aborted.
 func givesNothing(p *prepared) bool {
-	switch p.query.Statements()[0].Verb {
+	switch v := p.query.Statements()[0].Verb; v {
 	case router.Empty, router.Set, router.Reset, router.Discard, router.Deallocate, router.Listen, router.Unlisten, router.Notify, router.CloseCursor,
 		router.Lock, router.Do, router.DDL:
 		return true
+	default:
+		return isTransactionVerb(v)
 	}
-	return false
 }
 
 func noStatement(name []byte) *pgwire.Error {

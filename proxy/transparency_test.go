@@ -158,7 +158,7 @@ func (th *theater) compareOn(stages []*stage, steps []step) (truth *player, diff
 	}
 	for _, st := range stages {
 		p, err := th.play(st, steps)
-		if d := differ(truth.trace, p.trace, st.exact); d != "" || err != nil {
+		if d := differ(reportsFirst(truth.trace), reportsFirst(p.trace), st.exact); d != "" || err != nil {
 			if err != nil {
 				d += "\n" + err.Error()
 			}
@@ -166,6 +166,17 @@ func (th *theater) compareOn(stages []*stage, steps []step) (truth *player, diff
 		}
 	}
 	return truth, ""
+}
+
+// reportsFirst has settings reported before the notifications beside them: both come when they come.
+func reportsFirst(trace []string) []string {
+	trace = slices.Clone(trace)
+	for i := range trace {
+		for j := i; j > 0 && strings.Contains(trace[j], " B ParameterStatus ") && strings.Contains(trace[j-1], " B NotificationResponse "); j-- {
+			trace[j-1], trace[j] = trace[j], trace[j-1]
+		}
+	}
+	return trace
 }
 
 // differ shows two traces from shortly before where they part; it is empty when they do not.
@@ -201,6 +212,7 @@ func abortedEither(want, got string) bool {
 //   - A transaction begins on the backend with its first statement: now() is of that moment.
 //   - A Parse that is answered for a backend takes no snapshot there: SET TRANSACTION may still follow it. After DDL past PgDrover a
 //     backend that has not known a statement prepares it anew, where PostgreSQL says 0A000 (docs/design/0007).
+//   - Of a setting that is reported and a notification at the end of one transaction, either may come first.
 //   - A backend on which somebody had a temporary table has the schema pg_temp, empty.
 //   - The name of a setting of nobody's own stays known to a backend, with an empty value.
 //   - The loss of a backend is an ERROR that the session survives, unless it held the backend.
