@@ -223,27 +223,15 @@ func (s *session) describe(frame []byte) bool {
 	case p == nil:
 		return s.mistake(noStatement(name))
 	}
-	refused := s.refusesAborted(p)
+	bare := s.tx.aborted && p.givesNothing()
 	switch {
-	case refused && !givesNothing(p):
+	case s.refusesAborted(p) && !bare:
 		return s.mistake(s.abortedError())
-	case refused || p.own:
+	case p.own || bare: // which PostgreSQL describes also in a transaction that is aborted
 		s.owe(deferred{fake: s.describeOwn(p, true)})
 		return true
 	}
 	return s.op(deferred{kind: describeStatement, stmt: p})
-}
-
-// givesNothing reports whether a statement has no rows and no parameters, whatever the server makes of it: PostgreSQL describes those also
-// in a transaction that is aborted.
-func givesNothing(p *prepared) bool {
-	switch v := p.query.Statements()[0].Verb; v {
-	case router.Empty, router.Set, router.Reset, router.Discard, router.Deallocate, router.Listen, router.Unlisten, router.Notify, router.CloseCursor,
-		router.Lock, router.Do, router.DDL:
-		return true
-	default:
-		return isTransactionVerb(v)
-	}
 }
 
 func noStatement(name []byte) *pgwire.Error {

@@ -1,6 +1,8 @@
 package proxy
 
 import (
+	"bytes"
+
 	"github.com/pgdrover/pgdrover/pgwire"
 	"github.com/pgdrover/pgdrover/router"
 )
@@ -82,6 +84,23 @@ func (s *session) describeOwn(p *prepared, params bool) []byte {
 		return append(b, textRows("ROUTE", nil)...)
 	}
 	return pgwire.AppendNoData(b)
+}
+
+// givesNothing reports whether it is certain, without a server's word, that a statement has neither rows nor parameters.
+func (p *prepared) givesNothing() bool {
+	switch st := &p.query.Statements()[0]; st.Verb {
+	case router.Empty, router.Set, router.Reset, router.Discard, router.Prepare, router.Deallocate, router.Listen, router.Unlisten, router.Notify,
+		router.Declare, router.CloseCursor, router.Lock, router.Do, router.DDL, router.Copy:
+		return !bytes.ContainsRune(p.text, '$')
+	case router.Insert, router.Update, router.Delete, router.Merge:
+		return !bytes.ContainsRune(p.text, '$') && !bytes.Contains(bytes.ToLower(p.text), []byte("returning"))
+	case router.Select:
+		return st.Hold&router.HoldTempTable != 0 && !bytes.ContainsRune(p.text, '$') // INTO
+	case router.Fetch:
+		return bytes.EqualFold(p.text[:min(len(p.text), 4)], []byte("move"))
+	default:
+		return isTransactionVerb(st.Verb)
+	}
 }
 
 // withoutDescription drops a RowDescription at the head of frames.
