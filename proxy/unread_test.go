@@ -18,7 +18,7 @@ import (
 const unreadSize = 64 << 20
 
 // unreadCosts is what its session may cost the proxy meanwhile, in bytes.
-const unreadCosts = 8 << 20
+const unreadCosts = 16 << 20
 
 // TestClientThatDoesNotRead sends far more than any buffer holds and reads nothing: it is stopped, at little cost, others are served
 // meanwhile, and when it goes its backend is free.
