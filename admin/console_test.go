@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/pgdrover/pgdrover/pgwire"
 	"github.com/pgdrover/pgdrover/proxy"
@@ -173,13 +174,14 @@ func TestShowConfigUsersVersion(t *testing.T) {
 		o.Config = func() [][2]string { return [][2]string{{"listen", "127.0.0.1:6432"}, {"users.ops.password", "***"}} }
 		o.Users = func() map[string]*proxy.User {
 			return map[string]*proxy.User{
-				"zoe": {Name: "zoe", Verifier: verifier, Databases: []string{"app", "web"}}, "ops": {Name: "ops", Verifier: verifier, Admin: true},
+				"zoe": {Name: "zoe", Verifier: verifier, Databases: []string{"app", "web"},
+					Limits: proxy.Limits{Clients: 9, QueryWait: time.Second, IdleTransaction: time.Minute, Statement: 1500 * time.Millisecond}}, "ops": {Name: "ops", Verifier: verifier, Admin: true},
 			}
 		}
 	})
 	for sql, want := range map[string][]string{
 		"show config":  {"listen|127.0.0.1:6432", "users.ops.password|***"},
-		"show users":   {"ops|all|yes|0", "zoe|app, web|no|0"},
+		"show users":   {"ops|all|yes|0|0|0|0|0", "zoe|app, web|no|0|9|1s|1m0s|1.5s"},
 		"show version": {"PgDrover 1.2.3"},
 	} {
 		table, err := c.Run("ops", sql)

@@ -97,6 +97,7 @@ func appView(t testing.TB) *view {
 			{PID: 13, User: "ops", Database: "pgdrover", Address: "192.0.2.3:4002", State: proxy.ClientActive, Began: noon},
 		},
 		meters: map[proxy.MeterKey]meter{{Database: "app", Shard: "s1", Role: "primary"}: {histogramOf(busy), histogramOf(own)}},
+		limits: map[proxy.LimitKey]int64{{Database: "app", Limit: "user_clients"}: 7, {Limit: "per_address"}: 8},
 		counts: serverCounts{logins: 5, cancels: 4, retries: 3, panics: 2, refused: 1, rejected: 6},
 	}
 }

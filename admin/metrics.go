@@ -55,7 +55,7 @@ func (c *collector) collect(s series, v *view) {
 }
 
 type serverFamilies struct {
-	build, ready, clients, holds, logins, rejected, refused, retries, cancels, panics family
+	build, ready, clients, holds, logins, rejected, refused, retries, cancels, panics, limits family
 }
 
 func declareServer(f *families) serverFamilies {
@@ -70,6 +70,7 @@ func declareServer(f *families) serverFamilies {
 		retries:  f.counter("pgdrover_retries_total", "Reads that another node answered because the first could not."),
 		cancels:  f.counter("pgdrover_cancels_total", "Cancel requests of clients."),
 		panics:   f.counter("pgdrover_panics_total", "Sessions that ended by a mistake in PgDrover."),
+		limits:   f.counter("pgdrover_limits_reached_total", "Clients refused and statements or sessions ended because of a limit, by which.", "database", "limit"),
 	}
 }
 
@@ -102,6 +103,9 @@ func (f *serverFamilies) collect(s series, v *view) {
 	s.put(f.retries, float64(v.counts.retries))
 	s.put(f.cancels, float64(v.counts.cancels))
 	s.put(f.panics, float64(v.counts.panics))
+	for key, n := range v.limits {
+		s.put(f.limits, float64(n), key.Database, key.Limit)
+	}
 }
 
 type trafficFamilies struct {

@@ -5,6 +5,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/pgdrover/pgdrover/proxy"
 	"github.com/pgdrover/pgdrover/shardmap"
@@ -63,8 +64,19 @@ func databases(v *view) proxy.Table {
 		{"epoch", func(d database) string { return number(d.shards.Epoch()) }},
 		{"pool_mode", func(database) string { return poolMode }},
 		{"clients", func(d database) string { return number(v.clientsOf(d.name)) }},
+		{"max_clients", func(d database) string { return number(d.limits.Clients) }},
+		{"idle_transaction_timeout", func(d database) string { return limit(d.limits.IdleTransaction) }},
+		{"statement_timeout", func(d database) string { return limit(d.limits.Statement) }},
 		{"cache", func(d database) string { return yes(d.cache != nil) }},
 	}, v.databases)
+}
+
+// limit shows a limited time; 0 is no limit.
+func limit(d time.Duration) string {
+	if d == 0 {
+		return "0"
+	}
+	return d.String()
 }
 
 // users answers SHOW USERS.
@@ -85,6 +97,10 @@ func (c *Console) users(string, []token) (proxy.Table, error) {
 		}},
 		{"admin", func(u *proxy.User) string { return yes(u.Admin) }},
 		{"clients", func(u *proxy.User) string { return number(v.clientsBy(u.Name)) }},
+		{"max_clients", func(u *proxy.User) string { return number(u.Limits.Clients) }},
+		{"query_wait_timeout", func(u *proxy.User) string { return limit(u.Limits.QueryWait) }},
+		{"idle_transaction_timeout", func(u *proxy.User) string { return limit(u.Limits.IdleTransaction) }},
+		{"statement_timeout", func(u *proxy.User) string { return limit(u.Limits.Statement) }},
 	}, list), nil
 }
 

@@ -19,6 +19,7 @@ type view struct {
 	clients   []proxy.Client // oldest first
 	meters    map[proxy.MeterKey]meter
 	counts    serverCounts
+	limits    map[proxy.LimitKey]int64
 }
 
 // database is one database of a view.
@@ -28,6 +29,7 @@ type database struct {
 	nodes    []pool.NodeStats // by shard, role and address, which no two share
 	backends []pool.BackendStats
 	cache    *cache.Stats // nil: off
+	limits   proxy.Limits
 }
 
 // meter is what the proxy has measured for one database, shard and role.
@@ -54,12 +56,13 @@ func look(srv *proxy.Server) view {
 	for key, measured := range m.Meters() {
 		v.meters[key] = meter{histogramOf(&measured.Statements), histogramOf(&measured.Own)}
 	}
+	v.limits = m.Limits()
 	v.counts = serverCounts{m.Clients.Load(), m.Cancels.Load(), m.Retries.Load(), m.Panics.Load(), m.Refused.Load(), m.Rejected.Load()}
 	return v
 }
 
 func lookAt(d *proxy.Database) database {
-	seen := database{name: d.Name(), shards: d.Map(), nodes: mergeNodes(d.Cluster().Stats()), backends: d.Cluster().Backends()}
+	seen := database{name: d.Name(), shards: d.Map(), nodes: mergeNodes(d.Cluster().Stats()), backends: d.Cluster().Backends(), limits: d.Limits()}
 	if c := d.Cache(); c != nil {
 		stats := c.Stats()
 		seen.cache = &stats

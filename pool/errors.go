@@ -45,11 +45,15 @@ func (n *Node) queueFull(limit int) *Error {
 	}
 }
 
-func (n *Node) waitedTooLong(l *limits) *Error {
+func (n *Node) waitedTooLong(r *Request, l *limits) *Error {
+	waited, limit := r.patience(l), "pool.wait"
+	if waited < l.wait {
+		limit = "the user's query_wait_timeout"
+	}
 	return &Error{
 		Code: CodeTooMany, Node: n.String(),
-		Message: fmt.Sprintf("no backend of %s became free within %s", n, l.wait),
-		Hint:    fmt.Sprintf("All %d are in use: look at SHOW POOLS, shorten transactions, or raise pool.size or pool.wait.", l.size),
+		Message: fmt.Sprintf("no backend of %s became free within %s", n, waited),
+		Hint:    fmt.Sprintf("All %d are in use: look at SHOW POOLS, shorten transactions, or raise pool.size or %s.", l.size, limit),
 	}
 }
 

@@ -42,7 +42,7 @@ func (n *Node) takeOrQueue(r *Request, choice bool) (*Backend, error) {
 		return nil, n.queueFull(l.maxWaiting)
 	}
 	if r.since.IsZero() {
-		r.since, r.deadline = now, now.Add(l.wait)
+		r.since, r.deadline = now, now.Add(r.patience(l))
 	}
 	r.node, r.state = n, stateWaiting
 	n.queue.insert(r)

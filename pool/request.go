@@ -26,6 +26,8 @@ type Request struct {
 	Affinity, Likeness uint64
 	// Exclude is passed over when a replica is chosen, such as one that has just failed this session; nil is none.
 	Exclude *Node
+	// Wait is how long it may wait, where that is less than Config.Wait; 0 is no limit of its own.
+	Wait time.Duration
 
 	topology *Topology
 	shard    int
@@ -82,6 +84,14 @@ func (r *Request) Deadline() time.Time {
 	return r.deadline
 }
 
+// patience is how long r may wait.
+func (r *Request) patience(l *limits) time.Duration {
+	if r.Wait > 0 {
+		return min(r.Wait, l.wait)
+	}
+	return l.wait
+}
+
 // Expire ends a wait that has taken too long, as Cancel does, and returns the *Error for it: that no backend became free, or
 // what keeps the node from giving any. It is nil only if there was no wait.
 func (r *Request) Expire() error {
@@ -99,7 +109,7 @@ func (r *Request) Expire() error {
 	if t := n.trouble; t != nil && (len(n.all) == 0 || !n.up.Load()) {
 		return t.err
 	}
-	return n.waitedTooLong(n.cluster.limits.Load())
+	return n.waitedTooLong(r, n.cluster.limits.Load())
 }
 
 // leave ends the wait and returns the error that it had come to, if it had.

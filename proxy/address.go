@@ -64,6 +64,9 @@ func (s *session) depart() {
 		sessions = -1
 	}
 	s.srv.addresses.count(s.login.from, -1, sessions)
+	if s.login.entered {
+		s.srv.census.leave(s.userName, s.databaseName)
+	}
 }
 
 // crowded counts the session and says that too many come from the client's address; nil when that is not so.
@@ -73,6 +76,6 @@ func (s *session) crowded() *pgwire.Error {
 	if s.cfg.PerAddress == 0 || n <= s.cfg.PerAddress {
 		return nil
 	}
-	return &pgwire.Error{Code: "53300", Message: fmt.Sprintf("too many connections from address %s", s.login.from),
-		Hint: "the limit is \"limits: per_address\" in pgdrover.yaml"}
+	return s.crossed(limitAddress, &pgwire.Error{Code: "53300", Message: fmt.Sprintf("too many connections from address %s", s.login.from),
+		Hint: "the limit is \"limits: per_address\" in pgdrover.yaml"})
 }

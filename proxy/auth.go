@@ -20,6 +20,7 @@ const (
 type login struct {
 	from    netip.Addr
 	counted bool   // among the sessions of its address
+	entered bool   // it is counted among those of its user and database
 	binding []byte // tls-server-end-point of the certificate that the client was shown; nil without TLS
 	claim   *claim // what its token says; nil without one
 	tenant  shardmap.Key
@@ -32,6 +33,9 @@ var silence = &pgwire.Error{}
 // client has been told.
 func (s *session) authenticate(until time.Time) bool {
 	e := s.crowded()
+	if e == nil {
+		e = s.turnedAway()
+	}
 	if e == nil {
 		e = s.identify(until)
 	}
@@ -68,7 +72,7 @@ func (s *session) identify(until time.Time) *pgwire.Error {
 	case method == MethodJWT:
 		return s.byToken(until)
 	}
-	user, e := s.account(until)
+	user, e := s.account(method, until)
 	if e != nil {
 		return e
 	}
@@ -91,14 +95,27 @@ func (s *session) identify(until time.Time) *pgwire.Error {
 	return e
 }
 
-// account looks up the user, in the configuration and then in the database; nil when nobody knows the name.
-func (s *session) account(until time.Time) (*User, *pgwire.Error) {
-	if user, ok := s.cfg.Users[s.userName]; ok {
+// account looks up the user, in the configuration and then in the database; nil when nobody knows the name. Of a user that is listed
+// without a verifier the database has that, and the configuration all else.
+func (s *session) account(method Method, until time.Time) (*User, *pgwire.Error) {
+	user := s.cfg.Users[s.userName]
+	if user != nil && (user.Verifier != nil || user.MD5 != "" || method != MethodSCRAM && method != MethodMD5) {
 		return user, nil
 	}
 	if s.cfg.Query == nil || s.cfg.Databases[s.databaseName] == nil || !possibleName(s.userName) {
-		return nil, nil
+		return user, nil
 	}
+	found, e := s.lookUp(until)
+	if user == nil || found == nil || e != nil {
+		return found, e
+	}
+	whole := *user
+	whole.Verifier, whole.MD5 = found.Verifier, found.MD5
+	return &whole, nil
+}
+
+// lookUp asks the database about the user.
+func (s *session) lookUp(until time.Time) (*User, *pgwire.Error) {
 	ask := s.cfg.Query.find(s.databaseName, s.userName, s.t)
 	defer ask.leave(s.t)
 	for !ask.answered() {
@@ -126,7 +143,10 @@ func (s *session) enterDatabase() *pgwire.Error {
 		return nil
 	}
 	s.db = db
-	return s.bindTenant()
+	if e := s.bindTenant(); e != nil {
+		return e
+	}
+	return s.counted()
 }
 
 // pause makes a client that could not prove who it is wait for the answer, so that guessing takes time. It takes none of anyone else's.

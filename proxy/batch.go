@@ -11,6 +11,7 @@ type batch struct {
 	open     bool
 	link     *link // the backend it runs on, once that is known
 	parsed   bool  // an unnamed statement was prepared in it
+	executes bool  // its backend has an Execute of it
 	deferred []deferred
 	text     int // size of the statements that are deferred, in bytes
 }

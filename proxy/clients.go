@@ -58,6 +58,7 @@ func (s *Server) Clients() []Client {
 
 // publish says what the session is doing now.
 func (s *session) publish(c ClientState) {
+	s.idle(c == ClientTransaction)
 	if ClientState(s.state.Load()) != c {
 		s.state.Store(uint32(c))
 	}

@@ -34,9 +34,11 @@ type Config struct {
 	Tokens      *Tokens       // checks tokens for MethodJWT; nil: no token is good
 	Logins      int           // how many logins may compute at once (default twice the processors)
 	PerAddress  int           // sessions from one address (default 0: any number)
+	Clients     int           // sessions of all users and databases, but not of the console (default 0: any number)
 	AuthDelay   time.Duration // how long a client that could not prove who it is waits for its answer
 
 	turns        turns
+	pause        time.Duration // between two looks at the sessions
 	certificates *certificates
 	secure       *tls.Config // TLS as a handshake needs it, but for the certificates
 }
@@ -49,6 +51,7 @@ type User struct {
 	Databases []string // what it may connect to; empty: every database
 	Admin     bool     // may use the console
 	Mode      Mode     // of its sessions; ModeUnset: the database's
+	Limits    Limits
 }
 
 // Console answers the statements of a session on database "pgdrover". Run may block and is called by many sessions at once.
@@ -91,6 +94,7 @@ func (c *Config) prepare(before *Config) {
 	} else {
 		c.turns = make(turns, c.Logins)
 	}
+	c.pause = c.pace()
 	if c.TLS != nil {
 		c.certificates = newCertificates(c.TLS.Certificates)
 		c.secure = c.serverTLS()

@@ -26,6 +26,7 @@ type Options struct {
 	Holding     func(schema, name string) bool // the functions that need their backend from then on; nil: none
 	Drain       time.Duration                  // how long a change of placement waits for transactions of the tenants concerned (default 10s)
 	Templates   int                            // routes kept (default of the router when 0)
+	Limits      Limits                         // of all its clients
 	Log         *slog.Logger
 }
 
@@ -139,6 +140,9 @@ func (d *Database) newRouter(m *shardmap.Map, c *router.Catalog) *router.Router 
 
 // Name is the name that clients connect to.
 func (d *Database) Name() string { return d.options().Name }
+
+// Limits are those of all its clients.
+func (d *Database) Limits() Limits { return d.options().Limits }
 
 // Map is the shard map in force.
 func (d *Database) Map() *shardmap.Map { return d.place.Load().shards }

@@ -98,6 +98,7 @@ func (s *session) acquire(shard int, role pool.Role, not *pool.Node) (*link, *pg
 	l := s.spareLink()
 	l.req.Affinity, l.req.Likeness = s.settings.id, s.settings.like
 	l.req.Exclude = not
+	l.req.Wait = s.limits.Load().QueryWait
 	b, err := s.place.nodes.Acquire(&l.req, shard, role)
 	if b == nil && err == nil {
 		b, err = s.queue(l)

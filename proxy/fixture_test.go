@@ -42,6 +42,7 @@ type rigOptions struct {
 	sticky   time.Duration
 	keep     bool          // what is in the cluster stays
 	config   func(*Config) // changes what the server runs with; nil: nothing
+	limits   Limits        // of the database
 }
 
 const rigUser, rigPassword = "alice", "wonder land"
@@ -83,7 +84,7 @@ func startRig(t testing.TB, c *pgcluster.Cluster, o rigOptions) *rig {
 	if err != nil {
 		t.Fatal(err)
 	}
-	opt := Options{Name: c.Database, Mode: o.mode, NameAddHost: o.addHost, Replicas: o.replicas, Sticky: o.sticky, Drain: 2 * time.Second, Log: log}
+	opt := Options{Name: c.Database, Mode: o.mode, NameAddHost: o.addHost, Replicas: o.replicas, Sticky: o.sticky, Drain: 2 * time.Second, Limits: o.limits, Log: log}
 	var results *cache.Cache
 	if o.cache != nil {
 		if results, err = cache.Open(ctx, *o.cache); err != nil {

@@ -154,6 +154,7 @@ func (s *session) executed(l *link, first *reply, frame []byte) verdict {
 		}
 		s.completed(l, first, tag)
 	}
+	s.clockAgain(first)
 	if first.kind == pgwire.MsgExecute {
 		if first.do == forward {
 			s.tape.stop()
@@ -184,6 +185,10 @@ func (s *session) failed(l *link, first *reply, frame []byte) verdict {
 		l.captured.spoil()
 	}
 	v := pass
+	told := s.timedOut(frame)
+	if told != nil {
+		frame = told
+	}
 	if first.quiet || first.do == skip && (l.sink != nil || !extended) {
 		l.fault(first, frame)
 		v = drop
@@ -196,8 +201,11 @@ func (s *session) failed(l *link, first *reply, frame []byte) verdict {
 	if extended {
 		s.discardReplies(l, string(pgwire.ErrorField(frame, pgwire.FieldCode)))
 	}
-	if named != nil && v == pass {
-		l.replies.pushFront(reply{do: fake, fake: named})
+	if named != nil {
+		told = named
+	}
+	if told != nil && v == pass {
+		l.replies.pushFront(reply{do: fake, fake: told})
 		v = drop
 	}
 	return v

@@ -5,24 +5,39 @@ import "time"
 // slowAfter is how long an answer may take until the session begins to look whether its client is still there to read it.
 const slowAfter = time.Second
 
-// watchSlow wakes sessions whose statement takes long, again and again, so that they look for their client, until Shutdown. Waiting
-// for the client beside the backend would cost every statement; so it costs the slow ones.
+// watchSlow looks after sessions that take long until Shutdown: it tells them of times that are over their limits, and wakes those whose
+// statement takes long, again and again, so that they look for their client. Timers, and waiting for the client beside the backend,
+// would cost every statement; so it costs the slow ones.
 func (s *Server) watchSlow() {
-	tick := time.NewTicker(slowAfter)
-	defer tick.Stop()
+	timer := time.NewTimer(slowAfter)
+	defer timer.Stop()
+	lately := time.Now()
 	for {
 		select {
 		case <-s.stop:
 			return
-		case <-tick.C:
+		case <-timer.C:
 		}
-		late := time.Now().Add(-slowAfter).UnixNano()
+		now := time.Now()
+		abandoned := now.Sub(lately) >= slowAfter
+		if abandoned {
+			lately = now
+		}
 		s.each(func(ss *session) {
-			if since := ss.busySince.Load(); since != 0 && since < late {
-				ss.slow.Store(true)
-				ss.t.Wake()
+			ss.watch(now)
+			if abandoned {
+				ss.watchClient(now)
 			}
 		})
+		timer.Reset(s.config.Load().pause)
+	}
+}
+
+// watchClient has a session whose statement takes long look for its client. It is not the session's.
+func (s *session) watchClient(now time.Time) {
+	if since := s.busySince.Load(); since != 0 && since < now.Add(-slowAfter).UnixNano() {
+		s.slow.Store(true)
+		s.t.Wake()
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/netip"
 	"net/url"
 	"strings"
@@ -121,6 +122,27 @@ func testAuthQuery(t *testing.T, l *loginRig) {
 	l.fails(t, "no rule for host", "user=dora", "dbname=pgdrover", `password='dora\'s'`)
 	// What a client says at startup reaches no query of PgDrover's (CVE-2025-12819).
 	l.works(t, "user=gone", "password=gone", "options='-c search_path=evil -c standard_conforming_strings=off'")
+
+	// Who is listed without a verifier has the database's, and what the list says besides.
+	list := maps.Clone(l.present.Users)
+	list["new"], list["eve"] = &User{Name: "new", Databases: []string{"elsewhere"}}, &User{Name: "eve", Limits: Limits{Clients: 1}}
+	list["nobody"] = &User{Name: "nobody", Admin: true}
+	l.with(t, func(c *Config) {
+		c.Query, c.Users, c.Console = q, list, emptyConsole{}
+		c.Rules = []Rule{{Users: []string{"eve"}, Method: MethodMD5}, {Users: []string{"new", "nobody"}}}
+	})
+	l.works(t, "user=eve", "password=eve")
+	if first, refused := l.login("eve", l.cluster.Database, nil); first != nil {
+		t.Errorf("a wrong password: came in: %s", refused)
+	}
+	l.fails(t, "permission denied for database", "user=new", "password=new")
+	l.fails(t, wrong, "user=new", "password=wrong")
+	l.fails(t, wrong, "user=nobody", "password=x")
+	l.fails(t, wrong, "user=nobody", "password=x", "dbname=pgdrover")
+	l.with(t, func(c *Config) {
+		c.Query = q
+		c.Rules = []Rule{{Databases: []string{l.cluster.Database}}}
+	})
 
 	// A password that was changed: the old one's verifier is doubted after a wrong password.
 	if _, err := node.Query(t.Context(), "alter role dora password 'changed'"); err != nil {

@@ -19,8 +19,29 @@ type Metrics struct {
 
 	Rejected atomic.Int64 // logins refused
 
-	mu     sync.Mutex // guards meters
+	mu     sync.Mutex // guards what follows
 	meters map[MeterKey]*Meter
+	limits map[LimitKey]int64
+}
+
+// LimitKey says which limit was reached, by its name, and in which database; that is empty when the client named none that there is.
+type LimitKey struct{ Database, Limit string }
+
+// Limits are how often limits were reached so far.
+func (m *Metrics) Limits() map[LimitKey]int64 {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return maps.Clone(m.limits)
+}
+
+// crossed counts that a limit was reached.
+func (m *Metrics) crossed(k LimitKey) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.limits == nil {
+		m.limits = map[LimitKey]int64{}
+	}
+	m.limits[k]++
 }
 
 // MeterKey says what a Meter is of.

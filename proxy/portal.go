@@ -321,6 +321,7 @@ func (s *session) execute(frame []byte) bool {
 		s.knowUses(l, at.stmt)
 		s.suspect(l, r.text)
 	}
+	s.tellApart(l)
 	s.passOn(l, frame, r)
 	if at != nil {
 		if back := s.resets(&at.stmt.query); back != "" {

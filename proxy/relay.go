@@ -24,8 +24,17 @@ const (
 // finish relays until no reply of the link is outstanding, or until the client has to speak.
 // It returns false when the session can not go on.
 func (s *session) finish(l *link) bool {
+	s.clock(l)
+	ok := s.relayAll(l)
+	s.stopClock()
+	return ok
+}
+
+// relayAll does the work of finish.
+func (s *session) relayAll(l *link) bool {
 	_ = l.conn.Flush()
 	for l.busy() && l.lost == nil {
+		s.stopOverdue()
 		if l.copyIn && !s.copyFromClient(l) {
 			return false
 		}

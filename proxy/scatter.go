@@ -213,7 +213,10 @@ func (s *session) drainSkipped(l *link) *pgwire.Error {
 // gather waits until every shard has answered. The client may cancel meanwhile: each backend then answers with an error.
 func (s *session) gather(all []gathered) {
 	on := make([]task.Interest, 0, len(all))
+	s.clock(all[0].link)
+	defer s.stopClock()
 	for !s.cut.Load() {
+		s.stopOverdue()
 		on = on[:0]
 		for i := range all {
 			if l := all[i].link; l.busy() && l.lost == nil {

@@ -25,6 +25,7 @@ type Server struct {
 	nobody  *Verifier     // of a password that nobody has
 
 	addresses addresses
+	census    census
 
 	stop       chan struct{} // closed by Shutdown
 	watching   sync.Once     // starts watchSlow
@@ -48,11 +49,13 @@ func NewServer(cfg Config) (*Server, error) {
 	return s, nil
 }
 
-// Reconfigure replaces the configuration for sessions that begin from now on.
+// Reconfigure replaces the configuration for sessions that begin from now on. Limits of time, those of databases too, are in force for
+// all sessions at once.
 func (s *Server) Reconfigure(cfg Config) {
 	c := cfg.withDefaults()
 	c.prepare(s.config.Load())
 	s.config.Store(&c)
+	s.each((*session).limit)
 }
 
 // Databases are the databases in force, by name.

@@ -74,6 +74,7 @@ type session struct {
 	readyOwed   bool // the client waits for a ReadyForQuery that a backend has sent, or has been lost with
 	skipping    bool // an error was met: messages are discarded until Sync
 	lookup      lookup
+	stopped     bool // backends were told to stop a statement that ran for too long
 
 	draining, cut atomic.Bool
 	cancelled     atomic.Bool
@@ -83,8 +84,10 @@ type session struct {
 	busySince     atomic.Int64  // when the statement in hand arrived, in Unix nanoseconds; 0: there is none
 	slow          atomic.Bool   // it has taken long
 	channels      atomic.Int32  // that it listens to
+	overdue       overdue
 
 	within atomic.Pointer[Database] // db, for others
+	limits atomic.Pointer[Limits]   // in force
 	seen   atomic.Pointer[Client]   // who the client is, for SHOW CLIENTS
 
 	mu          sync.Mutex
@@ -96,6 +99,7 @@ func newSession(srv *Server, cfg *Config, t *task.Task, client *task.Conn) *sess
 	s := &session{srv: srv, cfg: cfg, t: t, client: client, began: time.Now(), initial: noSettings, settings: noSettings,
 		committed: noSettings}
 	s.env.Prepared = s
+	s.limits.Store(noLimits)
 	return s
 }
 
@@ -236,6 +240,9 @@ func (s *session) park(size int) bool {
 	s.client.Reserve(size)
 	on[n] = task.Interest{Conn: s.client, Read: !crowded, Write: s.client.Pending() > 0}
 	s.t.Wait(time.Time{}, on[:n+1]...)
+	if s.idledTooLong() {
+		return false
+	}
 	for i := range s.links {
 		if i < len(s.links) {
 			s.pump(s.links[i])

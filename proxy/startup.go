@@ -144,6 +144,7 @@ func (s *session) ready() {
 	s.srv.metrics.Clients.Add(1)
 	_, encrypted := s.client.TLS()
 	s.within.Store(s.db)
+	s.limit()
 	s.seen.Store(&Client{PID: s.key.pid, User: s.userName, Database: s.databaseName, Address: s.client.RemoteAddr().String(),
 		TLS: encrypted, Mode: s.mode, Began: s.began})
 	s.publish(ClientIdle)

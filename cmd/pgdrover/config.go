@@ -89,6 +89,9 @@ type Limits struct {
 	Logins int `yaml:"logins"`
 	// PerAddress is the most sessions from one address; 0 means any number. Key: limits.per_address. Default: 0.
 	PerAddress int `yaml:"per_address"`
+	// Clients is the most sessions of all users and databases, those of the console not counted; 0 means any number. Key:
+	// limits.clients. Default: 0.
+	Clients int `yaml:"clients"`
 	// PreparedStatements is the most statements kept prepared on each backend, all clients together. Key:
 	// limits.prepared_statements. Default: 200.
 	PreparedStatements int `yaml:"prepared_statements"`

@@ -34,6 +34,19 @@ type Database struct {
 	// NameAddHost adds a client's address and port to the application_name that it logs in with. Key:
 	// DB.application_name_add_host. Default: false.
 	NameAddHost bool `yaml:"application_name_add_host"`
+	// Limits bound what all clients of the database may do. Key: DB.limits.
+	Limits DatabaseLimits `yaml:"limits"`
+}
+
+// DatabaseLimits bound what all clients of a database may do; 0 is no limit. How long they wait for a backend is DB.pool.wait.
+type DatabaseLimits struct {
+	// Clients is the most sessions at once. Key: DB.limits.clients. Default: 0.
+	Clients int `yaml:"clients"`
+	// IdleTransactionTimeout is how long a client may leave a transaction open without a word (SQLSTATE 25P03). Key:
+	// DB.limits.idle_transaction_timeout. Default: 0.
+	IdleTransactionTimeout time.Duration `yaml:"idle_transaction_timeout"`
+	// StatementTimeout is how long a statement may run on the nodes (SQLSTATE 57014). Key: DB.limits.statement_timeout. Default: 0.
+	StatementTimeout time.Duration `yaml:"statement_timeout"`
 }
 
 // Backend is how PgDrover logs in to the nodes of a database.

@@ -34,6 +34,9 @@ func (c *Config) Settings() []Setting {
 		if u.Mode != "" {
 			list = append(list, Setting{at + ".pool.mode", string(u.Mode)})
 		}
+		if u.Limits != (UserLimits{}) {
+			list = append(list, settingsOf(at+".limits", reflect.ValueOf(u.Limits))...)
+		}
 	}
 	return list
 }

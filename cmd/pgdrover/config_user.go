@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/pgdrover/pgdrover/internal/yamlfile"
 	"github.com/pgdrover/pgdrover/proxy"
@@ -29,11 +30,28 @@ type User struct {
 	Admin bool
 	// Mode is the pool mode of the user's sessions; empty means the database's. Key: users[].pool.mode. Default: the database's.
 	Mode PoolMode
+	// Limits bound what the user's clients may do; those of the database count as well. Key: users[].limits.
+	Limits UserLimits
 }
 
 // userPool is what a user's sessions have of a pool that other users' need not have.
 type userPool struct {
 	Mode PoolMode `yaml:"mode"`
+}
+
+// UserLimits bound what the clients of one user may do; 0 is no limit.
+type UserLimits struct {
+	// Clients is the most sessions at once. Key: users[].limits.clients. Default: 0.
+	Clients int `yaml:"clients"`
+	// QueryWaitTimeout is how long a statement may wait for a backend (SQLSTATE 53300). Key: users[].limits.query_wait_timeout.
+	// Default: 0.
+	QueryWaitTimeout time.Duration `yaml:"query_wait_timeout"`
+	// IdleTransactionTimeout is how long a client may leave a transaction open without a word (SQLSTATE 25P03). Key:
+	// users[].limits.idle_transaction_timeout. Default: 0.
+	IdleTransactionTimeout time.Duration `yaml:"idle_transaction_timeout"`
+	// StatementTimeout is how long a statement may run on the nodes (SQLSTATE 57014). Key: users[].limits.statement_timeout.
+	// Default: 0.
+	StatementTimeout time.Duration `yaml:"statement_timeout"`
 }
 
 // userEntry is an element of users as the file has it, with the places to name in errors.
@@ -46,6 +64,7 @@ type userEntry struct {
 	Databases    yamlfile.Value[[]yamlfile.Value[string]] `yaml:"databases"`
 	Admin        bool                                     `yaml:"admin"`
 	Pool         userPool                                 `yaml:"pool"`
+	Limits       yamlfile.Value[UserLimits]               `yaml:"limits"`
 }
 
 // mergeUsers lays the users of a later file over those of the files before: one of a name that was there takes its
@@ -81,13 +100,16 @@ func duplicateUsers(users []yamlfile.Value[userEntry]) error {
 // user checks an element of users and makes it a User, reading its password file.
 func (l *loader) user(entry yamlfile.Value[userEntry]) User {
 	e, at := entry.V, entry.V.Name.Pos
-	u := User{Name: e.Name.V, Verifier: e.Verifier.V, MD5: e.MD5.V, Password: e.Password.V, Admin: e.Admin, Mode: e.Pool.Mode}
+	u := User{Name: e.Name.V, Verifier: e.Verifier.V, MD5: e.MD5.V, Password: e.Password.V, Admin: e.Admin, Mode: e.Pool.Mode, Limits: e.Limits.V}
 	if u.Name == "" || len(u.Name) > 63 {
 		l.errs.Add(at, "a user's name has 1 to 63 bytes")
 	}
+	if u.Limits.Clients < 0 {
+		l.errs.Add(e.Limits.Pos, "user %s: limits.clients must be 0 (any number) or more", u.Name)
+	}
 	l.userVerifiers(e, u)
 	switch given := countSet(e.Verifier.IsSet(), e.Password.IsSet(), e.PasswordFile.IsSet()); {
-	case given == 0 && !e.MD5.IsSet() && !l.config.withoutPassword():
+	case given == 0 && !e.MD5.IsSet() && !l.config.withoutPassword() && l.config.Auth.Query == "":
 		l.errs.Add(at, "user %s cannot log in: give scram, password or password_file", u.Name)
 	case given > 1:
 		l.errs.Add(at, "user %s: give one of scram, password and password_file, not %d of them", u.Name, given)

@@ -52,6 +52,9 @@ func (l *loader) validateLimits(at key, limits Limits) {
 	if limits.PerAddress < 0 {
 		l.fault(at.under("per_address"), "must be 0 (any number) or more")
 	}
+	if limits.Clients < 0 {
+		l.fault(at.under("clients"), "must be 0 (any number) or more")
+	}
 }
 
 func (l *loader) validateListen(c *Config) {
@@ -117,6 +120,9 @@ func (l *loader) validateDatabase(at key, name string, db *Database) {
 	l.validateBackend(at, db.Backend)
 	l.validatePool(at.under("pool"), db.Pool)
 	l.validateCache(at.under("cache"), db.Cache)
+	if db.Limits.Clients < 0 {
+		l.fault(at.under("limits", "clients"), "must be 0 (any number) or more")
+	}
 	l.validateHoldFunctions(at.under("hold_functions"), db.HoldFunctions)
 }
 

@@ -50,6 +50,9 @@ func (d *Database) options(name string, config *Config, s *service) proxy.Option
 	return proxy.Options{
 		Name: name, Mode: d.Pool.Mode.proxy(), NameAddHost: d.NameAddHost, Replicas: d.Reads.To == ReadReplicas, Sticky: d.Reads.Sticky,
 		Cached: cachedTables(d.Cache.Tables), Holding: holdFunctions(d.HoldFunctions), Drain: config.Limits.ReloadWait, Templates: config.Limits.Templates, Log: s.log,
+		Limits: proxy.Limits{
+			Clients: d.Limits.Clients, IdleTransaction: d.Limits.IdleTransactionTimeout, Statement: d.Limits.StatementTimeout,
+		},
 	}
 }
 
@@ -144,7 +147,7 @@ func (s *service) proxyConfig(config *Config, d *directories) (proxy.Config, err
 		MaxFrame: int(config.Limits.MaxMessage), AuthTime: config.Limits.AuthTimeout, Statements: config.Limits.PreparedStatements,
 		TLSMode: clientTLS[config.TLS.Mode], Log: s.log,
 		ClientCerts: clientCerts[config.TLS.ClientCerts], Rules: config.Auth.rules(), Query: d.query, Tokens: d.tokens,
-		Logins: config.Limits.Logins, PerAddress: config.Limits.PerAddress, AuthDelay: config.Limits.AuthDelay,
+		Logins: config.Limits.Logins, PerAddress: config.Limits.PerAddress, Clients: config.Limits.Clients, AuthDelay: config.Limits.AuthDelay,
 	}
 	for name, db := range s.databases {
 		cfg.Databases[name] = db.Database

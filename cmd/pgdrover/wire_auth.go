@@ -218,7 +218,10 @@ var (
 
 // proxyUser is a user in the words of package proxy.
 func (u User) proxyUser(md5 bool) (*proxy.User, error) {
-	p := &proxy.User{Name: u.Name, Databases: u.Databases, Admin: u.Admin, Mode: u.Mode.proxy()}
+	p := &proxy.User{Name: u.Name, Databases: u.Databases, Admin: u.Admin, Mode: u.Mode.proxy(), Limits: proxy.Limits{
+		Clients: u.Limits.Clients, QueryWait: u.Limits.QueryWaitTimeout, IdleTransaction: u.Limits.IdleTransactionTimeout,
+		Statement: u.Limits.StatementTimeout,
+	}}
 	var err error
 	switch {
 	case u.Verifier != "":
