@@ -79,20 +79,21 @@ func appView(t testing.TB) *view {
 	}
 	app := database{name: "app", shards: parseMap(t, appMap), nodes: []pool.NodeStats{first, replica, second},
 		backends: []pool.BackendStats{
-			{Serial: 1, PID: 501, Shard: "s1", Addr: "10.0.0.1:5432", State: "held", Age: time.Minute, TLS: true},
-			{Serial: 2, PID: 502, Shard: "s1", Addr: "10.0.0.1:5432", State: "cancelling", Age: time.Minute},
-			{Serial: 3, PID: 503, Shard: "s1", Addr: "10.0.0.1:5432", State: "idle", Age: time.Minute, Idle: time.Second},
+			{Serial: 1, PID: 501, User: "app_login", Shard: "s1", Addr: "10.0.0.1:5432", State: "held", Age: time.Minute, TLS: true},
+			{Serial: 2, PID: 502, User: "app_login", Shard: "s1", Addr: "10.0.0.1:5432", State: "cancelling", Age: time.Minute},
+			{Serial: 3, PID: 503, User: "app_login", Shard: "s1", Addr: "10.0.0.1:5432", State: "idle", Age: time.Minute, Idle: time.Second},
 		},
 		cache: &cache.Stats{L1Hits: 30, L1Misses: 10, L1Entries: 9, L1Bytes: 4096, L1Budget: 64 << 20, L2Hits: 4, L2Misses: 6,
 			L2: cache.L2Off, L2Since: noon, L2Reason: "connection reset"},
 	}
 	web := database{name: "web", shards: parseMap(t, webMap), nodes: []pool.NodeStats{upNode("only", pool.Primary, "10.1.0.1:5432")}}
+	app.pools, web.pools = app.nodes, web.nodes
 	return &view{
 		at: noon, databases: []database{app, web},
 		clients: []proxy.Client{
-			{PID: 11, User: "alice", Database: "app", Address: "192.0.2.1:4000", State: proxy.ClientActive, Began: noon.Add(-90 * time.Second),
+			{PID: 11, User: "alice", Database: "app", Login: "app_login", Address: "192.0.2.1:4000", State: proxy.ClientActive, Began: noon.Add(-90 * time.Second),
 				Backends: []string{"s1 primary 10.0.0.1:5432"}, TLS: true},
-			{PID: 12, User: "alice", Database: "app", Address: "[2001:db8::1]:4001", State: proxy.ClientTransaction, Began: noon,
+			{PID: 12, User: "alice", Database: "app", Login: "app_login", Address: "[2001:db8::1]:4001", State: proxy.ClientTransaction, Began: noon,
 				Backends: []string{"s1 primary 10.0.0.1:5432"}, Hold: []string{"temp table", "cursor"}, Channels: 3},
 			{PID: 13, User: "ops", Database: "pgdrover", Address: "192.0.2.3:4002", State: proxy.ClientActive, Began: noon},
 		},

@@ -70,7 +70,7 @@ func TestScrape(t *testing.T) {
 		`pgdrover_holds{database="app",reason="temp table"} 1`,
 		`pgdrover_logins_total 5`, `pgdrover_cancels_total 4`, `pgdrover_retries_total 3`, `pgdrover_panics_total 2`,
 		`pgdrover_limits_reached_total{database="app",limit="user_clients"} 7`, `pgdrover_limits_reached_total{database="",limit="per_address"} 8`,
-		
+
 		`pgdrover_statements_refused_total 1`,
 		`pgdrover_logins_refused_total 6`,
 		`pgdrover_statement_seconds_count{database="app",role="primary",shard="s1"} 100`,

@@ -52,19 +52,19 @@ func pools(v *view) proxy.Table {
 
 // pools lists all pools of a view.
 func (v *view) pools() []pooled {
-	type place struct{ database, node string }
+	type place struct{ database, user, node string }
 	using := map[place]int{}
 	for _, c := range v.clients {
 		for _, node := range c.Backends {
-			using[place{c.Database, node}]++
+			using[place{c.Database, c.Login, node}]++
 		}
 	}
 	var list []pooled
 	for _, d := range v.databases {
-		for i := range d.nodes {
-			n := &d.nodes[i]
+		for i := range d.pools {
+			n := &d.pools[i]
 			p := pooled{database: d.name, node: n}
-			p.clients = using[place{d.name, n.Shard + " " + n.Role.String() + " " + n.Addr}]
+			p.clients = using[place{d.name, n.User, n.Shard + " " + n.Role.String() + " " + n.Addr}]
 			p.cancelling = d.cancelling(n)
 			list = append(list, p)
 		}
@@ -72,11 +72,11 @@ func (v *view) pools() []pooled {
 	return list
 }
 
-// cancelling counts the backends of a node that were released while a cancel request was under way.
+// cancelling counts the backends of a pool that were released while a cancel request was under way.
 func (d *database) cancelling(n *pool.NodeStats) int {
 	count := 0
 	for _, b := range d.backends {
-		if b.State == "cancelling" && b.Shard == n.Shard && b.Role == n.Role && b.Addr == n.Addr {
+		if b.State == "cancelling" && b.User == n.User && b.Shard == n.Shard && b.Role == n.Role && b.Addr == n.Addr {
 			count++
 		}
 	}
@@ -127,7 +127,7 @@ func splitAddr(addr string) (host, port string) {
 // backend is one row of SHOW BACKENDS.
 type backend struct {
 	pool.BackendStats
-	database, user string
+	database string
 }
 
 // backends answers SHOW BACKENDS.
@@ -135,12 +135,12 @@ func backends(v *view) proxy.Table {
 	var list []backend
 	for _, d := range v.databases {
 		for _, b := range d.backends {
-			list = append(list, backend{b, d.name, d.login()})
+			list = append(list, backend{b, d.name})
 		}
 	}
 	return tabulate([]column[backend]{
 		{"type", func(backend) string { return "S" }},
-		{"user", func(b backend) string { return b.user }},
+		{"user", func(b backend) string { return b.User }},
 		{"database", func(b backend) string { return b.database }},
 		{"shard", func(b backend) string { return b.Shard }},
 		{"role", func(b backend) string { return b.Role.String() }},

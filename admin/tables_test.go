@@ -88,7 +88,7 @@ func TestMergedNodes(t *testing.T) {
 	current.Busy, current.OldestWait = 3, time.Second
 	current.Counts.Destroyed = map[string]uint64{"idle": 4}
 	for _, order := range [][]pool.NodeStats{{old, current, other}, {current, other, old}} {
-		merged := mergeNodes(order)
+		merged := mergeNodes(order, false)
 		if len(merged) != 2 {
 			t.Fatalf("%d nodes are left", len(merged))
 		}
@@ -96,6 +96,15 @@ func TestMergedNodes(t *testing.T) {
 		if !m.Up || m.Draining || m.Database != "app" || m.Busy != 5 || m.OldestWait != time.Second || m.Counts.Destroyed["idle"] != 5 {
 			t.Errorf("merged to %+v", m)
 		}
+	}
+	una, vera := current, current
+	una.Own, una.User, vera.Own, vera.User = true, "una", true, "vera"
+	all := []pool.NodeStats{current, una, vera, other, una}
+	if merged := mergeNodes(all, false); len(merged) != 2 || merged[0].Busy != 12 || merged[0].User != current.User {
+		t.Errorf("with users: merged to %+v", merged)
+	}
+	if apart := mergeNodes(all, true); len(apart) != 4 || apart[0].Busy != 3 || apart[1].Busy != 6 || apart[2].User != "vera" {
+		t.Errorf("apart: %+v", apart)
 	}
 	if old.Counts.Destroyed["idle"] != 1 || current.Counts.Destroyed["idle"] != 4 {
 		t.Error("merging has changed what it was given")

@@ -2,7 +2,6 @@ package admin
 
 import (
 	"cmp"
-	"maps"
 	"slices"
 	"time"
 
@@ -27,6 +26,7 @@ type database struct {
 	name     string
 	shards   *shardmap.Map
 	nodes    []pool.NodeStats // by shard, role and address, which no two share
+	pools    []pool.NodeStats // the same, and apart those of clients' own users
 	backends []pool.BackendStats
 	cache    *cache.Stats // nil: off
 	limits   proxy.Limits
@@ -62,7 +62,9 @@ func look(srv *proxy.Server) view {
 }
 
 func lookAt(d *proxy.Database) database {
-	seen := database{name: d.Name(), shards: d.Map(), nodes: mergeNodes(d.Cluster().Stats()), backends: d.Cluster().Backends(), limits: d.Limits()}
+	stats := d.Cluster().Stats()
+	seen := database{name: d.Name(), shards: d.Map(), nodes: mergeNodes(stats, false), pools: mergeNodes(stats, true), backends: d.Cluster().Backends(),
+		limits: d.Limits()}
 	if c := d.Cache(); c != nil {
 		stats := c.Stats()
 		seen.cache = &stats
@@ -71,12 +73,13 @@ func lookAt(d *proxy.Database) database {
 }
 
 // mergeNodes makes one of nodes that have shard, role and address in common: a map may have sent the shard to another database of
-// the same server, and the old pool is still being drained. The state is that of the pool in force.
-func mergeNodes(nodes []pool.NodeStats) []pool.NodeStats {
+// the same server, and the old pool is still being drained. The state is that of the pool in force. The pools of clients' own users stay
+// apart or become part of their nodes'.
+func mergeNodes(nodes []pool.NodeStats, apart bool) []pool.NodeStats {
 	var merged []pool.NodeStats
 	for _, n := range nodes {
 		i := slices.IndexFunc(merged, func(m pool.NodeStats) bool {
-			return m.Shard == n.Shard && m.Role == n.Role && m.Addr == n.Addr
+			return m.Shard == n.Shard && m.Role == n.Role && m.Addr == n.Addr && (!apart || m.Own == n.Own && m.User == n.User)
 		})
 		if i < 0 {
 			merged = append(merged, n)
@@ -98,34 +101,7 @@ func addNode(sum *pool.NodeStats, n pool.NodeStats) {
 	sum.Listening += n.Listening
 	sum.Waiting += n.Waiting
 	sum.OldestWait = max(sum.OldestWait, n.OldestWait)
-	c := &sum.Counts
-	c.Acquired += n.Counts.Acquired
-	c.Waited += n.Counts.Waited
-	for i := range c.Waits {
-		c.Waits[i] += n.Counts.Waits[i]
-	}
-	c.Timeouts += n.Counts.Timeouts
-	c.Rejected += n.Counts.Rejected
-	c.Failed += n.Counts.Failed
-	c.Cancels += n.Counts.Cancels
-	c.Dials += n.Counts.Dials
-	c.DialErrors += n.Counts.DialErrors
-	destroyed := maps.Clone(c.Destroyed)
-	if destroyed == nil {
-		destroyed = map[string]uint64{}
-	}
-	for reason, count := range n.Counts.Destroyed {
-		destroyed[reason] += count
-	}
-	c.Destroyed = destroyed
-}
-
-// login is the user that the proxy is on all nodes.
-func (d *database) login() string {
-	for _, n := range d.nodes {
-		return n.User
-	}
-	return ""
+	sum.Counts.Add(&n.Counts)
 }
 
 // primary is the node that takes a shard's writes; nil when there is none.

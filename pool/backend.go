@@ -29,6 +29,8 @@ const (
 	reasonShutdown = "shutdown" // the cluster closes
 	reasonCancel   = "cancel"   // a cancel may still be under way
 	reasonUntidy   = "untidy"   // released with unread or unsent bytes
+	reasonRefused  = "refused"  // a node has refused another login of the user
+	reasonRoom     = "room"     // another user had none, and the node no room for one
 )
 
 // maxAside is the largest message that an idle backend may send without being taken for broken, in bytes.
@@ -109,14 +111,14 @@ func (b *Backend) Destroy(reason string) {
 	failed := b.Conn.ReadErr() != nil || b.Conn.WriteErr() != nil
 	b.end(reason)
 	if failed {
-		ring(b.node.check)
+		ring(b.node.server().check)
 	}
 }
 
 // drop destroys a backend that was found dead before its holder got to see it.
 func (b *Backend) drop(reason string) {
 	b.end(reason)
-	ring(b.node.check)
+	ring(b.node.server().check)
 }
 
 func (b *Backend) end(reason string) {

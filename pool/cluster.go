@@ -1,6 +1,7 @@
 package pool
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
@@ -19,6 +20,7 @@ type Cluster struct {
 	cfg     Config
 	limits  atomic.Pointer[limits]
 	current atomic.Pointer[Topology]
+	forgive time.Duration // after which the pool of a login that was refused tries again
 	serial  atomic.Uint64 // of the last backend
 	live    atomic.Int64  // backends
 	empty   chan struct{} // rung when live becomes 0
@@ -27,13 +29,14 @@ type Cluster struct {
 
 	mu     sync.Mutex // guards what follows; taken before a node's
 	nodes  map[identity]*Node
+	logins map[string]*Login // by user
 	closed bool
 }
 
 // New returns a cluster without nodes: Apply gives it some.
 func New(cfg Config) *Cluster {
 	cfg = cfg.withDefaults()
-	c := &Cluster{cfg: cfg, nodes: map[identity]*Node{}, empty: make(chan struct{}, 1)}
+	c := &Cluster{cfg: cfg, forgive: forgiveAfter, nodes: map[identity]*Node{}, logins: map[string]*Login{}, empty: make(chan struct{}, 1)}
 	c.limits.Store(cfg.limits())
 	ctx, stop := context.WithCancel(context.Background())
 	c.stop = stop
@@ -79,10 +82,16 @@ func (c *Cluster) apply(m *shardmap.Map) (t *Topology, leaving []*Node) {
 		}
 	}
 	for _, n := range c.nodes {
-		if !wanted[n] {
-			n.retire(time.Now())
-			leaving = append(leaving, n)
+		if wanted[n] {
+			continue
 		}
+		leaving = append(leaving, n)
+		for _, own := range n.users {
+			leaving = append(leaving, own)
+		}
+	}
+	for _, n := range leaving {
+		n.retire(time.Now())
 	}
 	c.current.Store(t)
 	return t, leaving
@@ -95,13 +104,15 @@ func (c *Cluster) place(shard string, role Role, at shardmap.Node, wanted map[*N
 	fresh := n == nil
 	if fresh {
 		n = c.newNode(id, at.Addr())
+		n.login, n.loginErr = c.cfg.loginTo(id)
 		c.nodes[id] = n
 	}
 	p := place{node: n, shard: shard, role: role, weight: max(at.Weight, 1), backup: at.Backup}
 	n.place.Store(&p)
-	n.mu.Lock()
-	n.retired = noTime
-	n.mu.Unlock()
+	n.stay()
+	for _, own := range n.users {
+		own.stay()
+	}
 	wanted[n] = true
 	if fresh {
 		c.start(n)
@@ -120,9 +131,8 @@ func (c *Cluster) identityOf(at shardmap.Node) identity {
 func (c *Cluster) newNode(id identity, addr string) *Node {
 	n := &Node{
 		cluster: c, id: id, addr: addr, all: map[*Backend]struct{}{}, apart: map[*Backend]struct{}{}, since: time.Now(),
-		kick: make(chan struct{}, 1), check: make(chan struct{}, 1), stop: func() {},
+		kick: make(chan struct{}, 1), check: make(chan struct{}, 1), stop: func() {}, inFlight: &atomic.Int64{},
 	}
-	n.login, n.loginErr = c.cfg.loginTo(id)
 	n.up.Store(true)
 	n.able.Store(true)
 	return n
@@ -140,6 +150,13 @@ func (c *Cluster) start(n *Node) {
 	c.group.Go(func() { n.watch(ctx) })
 }
 
+// stay takes note that a node is in the map in force.
+func (n *Node) stay() {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.retired = noTime
+}
+
 // retire takes note that a node has left the map in force.
 func (n *Node) retire(now time.Time) {
 	n.mu.Lock()
@@ -149,16 +166,30 @@ func (n *Node) retire(now time.Time) {
 	}
 }
 
-// Nodes are all nodes, those that are being drained included, by shard, role and address.
+// Nodes are all nodes and pools of logins, those that are being drained included, by shard, role and address; the node itself comes
+// before the pools of logins on it, which are in the order of their users.
 func (c *Cluster) Nodes() []*Node {
 	c.mu.Lock()
 	nodes := make([]*Node, 0, len(c.nodes))
 	for _, n := range c.nodes {
 		nodes = append(nodes, n)
+		for _, own := range n.users {
+			nodes = append(nodes, own)
+		}
 	}
 	c.mu.Unlock()
-	slices.SortFunc(nodes, func(a, b *Node) int { return strings.Compare(a.String(), b.String()) })
+	slices.SortFunc(nodes, func(a, b *Node) int {
+		return cmp.Or(strings.Compare(a.String(), b.String()), strings.Compare(a.ownerName(), b.ownerName()))
+	})
 	return nodes
+}
+
+// ownerName is the user of a login's pool, empty for a node itself.
+func (n *Node) ownerName() string {
+	if n.owner == nil {
+		return ""
+	}
+	return n.owner.user
 }
 
 // lost takes note of the end of a backend.

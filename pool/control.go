@@ -40,6 +40,7 @@ func (c *Cluster) Exec(ctx context.Context, shard string, role Role, sql string)
 // ExecOn is Exec on a node that need not be in the map in force.
 func (c *Cluster) ExecOn(ctx context.Context, shard string, role Role, node shardmap.Node, sql string) (*Rows, error) {
 	n := c.newNode(c.identityOf(node), node.Addr())
+	n.login, n.loginErr = c.cfg.loginTo(n.id)
 	n.place.Store(&place{node: n, shard: shard, role: role})
 	return n.exec(ctx, sql)
 }
@@ -75,11 +76,11 @@ func (n *Node) openControl(ctx context.Context) (*control, error) {
 	}
 	attempt, cancel := context.WithTimeout(ctx, n.cluster.cfg.ConnectTimeout)
 	defer cancel()
-	hc, err := connect(attempt, n.login)
+	g, err := connect(attempt, n.login)
 	if err != nil {
 		return nil, n.faultOf(err).err
 	}
-	return &control{conn: hc.Conn, session: n.sessionOf(hc), in: bufio.NewReader(hc.Conn)}, nil
+	return &control{conn: g.conn, session: n.sessionOf(g), in: bufio.NewReader(g.conn)}, nil
 }
 
 // interrupt ends a query that nobody waits for any more, if the server can be told so quickly.

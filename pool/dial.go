@@ -32,15 +32,14 @@ func (cfg *Config) loginTo(id identity) (*pgconn.Config, error) {
 	login.User, login.Password = cfg.User, cfg.Password
 	login.RequireAuth, login.KerberosSrvName, login.KerberosSpn = "", "", ""
 	login.Fallbacks, login.ValidateConnect = nil, nil
-	login.RuntimeParams = map[string]string{"application_name": "pgdrover"}
-	maps.Copy(login.RuntimeParams, cfg.Params)
+	login.RuntimeParams = cfg.params()
 	login.TLSConfig, login.DialFunc = nil, cfg.wiringTo(id.host).dial
 	login.MaxProtocolMessageBodyLen = maxMessage
 	return login, nil
 }
 
 // connect logs in and hands over the connection, on which the server waits for a query.
-func connect(ctx context.Context, login *pgconn.Config) (*pgconn.HijackedConn, error) {
+func connect(ctx context.Context, login *pgconn.Config) (*greeting, error) {
 	pc, err := pgconn.ConnectConfig(ctx, login)
 	if err != nil {
 		return nil, err
@@ -54,35 +53,48 @@ func connect(ctx context.Context, login *pgconn.Config) (*pgconn.HijackedConn, e
 		_ = pc.Close(ctx)
 		return nil, err
 	}
-	return hc, nil
+	return &greeting{hc.Conn, hc.PID, hc.SecretKey, hc.ParameterStatuses}, nil
+}
+
+// greet logs in as the user whose pool n is, with run-time parameters besides those of the pool.
+func (n *Node) greet(ctx context.Context, params map[string]string) (*greeting, error) {
+	switch {
+	case n.owner != nil:
+		return n.owner.connect(ctx, n, params)
+	case n.loginErr != nil:
+		return nil, n.loginErr
+	}
+	login := n.login
+	if len(params) > 0 {
+		login = login.Copy()
+		maps.Copy(login.RuntimeParams, params)
+	}
+	return connect(ctx, login)
 }
 
 // dial makes a backend. Nobody holds it.
 func (n *Node) dial(ctx context.Context) (*Backend, error) {
-	if n.loginErr != nil {
-		return nil, n.loginErr
-	}
-	return n.dialAs(ctx, n.login)
+	return n.dialAs(ctx, nil)
 }
 
-// dialAs is dial with a login that may differ from the node's in its run-time parameters.
-func (n *Node) dialAs(ctx context.Context, login *pgconn.Config) (*Backend, error) {
-	hc, err := connect(ctx, login)
+// dialAs is dial with run-time parameters besides those of the pool.
+func (n *Node) dialAs(ctx context.Context, params map[string]string) (*Backend, error) {
+	g, err := n.greet(ctx, params)
 	if err != nil {
 		return nil, err
 	}
-	w := wireOf(hc.Conn)
+	w := wireOf(g.conn)
 	if w == nil {
-		_ = hc.Conn.Close()
+		_ = g.conn.Close()
 		return nil, errors.New("the connection does not stand on the socket that was dialled")
 	}
-	c, err := task.Adopt(hc.Conn)
+	c, err := task.Adopt(g.conn)
 	if err != nil {
 		return nil, err
 	}
 	b := &Backend{
-		Conn: c, PID: hc.PID, Secret: hc.SecretKey, Params: reported(hc.ParameterStatuses), node: n, serial: n.cluster.serial.Add(1),
-		born: time.Now(), socket: w.Conn, session: n.sessionOf(hc), state: returning,
+		Conn: c, PID: g.pid, Secret: g.secret, Params: reported(g.params), node: n, serial: n.cluster.serial.Add(1),
+		born: time.Now(), socket: w.Conn, session: n.sessionOf(g), state: returning,
 	}
 	if life := n.cluster.limits.Load().lifetime; life > 0 {
 		b.expires = b.born.Add(life - life/10 + rand.N(life/5+1))
@@ -100,13 +112,13 @@ func wireOf(nc net.Conn) *task.Wire {
 }
 
 // sessionOf is how to interrupt what runs on a connection.
-func (n *Node) sessionOf(hc *pgconn.HijackedConn) serverSession {
+func (n *Node) sessionOf(g *greeting) serverSession {
 	with := wiring{mode: TLSOff}
-	if _, secure := hc.Conn.(*tls.Conn); secure {
+	if _, secure := g.conn.(*tls.Conn); secure {
 		with = n.cluster.cfg.wiringTo(n.id.host)
 		with.mode = TLSRequire
 	}
-	return serverSession{node: n, pid: hc.PID, secret: hc.SecretKey, address: hc.Conn.RemoteAddr(), wiring: with}
+	return serverSession{node: n, pid: g.pid, secret: g.secret, address: g.conn.RemoteAddr(), wiring: with}
 }
 
 // reported lists parameters by name.

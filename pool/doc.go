@@ -7,6 +7,9 @@
 // `pool/trouble.go` decides what a failure means for those who wait, `pool/janitor.go` ends what is idle or old,
 // `pool/control.go` runs control queries, `pool/stats.go` shows all.
 //
+// Backends are logged in as the user of the configuration, or as a client's own (`pool/login.go`): its pools are Nodes of their own, beside
+// those that are probed. `pool/handshake.go` and `pool/scram.go` log in with the keys of the client's own SCRAM login.
+//
 // A pool is one node, one database and one login. Each has one mutex, which is never held across I/O or a callback; the lock
 // order is Cluster before Node. Acquire and Release never block and allocate nothing.
 //

@@ -94,8 +94,11 @@ func (n *Node) faultOf(err error) fault {
 		e.Hint = "Raise max_connections on the node, or lower pool.size."
 		return fault{e, true, false}
 	}
-	e.Message = fmt.Sprintf("%s refused the login of user %s@%s: %s", n, n.cluster.cfg.User, n.addr, message)
+	e.Message = fmt.Sprintf("%s refused the login of user %s@%s: %s", n, n.user(), n.addr, message)
 	e.Hint = "Look at `backend:` in pgdrover.yaml, and at the node's pg_hba.conf and log."
+	if n.owner != nil {
+		e.Hint = "The node has to keep the verifier that PgDrover knows of the user, and its pg_hba.conf to ask for scram-sha-256; then log in again."
+	}
 	return fault{e, false, false}
 }
 

@@ -3,7 +3,6 @@ package pool
 import (
 	"context"
 	"errors"
-	"maps"
 
 	"github.com/jackc/pgx/v5/pgconn"
 
@@ -23,16 +22,11 @@ const (
 // After an error b is held as before. What the server said to the login is a *pgwire.Error; anything else is an *Error.
 func (b *Backend) Exchange(ctx context.Context, params map[string]string) (*Backend, error) {
 	n := b.node
-	if n.loginErr != nil {
-		return nil, n.faultOf(n.loginErr).err
-	}
 	attempt, cancel := context.WithTimeout(ctx, n.cluster.cfg.ConnectTimeout)
 	defer cancel()
-	login := n.login.Copy()
-	maps.Copy(login.RuntimeParams, params)
-	own, err := n.dialAs(attempt, login)
+	own, err := n.dialAs(attempt, params)
 	if err != nil {
-		return nil, n.refusal(err)
+		return nil, n.answer(err)
 	}
 	n.mu.Lock()
 	b.mustBeHeld("Exchange")
@@ -47,8 +41,12 @@ func (b *Backend) Exchange(ctx context.Context, params map[string]string) (*Back
 	return own, nil
 }
 
-// refusal is what the server said to a login, or why nothing was heard of it.
-func (n *Node) refusal(err error) error {
+// answer is what the server said to a login, or why nothing was heard of it.
+func (n *Node) answer(err error) error {
+	var told *pgwire.Error
+	if errors.As(err, &told) {
+		return told
+	}
 	var said *pgconn.PgError
 	if !errors.As(err, &said) {
 		return n.faultOf(err).err

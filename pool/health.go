@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
+	"slices"
 	"time"
 )
 
@@ -124,10 +126,39 @@ func (n *Node) probed(start time.Time, h health, err error) {
 		return // it lives, and is full
 	}
 	f.down = true
+	n.fall(f, start)
+	for _, own := range n.cluster.poolsOn(n) {
+		own.fall(f, start)
+	}
+}
+
+// fall takes note that the server was found to be down by an attempt that began at start.
+func (n *Node) fall(f fault, start time.Time) {
 	n.mu.Lock()
 	wake := n.failed(f, start)
 	n.mu.Unlock()
 	wakeAll(wake)
+}
+
+// rise takes note for the pool of a login that the server was found to be up. Whether the login is good it does not say: one that was
+// refused is tried again after a while, since a replica hears of roles and passwords later than its primary.
+func (n *Node) rise() {
+	now := time.Now()
+	n.mu.Lock()
+	after := n.markUp(now)
+	if t := n.trouble; t != nil && (t.down || now.Sub(t.since) > n.cluster.forgive) {
+		n.refusal.Store(nil)
+		n.mended()
+	}
+	n.mu.Unlock()
+	after()
+}
+
+// poolsOn are the pools of logins on a node.
+func (c *Cluster) poolsOn(n *Node) []*Node {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return slices.Collect(maps.Values(n.users))
 }
 
 func (n *Node) wellProbed(h health) {
@@ -141,6 +172,9 @@ func (n *Node) wellProbed(h health) {
 	}
 	n.mu.Unlock()
 	after()
+	for _, own := range n.cluster.poolsOn(n) {
+		own.rise()
+	}
 	if wrong := h.recovery != (role == Replica); wrong && changed {
 		n.cluster.cfg.Log.Warn("node is not what the shard map says", "node", n.String(), "in_recovery", h.recovery)
 	}

@@ -29,6 +29,7 @@ func (c *Cluster) clean(ctx context.Context) {
 		for _, n := range c.Nodes() {
 			n.sweep(now)
 		}
+		c.dismissLogins()
 		c.bury(now)
 	}
 }
@@ -65,7 +66,14 @@ func (c *Cluster) bury(now time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for id, n := range c.nodes {
-		if n.unused(now) {
+		for l, own := range n.users {
+			if own.unused(now) {
+				delete(n.users, l)
+				n.inherit(own)
+				own.stop()
+			}
+		}
+		if len(n.users) == 0 && n.unused(now) {
 			delete(c.nodes, id)
 			n.stop()
 		}

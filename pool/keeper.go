@@ -3,6 +3,7 @@ package pool
 import (
 	"context"
 	"math/rand/v2"
+	"slices"
 	"time"
 )
 
@@ -115,9 +116,53 @@ func (n *Node) dialFailed(ctx context.Context, start time.Time, err error) {
 	n.mu.Unlock()
 	ring(n.kick)
 	wakeAll(wake)
+	if n.owner != nil && f.patient && !f.down {
+		n.cluster.makeRoom(n)
+	}
 	if first {
 		n.cluster.cfg.Log.Warn("dial failed", "node", n.String(), "error", f.err.Message)
 	}
+}
+
+// makeRoom closes the backend of another login that has been idle for longest on the node of a pool, which had no room for another one.
+func (c *Cluster) makeRoom(n *Node) {
+	var from *Node
+	var since time.Time
+	for _, own := range c.poolsOn(n.of) {
+		if at, ok := own.idlest(); ok && own != n && (from == nil || at.Before(since)) {
+			from, since = own, at
+		}
+	}
+	if from == nil {
+		return
+	}
+	if b := from.takeIdlest(); b != nil {
+		b.terminate()
+	}
+}
+
+// idlest is since when the backend has been idle that has been for longest; ok is false when none is.
+func (n *Node) idlest() (since time.Time, ok bool) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if len(n.idle) == 0 {
+		return noTime, false
+	}
+	return n.idle[0].idleSince, true
+}
+
+// takeIdlest takes that backend out of the pool; nil when there is none.
+func (n *Node) takeIdlest() *Backend {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if len(n.idle) == 0 {
+		return nil
+	}
+	b := n.idle[0]
+	n.idle = slices.Delete(n.idle, 0, 1)
+	n.forget(b, reasonRoom)
+	n.published()
+	return b
 }
 
 // backoff is the pause after a number of failures before the last one, give or take a fifth.

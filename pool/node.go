@@ -12,30 +12,40 @@ import (
 // noTime is the zero time: it has not happened.
 var noTime time.Time
 
-// identity is what makes two nodes of different maps the same pool. The login is the cluster's.
+// identity is what makes two nodes of different maps the same pool of the cluster's own login.
 type identity struct {
 	host     string
 	port     int
 	database string
 }
 
-// Node is one PostgreSQL server and the pool of its backends. It stays the same from map to map while its identity does.
+// Node is one PostgreSQL server and the pool of its backends. It stays the same from map to map while its identity does. The pool of a
+// Login is a Node too, beside that of the same server: it is not probed, and shares what that knows of the server.
 type Node struct {
 	cluster  *Cluster
 	id       identity
 	addr     string
-	login    *pgconn.Config // not changed after creation
-	loginErr error          // why there is no login
-	kick     chan struct{}  // to the keeper: look whether to dial
-	check    chan struct{}  // to the prober: do not wait for the next turn
+	login    *pgconn.Config          // not changed after creation
+	loginErr error                   // why there is no login
+	of       *Node                   // of a login's pool: the node itself; else nil
+	owner    *Login                  // whose pool it is; nil: the cluster's own
+	refusal  atomic.Pointer[refusal] // of that login; nil: none
+	kick     chan struct{}           // to the keeper: look whether to dial
+	check    chan struct{}           // to the prober: do not wait for the next turn
 	stop     context.CancelFunc
 
 	place atomic.Pointer[place] // in the latest map that had it
 	up    atomic.Bool           // a probe or a dial succeeded last
 	able  atomic.Bool           // reads may be sent here: it is up, and has backends or can make some
-	load  atomic.Int64          // requests in flight: backends in use and requests that wait
+
+	// inFlight are the requests in flight on the server, which its pools share: backends in use and requests that wait.
+	inFlight *atomic.Int64
+
+	users map[*Login]*Node // the pools of logins; guarded by cluster.mu
 
 	mu       sync.Mutex // guards what follows
+	load     int64      // what this pool has added to inFlight
+	kept     bool       // of a login's pool: its keeper runs
 	all      map[*Backend]struct{}
 	apart    map[*Backend]struct{} // backends that are none of the pool's
 	idle     []*Backend            // a stack: the last was used last
@@ -62,6 +72,25 @@ func (n *Node) Role() Role { return n.place.Load().role }
 
 // Up reports whether the node is believed to serve.
 func (n *Node) Up() bool { return n.up.Load() }
+
+// Same reports whether two pools are of the same node.
+func (n *Node) Same(o *Node) bool { return n.server() == o.server() }
+
+// server is the node itself of a login's pool.
+func (n *Node) server() *Node {
+	if n.of != nil {
+		return n.of
+	}
+	return n
+}
+
+// user is who its backends are logged in as.
+func (n *Node) user() string {
+	if n.owner != nil {
+		return n.owner.user
+	}
+	return n.cluster.cfg.User
+}
 
 // String is shard, role and address, for messages.
 func (n *Node) String() string {

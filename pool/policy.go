@@ -27,7 +27,7 @@ func leastLoaded(replicas []place, exclude *Node, backup bool, turn uint32) *Nod
 		if p.backup != backup || p.node == exclude || !p.node.able.Load() {
 			continue
 		}
-		l, w := p.node.load.Load(), int64(max(p.weight, 1))
+		l, w := p.node.inFlight.Load(), int64(max(p.weight, 1))
 		order := l*weight - load*w // the sign of l/w - load/weight
 		switch {
 		case best == nil || order < 0:

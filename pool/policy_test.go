@@ -1,6 +1,9 @@
 package pool
 
-import "testing"
+import (
+	"sync/atomic"
+	"testing"
+)
 
 // standing is a replica as the policy sees it.
 type standing struct {
@@ -11,8 +14,8 @@ type standing struct {
 func placesOf(all []standing) []place {
 	places := make([]place, len(all))
 	for i, s := range all {
-		n := &Node{}
-		n.load.Store(s.load)
+		n := &Node{inFlight: &atomic.Int64{}}
+		n.inFlight.Store(s.load)
 		n.able.Store(!s.down)
 		places[i] = place{node: n, weight: int(s.weight), backup: s.backup}
 	}

@@ -1,6 +1,7 @@
 package pool
 
 import (
+	"context"
 	"errors"
 	"time"
 )
@@ -47,10 +48,22 @@ func (n *Node) takeOrQueue(r *Request, choice bool) (*Backend, error) {
 	r.node, r.state = n, stateWaiting
 	n.queue.insert(r)
 	n.published()
+	n.attend()
 	if n.trouble != nil || len(n.all)+n.dialing < l.size {
 		ring(n.kick)
 	}
 	return nil, nil
+}
+
+// attend starts the keeper of a login's pool when it is first needed. With n.mu held, and n not closed.
+func (n *Node) attend() {
+	if n.owner == nil || n.kept {
+		return
+	}
+	n.kept = true
+	ctx, stop := context.WithCancel(context.Background())
+	n.stop = stop
+	n.cluster.group.Go(func() { n.keep(ctx) })
 }
 
 // takeIdle takes the idle backend that was used last, preferring those of an affinity, and then those of a likeness; nil when none is
@@ -120,6 +133,8 @@ func (n *Node) unfit(b *Backend, now time.Time) string {
 		return b.spoilt
 	case n.closed:
 		return reasonShutdown
+	case n.refused():
+		return reasonRefused
 	case !n.retired.IsZero() && n.queue.len == 0:
 		return reasonRemoved
 	case !b.expires.IsZero() && now.After(b.expires):
@@ -143,7 +158,9 @@ func (n *Node) forget(b *Backend, reason string) {
 
 // published tells the policy how much is in flight. With n.mu held, after each change.
 func (n *Node) published() {
-	n.load.Store(int64(len(n.all) - len(n.idle) + n.queue.len))
+	load := int64(len(n.all) - len(n.idle) + n.queue.len)
+	n.inFlight.Add(load - n.load)
+	n.load = load
 	n.able.Store(n.up.Load() && (n.trouble == nil || len(n.all) > 0))
 }
 

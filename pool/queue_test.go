@@ -198,7 +198,7 @@ func TestGrantRacesCancel(t *testing.T) {
 		t.Fatalf("%+v", s)
 	}
 	n := top.Primary(0)
-	if load := n.load.Load(); load != 0 {
+	if load := n.inFlight.Load(); load != 0 {
 		t.Fatalf("%d requests are in flight", load)
 	}
 }

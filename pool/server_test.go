@@ -16,7 +16,12 @@ import (
 // real is a shard with a replica of real servers, shared by the tests that leave it as they found it.
 func real(t testing.TB) (*pgcluster.Cluster, Config, shardmap.Shard) {
 	t.Helper()
-	servers := pgcluster.Test(t, pgcluster.Config{Replicas: 1})
+	return realWith(t, pgcluster.Config{Replicas: 1})
+}
+
+func realWith(t testing.TB, c pgcluster.Config) (*pgcluster.Cluster, Config, shardmap.Shard) {
+	t.Helper()
+	servers := pgcluster.Test(t, c)
 	cfg := quick()
 	cfg.User, cfg.Password, cfg.Database, cfg.TLS = servers.User, servers.Password, servers.Database, TLSPrefer
 	s := shardmap.Shard{Name: "s1", Weight: 1, Primary: realNode(servers.Shards[0].Primary)}

@@ -69,9 +69,33 @@ func (c *counts) destroyed(reason string) {
 	c.Destroyed[reason]++
 }
 
+// Add counts what another pool has done as well.
+func (c *Counts) Add(o *Counts) {
+	c.Acquired += o.Acquired
+	c.Waited += o.Waited
+	for i := range c.Waits {
+		c.Waits[i] += o.Waits[i]
+	}
+	c.Timeouts += o.Timeouts
+	c.Rejected += o.Rejected
+	c.Failed += o.Failed
+	c.Cancels += o.Cancels
+	c.Dials += o.Dials
+	c.DialErrors += o.DialErrors
+	destroyed := maps.Clone(c.Destroyed)
+	if destroyed == nil {
+		destroyed = map[string]uint64{}
+	}
+	for reason, count := range o.Destroyed {
+		destroyed[reason] += count
+	}
+	c.Destroyed = destroyed
+}
+
 // NodeStats is a node and its pool at one moment.
 type NodeStats struct {
 	Shard, Addr, Database, User string
+	Own                         bool // User is a client's own
 	Role                        Role
 	Backup                      bool
 	Weight                      int
@@ -101,6 +125,7 @@ type BackendStats struct {
 	Serial      uint64
 	PID         uint32
 	Shard, Addr string
+	User        string
 	Role        Role
 	State       string // held, idle, cancelling (released while a cancel is under way), or listening (of Open)
 	Age         time.Duration
@@ -124,7 +149,7 @@ func (n *Node) Stats() NodeStats {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	s := NodeStats{
-		Shard: p.shard, Addr: n.addr, Database: n.id.database, User: n.cluster.cfg.User, Role: p.role, Backup: p.backup, Weight: p.weight,
+		Shard: p.shard, Addr: n.addr, Database: n.id.database, User: n.user(), Own: n.owner != nil, Role: p.role, Backup: p.backup, Weight: p.weight,
 		Draining: !n.retired.IsZero(), Up: n.up.Load(), Since: n.since,
 		Probed: n.health.at, Recovery: n.health.recovery, LSN: n.health.lsn, Latency: n.health.took,
 		Size: n.cluster.limits.Load().size, Idle: len(n.idle), Busy: len(n.all) - len(n.idle), Dialing: n.dialing, Listening: len(n.apart),
@@ -156,7 +181,7 @@ func (n *Node) backends() []BackendStats {
 	list := make([]BackendStats, 0, len(n.all)+len(n.apart))
 	for _, b := range slices.AppendSeq(slices.Collect(maps.Keys(n.all)), maps.Keys(n.apart)) {
 		s := BackendStats{
-			Serial: b.serial, PID: b.PID, Shard: p.shard, Addr: n.addr, Role: p.role,
+			Serial: b.serial, PID: b.PID, Shard: p.shard, Addr: n.addr, User: n.user(), Role: p.role,
 			State: "held", Age: now.Sub(b.born), TLS: b.session.wiring.mode != TLSOff,
 		}
 		switch b.state {

@@ -11,7 +11,7 @@ type trouble struct {
 // hopeless reports whether waiting for a backend is in vain. With n.mu held.
 func (n *Node) hopeless(now time.Time) bool {
 	t := n.trouble
-	if t == nil || len(n.all) > 0 && n.up.Load() {
+	if t == nil || len(n.all) > 0 && n.up.Load() && !n.refused() {
 		return false
 	}
 	return !t.patient || now.Sub(t.since) >= n.cluster.cfg.ConnectTimeout
@@ -28,7 +28,11 @@ func (n *Node) failed(f fault, start time.Time) (after []func()) {
 	n.trouble = t
 	if f.down && n.up.Swap(false) {
 		n.since = now
-		after = append(after, func() { n.cluster.cfg.Log.Warn("node is down", "node", n.String(), "why", t.err.Message) })
+		if n.owner == nil {
+			after = append(after, func() { n.cluster.cfg.Log.Warn("node is down", "node", n.String(), "why", t.err.Message) })
+		} else {
+			after = append(after, func() { ring(n.of.check) })
+		}
 	}
 	after = append(after, n.displace()...)
 	if n.hopeless(now) {
@@ -65,6 +69,9 @@ func (n *Node) markUp(now time.Time) (after func()) {
 	}
 	n.since = now
 	n.published()
+	if n.owner != nil {
+		return func() {}
+	}
 	return func() { n.cluster.cfg.Log.Info("node is up", "node", n.String()) }
 }
 

@@ -57,13 +57,16 @@ func (s *session) arrive() bool {
 	return !s.cfg.flooded(s.srv.addresses.count(s.login.from, 1, 0).connections)
 }
 
-// depart takes the connection, and the session if there was one, out of the counts.
+// depart takes the connection, and the session if there was one, out of the counts. The session has no backend any more.
 func (s *session) depart() {
 	sessions := 0
 	if s.login.counted {
 		sessions = -1
 	}
 	s.srv.addresses.count(s.login.from, -1, sessions)
+	if s.asClient != nil {
+		s.asClient.Leave()
+	}
 	if s.login.entered {
 		s.srv.census.leave(s.userName, s.databaseName)
 	}

@@ -7,6 +7,7 @@ import (
 
 	"github.com/pgdrover/pgdrover/internal/task"
 	"github.com/pgdrover/pgdrover/pgwire"
+	"github.com/pgdrover/pgdrover/pool"
 	"github.com/pgdrover/pgdrover/shardmap"
 )
 
@@ -19,10 +20,11 @@ const (
 // login is how a client got in.
 type login struct {
 	from    netip.Addr
-	counted bool   // among the sessions of its address
-	entered bool   // it is counted among those of its user and database
-	binding []byte // tls-server-end-point of the certificate that the client was shown; nil without TLS
-	claim   *claim // what its token says; nil without one
+	counted bool       // among the sessions of its address
+	entered bool       // it is counted among those of its user and database
+	binding []byte     // tls-server-end-point of the certificate that the client was shown; nil without TLS
+	claim   *claim     // what its token says; nil without one
+	keys    *pool.Keys // for logging in to nodes as the client; nil where that is not done
 	tenant  shardmap.Key
 }
 
@@ -146,7 +148,10 @@ func (s *session) enterDatabase() *pgwire.Error {
 	if e := s.bindTenant(); e != nil {
 		return e
 	}
-	return s.counted()
+	if e := s.counted(); e != nil {
+		return e
+	}
+	return s.becomeClient()
 }
 
 // pause makes a client that could not prove who it is wait for the answer, so that guessing takes time. It takes none of anyone else's.
@@ -212,7 +217,12 @@ func (s *session) scram(v *Verifier, until time.Time) (proven bool, e *pgwire.Er
 	if e != nil {
 		return false, e
 	}
-	late := s.compute(until, func() { answer, proven, e = x.final(last) })
+	late := s.compute(until, func() {
+		answer, proven, e = x.final(last)
+		if proven && s.passesThrough() {
+			s.login.keys = x.keys(last)
+		}
+	})
 	switch {
 	case late != nil:
 		return false, late

@@ -23,6 +23,7 @@ type Client struct {
 	PID      uint32
 	User     string
 	Database string
+	Login    string // the user that its backends are logged in as; empty on the console
 	Address  string
 	TLS      bool
 	Mode     Mode // ModeUnset on the console

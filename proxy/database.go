@@ -27,6 +27,7 @@ type Options struct {
 	Drain       time.Duration                  // how long a change of placement waits for transactions of the tenants concerned (default 10s)
 	Templates   int                            // routes kept (default of the router when 0)
 	Limits      Limits                         // of all its clients
+	PassThrough bool                           // backends are logged in as the client's own user, with its SCRAM keys; it stays as the database was opened with
 	Log         *slog.Logger
 }
 
@@ -112,12 +113,12 @@ func (o Options) withDefaults() Options {
 
 func (d *Database) options() *Options { return d.opt.Load() }
 
-// Adjust replaces the options, for statements that begin from now on. The name stays.
+// Adjust replaces the options, for statements that begin from now on. Name and PassThrough stay.
 func (d *Database) Adjust(opt Options) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	opt = opt.withDefaults()
-	opt.Name = d.Name()
+	opt.Name, opt.PassThrough = d.Name(), d.options().PassThrough
 	d.opt.Store(&opt)
 	d.replace(func(old *placement) *placement { return &placement{shards: old.shards, nodes: old.nodes} })
 }

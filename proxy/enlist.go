@@ -99,13 +99,13 @@ func (s *session) acquire(shard int, role pool.Role, not *pool.Node) (*link, *pg
 	l.req.Affinity, l.req.Likeness = s.settings.id, s.settings.like
 	l.req.Exclude = not
 	l.req.Wait = s.limits.Load().QueryWait
-	b, err := s.place.nodes.Acquire(&l.req, shard, role)
+	b, err := s.nodes.Acquire(&l.req, shard, role)
 	if b == nil && err == nil {
 		b, err = s.queue(l)
 	}
 	if err != nil {
 		s.spare = append(s.spare, l)
-		return nil, clientError(err)
+		return nil, s.noBackend(err)
 	}
 	l.backend, l.conn, l.shard, l.role = b, b.Conn, shard, b.Role()
 	l.status = 'I'

@@ -98,14 +98,14 @@ func (s *session) follow() *pgwire.Error {
 	for _, l := range s.links {
 		l.shard, _ = next.shards.ShardByName(s.place.shards.Shard(l.shard).Name)
 	}
-	s.place = next
+	s.stand(next)
 	s.leaveDirect()
 	return nil
 }
 
 // serves reports whether a node is one of a shard's.
 func (p *placement) serves(shard int, n *pool.Node) bool {
-	return p.nodes.Primary(shard) == n || slices.Contains(p.nodes.Replicas(shard), n)
+	return p.nodes.Primary(shard).Same(n) || slices.ContainsFunc(p.nodes.Replicas(shard), n.Same)
 }
 
 // partitionOf is what a statement's transaction is announced as. What touches no tenant's rows adds nothing to what it has been

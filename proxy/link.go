@@ -72,7 +72,7 @@ func (s *session) notesOf(b *pool.Backend) *notes {
 	n := &notes{settings: noSettings}
 	n.meter = s.srv.metrics.meter(MeterKey{s.db.Name(), b.Shard(), b.Role().String()})
 	n.params = newParams(b.Params)
-	s.db.logins.saw(n.params)
+	s.db.logins.saw(s.ownUser(), n.params)
 	b.Proxy = n
 	return n
 }

@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"maps"
 	"slices"
 	"sync"
 
@@ -100,21 +101,23 @@ func (s *session) parameterStatus(l *link, frame []byte) verdict {
 type loginParams struct {
 	mu    sync.Mutex // guards what follows
 	byKey map[loginKey]*loginEntry
-	fresh *params // of the newest backend
+	fresh map[string]*params // of the newest backend, by the same user
 }
 
-// loginKey finds entries. Settings that differ in the application's name only share one, as long as it is known what a server makes of
+// loginKey are clients that are told the same: by the user that their backends are logged in as, empty for the database's own, and by
+// their startup settings. Settings that differ in the application's name only share one, as long as it is known what a server makes of
 // the name.
 type loginKey struct {
+	user  string
 	id    uint64
 	named bool // the name is to be filled in
 }
 
-func (s *settings) loginKey() loginKey {
+func (s *settings) loginKey(user string) loginKey {
 	if e, ok := s.lookup(applicationName); ok && asIs(e.value) {
-		return loginKey{s.like, true}
+		return loginKey{user, s.like, true}
 	}
-	return loginKey{s.id, false}
+	return loginKey{user, s.id, false}
 }
 
 type loginEntry struct {
@@ -128,12 +131,12 @@ const paramLimit = 500
 // loginLimit bounds how many kinds of startup settings are remembered.
 const loginLimit = 1024
 
-func (p *loginParams) init() { p.byKey = map[loginKey]*loginEntry{} }
+func (p *loginParams) init() { p.byKey, p.fresh = map[loginKey]*loginEntry{}, map[string]*params{} }
 
-func (p *loginParams) find(set *settings) *params {
+func (p *loginParams) find(user string, set *settings) *params {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	key := set.loginKey()
+	key := set.loginKey(user)
 	switch e := p.byKey[key]; {
 	case e == nil:
 	case key.named && e.settings.sameButName(set):
@@ -145,13 +148,13 @@ func (p *loginParams) find(set *settings) *params {
 	return nil
 }
 
-func (p *loginParams) add(set *settings, now *params) {
+func (p *loginParams) add(user string, set *settings, now *params) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if len(p.byKey) >= loginLimit {
 		clear(p.byKey)
 	}
-	p.byKey[set.loginKey()] = &loginEntry{set, now}
+	p.byKey[set.loginKey(user)] = &loginEntry{set, now}
 }
 
 // forget makes the next login ask a backend: a node may have another version now.
@@ -163,19 +166,30 @@ func (p *loginParams) forget() {
 
 // saw notes what a new backend reports. If that is not what the one before did, a node has another version now, or other defaults:
 // the next login asks a backend.
-func (p *loginParams) saw(fresh *params) {
+func (p *loginParams) saw(user string, fresh *params) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.fresh != nil && !slices.Equal(p.fresh.list, fresh.list) {
-		clear(p.byKey)
+	if last := p.fresh[user]; last != nil && !slices.Equal(last.list, fresh.list) {
+		maps.DeleteFunc(p.byKey, func(k loginKey, _ *loginEntry) bool { return k.user == user })
 	}
-	p.fresh = fresh
+	if len(p.fresh) >= loginLimit {
+		clear(p.fresh)
+	}
+	p.fresh[user] = fresh
+}
+
+// ownUser is the client's user where its backends are logged in as that; else empty.
+func (s *session) ownUser() string {
+	if s.asClient == nil {
+		return ""
+	}
+	return s.userName
 }
 
 // reportParams tells a client that has logged in what a backend of its database reports under the client's settings. It checks
 // the settings by that: PostgreSQL refuses a login with a setting that is no good.
 func (s *session) reportParams() bool {
-	known := s.db.logins.find(s.settings)
+	known := s.db.logins.find(s.ownUser(), s.settings)
 	if known == nil {
 		s.enterTransaction()
 		l, e := s.loginLink()
@@ -184,7 +198,7 @@ func (s *session) reportParams() bool {
 			return false
 		}
 		known = l.notes.params
-		s.db.logins.add(s.settings, known)
+		s.db.logins.add(s.ownUser(), s.settings, known)
 		s.releaseAfter()
 	}
 	s.reported = nil

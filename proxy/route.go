@@ -30,7 +30,19 @@ func (s *session) router() *router.Router {
 // enterTransaction takes the placement in force, unless a transaction is open, which ends on the one it began with.
 func (s *session) enterTransaction() {
 	if !s.tx.open && len(s.links) == 0 || s.place == nil {
-		s.place = s.db.place.Load()
+		s.stand(s.db.place.Load())
+	}
+}
+
+// stand puts the session on a placement.
+func (s *session) stand(on *placement) {
+	if s.place != nil && s.place.nodes == on.nodes {
+		s.place = on
+		return
+	}
+	s.place, s.nodes = on, on.nodes
+	if s.asClient != nil {
+		s.nodes = s.asClient.Topology(on.nodes)
 	}
 }
 
@@ -99,7 +111,7 @@ func (s *session) routeUnknown(q *router.Query, p router.Params, r router.Route,
 		s.t.Await(func() { s.refreshCatalog() })
 	}
 	if now := s.db.place.Load(); !s.tx.ddl && now.shards == s.place.shards {
-		s.place = now // only its catalog differs, if anything
+		s.stand(now) // only its catalog differs, if anything
 	}
 	if q.Router() == s.router() {
 		return r, unknown

@@ -1,9 +1,11 @@
 package proxy
 
 import (
+	"bytes"
 	"crypto/hmac"
 	"crypto/rand"
 	"crypto/sha256"
+	"crypto/subtle"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/base64"
@@ -15,6 +17,7 @@ import (
 	"github.com/xdg-go/scram"
 
 	"github.com/pgdrover/pgdrover/pgwire"
+	"github.com/pgdrover/pgdrover/pool"
 )
 
 // The SASL mechanisms.
@@ -94,7 +97,9 @@ func (v *Verifier) mock(user string) *Verifier {
 // (manual, "SASL Authentication"). It does no I/O.
 type exchange struct {
 	talk  *scram.ServerConversation
-	bound bool // the client chose the mechanism with channel binding
+	of    *Verifier
+	bound bool   // the client chose the mechanism with channel binding
+	begun string // the client's first message without its header, and the answer to it
 }
 
 // mechanisms are what a client is offered, the best first. binding is the channel's tls-server-end-point (RFC 5929), the one kind
@@ -125,10 +130,10 @@ func newExchange(v *Verifier, mechanism string, binding []byte) (*exchange, *pgw
 		return nil, &pgwire.Error{Code: "XX000", Message: "SCRAM is not available: " + err.Error()}
 	}
 	if binding == nil {
-		return &exchange{talk: server.NewConversation()}, nil
+		return &exchange{talk: server.NewConversation(), of: v}, nil
 	}
 	channel := scram.ChannelBinding{Type: scram.ChannelBindingTLSServerEndpoint, Data: binding}
-	return &exchange{talk: server.NewConversationWithChannelBinding(channel), bound: mechanism == scramPlus}, nil
+	return &exchange{talk: server.NewConversationWithChannelBinding(channel), of: v, bound: mechanism == scramPlus}, nil
 }
 
 // first answers the client's first message.
@@ -140,6 +145,7 @@ func (x *exchange) first(message []byte, binding []byte) ([]byte, *pgwire.Error)
 	if err != nil {
 		return nil, malformed("The first message cannot be understood.")
 	}
+	x.begun = strings.SplitN(string(message), ",", 3)[2] + "," + answer
 	return []byte(answer), nil
 }
 
@@ -187,6 +193,28 @@ func (x *exchange) final(message []byte) (answer []byte, proven bool, e *pgwire.
 		return nil, false, protocolViolation("invalid SCRAM response", "The nonce or the length of the proof does not match.")
 	}
 	return nil, false, malformed("The last message cannot be understood.")
+}
+
+// keys are those that a client made of its password, of which its last message was the proof (RFC 5802, section 3: the proof is the
+// ClientKey, hidden by a signature that whoever keeps the verifier can make too). They are nil if the message is not that proof.
+func (x *exchange) keys(last []byte) *pool.Keys {
+	at := bytes.LastIndexByte(last, ',')
+	if at < 0 {
+		return nil
+	}
+	proof, err := base64.StdEncoding.DecodeString(strings.TrimPrefix(string(last[at+1:]), "p="))
+	stored := x.of.stored
+	if err != nil || len(proof) != sha256.Size {
+		return nil
+	}
+	signature := hmac.New(sha256.New, stored.StoredKey)
+	_, _ = signature.Write([]byte(x.begun + "," + string(last[:at])))
+	k := &pool.Keys{Salt: stored.Salt, Iterations: stored.Iters, Server: [sha256.Size]byte(stored.ServerKey)}
+	subtle.XORBytes(k.Client[:], proof, signature.Sum(nil))
+	if sum := sha256.Sum256(k.Client[:]); !hmac.Equal(sum[:], stored.StoredKey) {
+		return nil
+	}
+	return k
 }
 
 func malformed(detail string) *pgwire.Error {

@@ -38,9 +38,11 @@ type session struct {
 	key                    cancelKey
 	began                  time.Time
 
-	place *placement   // of the open transaction
-	env   router.Env   // what routing needs to know of the session
-	query router.Query // scratch: the statement in hand
+	asClient *pool.Login    // as whom its backends are logged in; nil: as the database's own user
+	place    *placement     // of the open transaction
+	nodes    *pool.Topology // its nodes, with the pools that the session's backends come from
+	env      router.Env     // what routing needs to know of the session
+	query    router.Query   // scratch: the statement in hand
 
 	initial, settings, committed *settings // at startup; now; when the open transaction began
 	reported, reportedIdle       *params   // what the client has been told; when no transaction was open last

@@ -145,8 +145,8 @@ func (s *session) ready() {
 	_, encrypted := s.client.TLS()
 	s.within.Store(s.db)
 	s.limit()
-	s.seen.Store(&Client{PID: s.key.pid, User: s.userName, Database: s.databaseName, Address: s.client.RemoteAddr().String(),
-		TLS: encrypted, Mode: s.mode, Began: s.began})
+	s.seen.Store(&Client{PID: s.key.pid, User: s.userName, Database: s.databaseName, Login: s.backendUser(),
+		Address: s.client.RemoteAddr().String(), TLS: encrypted, Mode: s.mode, Began: s.began})
 	s.publish(ClientIdle)
 	b := pgwire.AppendBackendKeyData(s.client.QueueBuffer(), s.key.pid, s.key.secret)
 	s.client.SetQueue(pgwire.AppendReadyForQuery(b, 'I'))

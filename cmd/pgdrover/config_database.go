@@ -68,6 +68,9 @@ type Backend struct {
 	Cert string `yaml:"cert"`
 	// Key is a PEM file with its private key. Key: DB.backend.key. Default: none.
 	Key string `yaml:"key"`
+	// PassThrough has the backends that clients get logged in as the clients' own users, with the keys of their SCRAM logins. User is
+	// for all else: reading the catalog and looking after nodes. Key: DB.backend.pass_through. Default: false.
+	PassThrough bool `yaml:"pass_through"`
 }
 
 // Pool bounds the backends that a database keeps on each node.

@@ -48,7 +48,7 @@ var doors = []door{
 	{"github.com/prometheus/client_golang", []string{"admin"}},
 	{"github.com/spf13/cobra", []string{"cmd"}},
 	{"github.com/golang-jwt/jwt/v5", []string{"proxy/jwt.go"}},
-	{"github.com/xdg-go/scram", []string{"proxy/scram.go"}},
+	{"github.com/xdg-go/scram", []string{"proxy/scram.go", "pool/scram.go"}},
 	{"github.com/fsnotify/fsnotify", []string{"cmd"}},
 	{"github.com/alicebob/miniredis/v2", []string{"internal/pgcluster"}},
 	{"golang.org/x/term", []string{"cmd"}},
