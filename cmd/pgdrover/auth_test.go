@@ -121,21 +121,7 @@ log: {level: error}
 	writeFile(t, "pgdrover.yaml", config)
 	writeFile(t, "shardmap.yaml", fmt.Sprintf("database: app\ntenant: {column: tenant_id, type: bigint}\nshards: [{name: s1, primary: {host: %s, port: %d}}]\n",
 		c.node.Host, c.node.Port))
-	ctx, stop := context.WithCancel(context.Background())
-	ready, done := make(chan proxyAddrs, 1), make(chan error, 1)
-	go func() { done <- runProxy(ctx, []string{"pgdrover.yaml"}, ready) }()
-	t.Cleanup(func() {
-		stop()
-		if err := <-done; err != nil {
-			t.Errorf("the proxy: %v", err)
-		}
-	})
-	select {
-	case c.proxy = <-ready:
-	case err := <-done:
-		done <- nil
-		t.Fatal(err)
-	}
+	c.start("pgdrover.yaml")
 
 	const secure = "sslmode=require"
 	const in = "certuser "
@@ -173,6 +159,37 @@ log: {level: error}
 	c.until(in+"43", "token", token(t, next, 43), secure)
 	writeFile(t, "pgdrover.yaml", strings.Replace(config, "query_password: asks", "query_password: wrong", 1))
 	c.until("57P03", "dora", "dora", secure)
+
+	// Backends that are logged in as their clients, over TLS that is checked.
+	writeFile(t, "pass.yaml", strings.Replace(config, "backend: {", "backend: {pass_through: true, ", 1))
+	c.start("pass.yaml")
+	for _, test := range []struct{ user, password, want string }{
+		{"dora", "dora", "dora "}, {"asker", "asks", "asker "}, {"dora", "wrong", "28P01"}, {"listed", "listed", "28P01"}, {"legacy", "old", "28000"},
+	} {
+		if got := c.connect(test.user, test.password, secure); got != test.want {
+			t.Errorf("passed through: user %s, password %s: %s, want %s", test.user, test.password, got, test.want)
+		}
+	}
+}
+
+// start runs a proxy until the test ends, and connects to it from now on.
+func (c *authCase) start(files ...string) {
+	c.Helper()
+	ctx, stop := context.WithCancel(context.Background())
+	ready, done := make(chan proxyAddrs, 1), make(chan error, 1)
+	go func() { done <- runProxy(ctx, files, ready) }()
+	c.Cleanup(func() {
+		stop()
+		if err := <-done; err != nil {
+			c.Errorf("the proxy: %v", err)
+		}
+	})
+	select {
+	case c.proxy = <-ready:
+	case err := <-done:
+		done <- nil
+		c.Fatal(err)
+	}
 }
 
 // publicFile is a copy of a file which the nodes' user can read.
