@@ -20,7 +20,7 @@ var shared struct {
 }
 
 // sharedCluster is the shared cluster. Whoever stops a node of it starts it again.
-func sharedCluster(t *testing.T) *pgcluster.Cluster {
+func sharedCluster(t testing.TB) *pgcluster.Cluster {
 	t.Helper()
 	shared.once.Do(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)

@@ -192,6 +192,10 @@ func TestDocumentation(t *testing.T) {
 	}
 	for i := range reflect.TypeFor[userEntry]().NumField() {
 		name, _, _ := strings.Cut(reflect.TypeFor[userEntry]().Field(i).Tag.Get("yaml"), ",")
+		if name == "limits" {
+			settings = append(settings, settingsOf(name, reflect.ValueOf(UserLimits{}))...)
+			continue
+		}
 		settings = append(settings, Setting{Key: name})
 	}
 	for _, setting := range settings {
