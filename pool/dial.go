@@ -15,6 +15,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/pgdrover/pgdrover/internal/task"
+	"github.com/pgdrover/pgdrover/pgwire"
 )
 
 // maxMessage is the largest message that a node may send while logging in or answering a control query, in bytes.
@@ -34,7 +35,7 @@ func (cfg *Config) loginTo(id identity) (*pgconn.Config, error) {
 	login.Fallbacks, login.ValidateConnect = nil, nil
 	login.RuntimeParams = cfg.params()
 	login.TLSConfig, login.DialFunc = nil, cfg.wiringTo(id.host).dial
-	login.MaxProtocolMessageBodyLen = maxMessage
+	login.MaxProtocolMessageBodyLen, login.BuildFrontend = maxMessage, pgwire.BoundedFrontend
 	return login, nil
 }
 

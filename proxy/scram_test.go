@@ -182,6 +182,49 @@ func TestSCRAMHostile(t *testing.T) {
 	}
 }
 
+// TestKeysOfAnExchange has the keys of a client's password come out of its proof, and no keys out of anything else.
+func TestKeysOfAnExchange(t *testing.T) {
+	v, err := NewVerifier("wonder land")
+	if err != nil {
+		t.Fatal(err)
+	}
+	salted, err := pbkdf2.Key(sha256.New, "wonder land", []byte(v.stored.Salt), v.stored.Iters, sha256.Size)
+	if err != nil {
+		t.Fatal(err)
+	}
+	mac := hmac.New(sha256.New, salted)
+	mac.Write([]byte("Client Key"))
+	binding := []byte("a certificate's hash")
+	for header, channel := range map[string][]byte{"n,,": nil, "y,,": nil, "p=tls-server-end-point,,": binding} {
+		mechanism := scramMechanism
+		if channel != nil {
+			mechanism = scramPlus
+		}
+		client := newProver("wonder land", header, channel)
+		x, e := newExchange(v, mechanism, channel)
+		if e != nil {
+			t.Fatal(e)
+		}
+		challenge, e := x.first([]byte(client.first()), channel)
+		if e != nil {
+			t.Fatal(e)
+		}
+		last := client.final(t, string(challenge))
+		if _, proven, e := x.final([]byte(last)); !proven || e != nil {
+			t.Fatal(proven, e)
+		}
+		k := x.keys([]byte(last))
+		if k == nil || !bytes.Equal(k.Client[:], mac.Sum(nil)) || !bytes.Equal(k.Server[:], v.stored.ServerKey) || k.Salt != v.stored.Salt || k.Iterations != v.stored.Iters {
+			t.Errorf("%s: keys %v", header, k)
+		}
+		for _, other := range []string{"", ",", last[:len(last)-9], strings.Replace(last, ",p=", ",p=A", 1), strings.Replace(last, "c=", "c=A", 1), last + ",p=AAAA"} {
+			if x.keys([]byte(other)) != nil {
+				t.Errorf("%s: keys of %q", header, other)
+			}
+		}
+	}
+}
+
 // TestMockVerifiers checks that a name that is nobody's looks like one that is somebody's.
 func TestMockVerifiers(t *testing.T) {
 	nobody, err := NewVerifier("nobody's")
@@ -245,6 +288,8 @@ func FuzzSCRAM(f *testing.F) {
 			t.Fatalf("refused a client that knows the password: %v", e)
 		case proven && !same:
 			t.Fatalf("logged in with %q and %q", opening, sent)
+		case proven && x.keys(sent) == nil:
+			t.Fatalf("no keys are to be had of %q", sent)
 		case proven && !bytes.HasPrefix(answer, []byte("v=")):
 			t.Fatalf("answer %q", answer)
 		}
