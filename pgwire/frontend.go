@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"io"
+	"net"
 	"strconv"
 	"strings"
 
@@ -39,10 +40,23 @@ func (l *loginReader) Read(p []byte) (int, error) {
 		return n, err
 	}
 	if fault := l.look(p[:n]); fault != nil {
-		return 0, fault
+		return 0, loginFault{fault}
 	}
 	return n, err
 }
+
+// loginFault ends a login. It passes for a timeout: after any other failure to
+// read, pgconn sends the server a cancel request in a goroutine of its own,
+// with a key that it does not have yet.
+type loginFault struct{ error }
+
+func (f loginFault) Unwrap() error { return f.error }
+
+func (loginFault) Timeout() bool { return true }
+
+func (loginFault) Temporary() bool { return false }
+
+var _ net.Error = loginFault{}
 
 // look takes the next bytes that the server sent.
 func (l *loginReader) look(b []byte) error {

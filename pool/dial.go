@@ -54,6 +54,10 @@ func connect(ctx context.Context, login *pgconn.Config) (*greeting, error) {
 		_ = pc.Close(ctx)
 		return nil, err
 	}
+	if hc.TxStatus != pgwire.StatusIdle {
+		_ = hc.Conn.Close()
+		return nil, fmt.Errorf("the node begins with transaction status %q", hc.TxStatus)
+	}
 	return &greeting{hc.Conn, hc.PID, hc.SecretKey, hc.ParameterStatuses}, nil
 }
 

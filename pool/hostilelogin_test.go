@@ -3,6 +3,7 @@ package pool
 import (
 	"bytes"
 	"encoding/binary"
+	"fmt"
 	"net"
 	"strings"
 	"sync"
@@ -104,6 +105,9 @@ func TestHostileNodes(t *testing.T) {
 				}
 				if took := time.Since(began); took > 10*time.Second {
 					t.Errorf("%s: %v after %s", whose, err, took)
+				}
+				if name == "ten million iterations" && whose == "the cluster's user" && !strings.Contains(fmt.Sprint(err), "10000000 iterations") {
+					t.Errorf("it does not say why: %v", err)
 				}
 				if err != nil && len(err.Error()) > 1000 {
 					t.Errorf("%s: an error of %d bytes", whose, len(err.Error()))
