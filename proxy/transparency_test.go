@@ -222,7 +222,8 @@ func TestTransparency(t *testing.T) {
 	th := newTheater(t, c)
 	th.add("PgDrover", c, rigOptions{size: 4}, false)
 	th.add("PgDrover, moving", c, rigOptions{size: 2}, true)
-	th.add("PgDrover, moving, 2 statements", c, rigOptions{size: 2, config: func(c *Config) { c.Statements = 2 }}, true)
+	th.add("PgDrover, moving, 2 statements", c, rigOptions{size: 2, limits: Limits{Statement: time.Hour, IdleTransaction: time.Hour},
+		config: func(c *Config) { c.Statements = 2 }}, true)
 	th.add("PgDrover, session mode", c, rigOptions{size: 4, mode: ModeSession}, false)
 	t.Run("many statements", func(t *testing.T) { testManyStatements(t, th) })
 	casefile.RunDir(t, "../testdata/session", func(t *testing.T, c *casefile.Case) string {
