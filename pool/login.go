@@ -125,6 +125,7 @@ func (l *Login) place(p place) place {
 		}
 		own.retired = n.retired
 		n.mu.Unlock()
+		own.able.Store(own.up.Load() && own.trouble == nil)
 		if n.users == nil {
 			n.users = map[*Login]*Node{}
 		}

@@ -77,6 +77,10 @@ func testLoginDown(t *testing.T) {
 		}
 		return codeOf(err) == CodeUnreachable
 	})
+	late := loginOf(t, c, "late", Keys{}).Topology(c.current.Load()) // who comes now hears the same
+	if _, err := newSeeker().acquire(late, Primary); codeOf(err) != CodeUnreachable {
+		t.Errorf("a user who comes while the node is down: %v", err)
+	}
 	f.start()
 	await(t, "the user's pool serves again", func() bool {
 		b, err := newSeeker().acquire(top, Primary)
