@@ -191,12 +191,19 @@ func TestDocumentation(t *testing.T) {
 		settings = append(settings, setting)
 	}
 	for i := range reflect.TypeFor[userEntry]().NumField() {
-		name, _, _ := strings.Cut(reflect.TypeFor[userEntry]().Field(i).Tag.Get("yaml"), ",")
-		if name == "limits" {
-			settings = append(settings, settingsOf(name, reflect.ValueOf(UserLimits{}))...)
+		field := reflect.TypeFor[userEntry]().Field(i)
+		name, _, _ := strings.Cut(field.Tag.Get("yaml"), ",")
+		block := reflect.Zero(field.Type)
+		if block.Kind() == reflect.Struct && block.FieldByName("V").IsValid() {
+			block = block.FieldByName("V")
+		}
+		if block.Kind() != reflect.Struct {
+			settings = append(settings, Setting{Key: name})
 			continue
 		}
-		settings = append(settings, Setting{Key: name})
+		for _, setting := range settingsOf(name, block) {
+			settings = append(settings, Setting{Key: setting.Key})
+		}
 	}
 	for _, setting := range settings {
 		line := documented(string(text), setting.Key)
