@@ -35,11 +35,28 @@ func (s *session) holds(why router.Hold) bool {
 func (s *session) holdFor(l *link, st *router.Statement) {
 	l.gained |= st.Hold &^ l.hold
 	l.hold |= st.Hold
+	if st.Hold&router.HoldTempTable != 0 {
+		s.beginTemporary()
+	}
 	if st.Frees == 0 {
 		return
 	}
 	for _, o := range s.links {
 		o.mayEnd |= st.Frees
+	}
+}
+
+// beginTemporary has the session's statements prepared anew once it has its first temporary table, which may hide a table of theirs. A
+// server notices that by the search path, which has one schema more; but a backend on which others had such tables has that already.
+func (s *session) beginTemporary() {
+	if s.temporary {
+		return
+	}
+	s.temporary = true
+	for _, p := range s.statements {
+		if p.shared != nil {
+			s.rename(p)
+		}
 	}
 }
 

@@ -164,7 +164,7 @@ func (im *improviser) pipeline() []string {
 // kept makes, uses and ends what keeps a backend.
 func (im *improviser) kept() string {
 	return im.one("create temp table tmp (x int)", "create temp table tmp on commit drop as select 1 as x", "select 2 as x into temp tmp", "select count(*) from tmp",
-		"drop table if exists tmp", "drop table tmp", "discard temp", "create temp table t (id int primary key, v text)", "discard temp",
+		"drop table if exists tmp", "drop table tmp", "discard temp", "discard temp",
 		"declare h cursor with hold for select id from t order by id", "fetch 2 from h", "close h", "close all", "select pg_try_advisory_lock(1)",
 		"select pg_advisory_unlock(1)", "select pg_advisory_unlock_all()", "select pg_try_advisory_lock_shared(2), pg_try_advisory_lock(3)",
 		"begin; create temp table tmp (x int); rollback", "savepoint z", "rollback to z", "discard all")

@@ -70,6 +70,7 @@ type session struct {
 	links       []*link // in use, in the order of enlistment
 	spare       []*link
 	lastShard   int
+	temporary   bool        // it has had a temporary table
 	held        router.Hold // why backends are kept, as SHOW CLIENTS says it
 	stickyUntil time.Time
 	ear         *ear // nil: it listens to nothing

@@ -213,7 +213,8 @@ func abortedEither(want, got string) bool {
 //   - A Parse that is answered for a backend takes no snapshot there: SET TRANSACTION may still follow it. After DDL past PgDrover a
 //     backend that has not known a statement prepares it anew, where PostgreSQL says 0A000 (docs/design/0007).
 //   - Of a setting that is reported and a notification at the end of one transaction, either may come first.
-//   - A backend on which somebody had a temporary table has the schema pg_temp, empty.
+//   - A backend on which somebody had a temporary table has the schema pg_temp, empty. A statement that was prepared before a temporary
+//     table hides its own means that one, also if it is not the session's first.
 //   - The name of a setting of nobody's own stays known to a backend, with an empty value.
 //   - The loss of a backend is an ERROR that the session survives, unless it held the backend.
 //   - A message of an impossible length is refused with a FATAL error, where PostgreSQL closes without a word.
