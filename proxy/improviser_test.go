@@ -90,7 +90,8 @@ func (im *improviser) say() []string {
 	case 15:
 		return im.pipeline()
 	case 16:
-		return []string{"Describe S " + im.statement()}
+		// Of EXECUTE, which s4 and the unnamed statement may be, PostgreSQL says what it was when it was prepared.
+		return []string{"Describe S " + im.one("s1", "s2", "s3")}
 	case 17:
 		return []string{"Query " + im.kept()}
 	}
