@@ -38,6 +38,7 @@ func (s *session) cleanse(l *link) bool {
 	s.command(l, &out, time.Now().Add(cleanseTime))
 	s.tx.faulted = faulted // it is the session's transaction that this would say something of
 	l.notes.settings, l.before = noSettings, noSettings
+	l.notes.temporary = true // it may have been the code that made some
 	return out.fault == nil && l.lost == nil && l.status == 'I'
 }
 

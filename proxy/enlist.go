@@ -118,6 +118,10 @@ func (s *session) acquire(shard int, role pool.Role, not *pool.Node) (*link, *pg
 	s.mu.Lock()
 	s.serving = append(s.serving, l)
 	s.mu.Unlock()
+	if s.mode == ModeSession && l.notes.temporary { // a server tells by that whether the first temporary table hides another
+		s.destroy(l, "others had temporary tables there")
+		return s.acquire(shard, role, not)
+	}
 	return l, nil
 }
 

@@ -36,6 +36,7 @@ func (s *session) holdFor(l *link, st *router.Statement) {
 	l.gained |= st.Hold &^ l.hold
 	l.hold |= st.Hold
 	if st.Hold&router.HoldTempTable != 0 {
+		l.notes.temporary = true
 		s.beginTemporary()
 	}
 	if st.Frees == 0 {

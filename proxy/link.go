@@ -47,13 +47,14 @@ type link struct {
 
 // notes is what the proxy knows of a backend, whoever uses it. It stays with the backend.
 type notes struct {
-	settings *settings // in force there; nil: not known
-	alone    uint32    // process id of the session whose all is that it has notified and that was not heard yet; 0: nobody's
-	known    statementSet
-	unnamed  uint64 // serial of the statement that is the backend's unnamed one
-	doubtful bool   // it may know statements that known does not have
-	params   *params
-	meter    *Meter
+	settings  *settings // in force there; nil: not known
+	alone     uint32    // process id of the session whose all is that it has notified and that was not heard yet; 0: nobody's
+	known     statementSet
+	unnamed   uint64 // serial of the statement that is the backend's unnamed one
+	doubtful  bool   // it may know statements that known does not have
+	params    *params
+	meter     *Meter
+	temporary bool // sessions have had temporary tables there: it has a schema for them
 }
 
 // sink collects the replies to messages of the session's own.
