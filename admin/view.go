@@ -34,7 +34,7 @@ type database struct {
 type meter struct{ statements, own histogram }
 
 // serverCounts are the counters of proxy.Metrics.
-type serverCounts struct{ logins, cancels, retries, panics, refused, rejected int64 }
+type serverCounts struct{ logins, cancels, forwarded, dropped, retries, panics, refused, rejected int64 }
 
 // look takes a view of a proxy; the view of none is empty.
 func look(srv *proxy.Server) view {
@@ -54,7 +54,10 @@ func look(srv *proxy.Server) view {
 	for key, measured := range m.Meters() {
 		v.meters[key] = meter{histogramOf(&measured.Statements), histogramOf(&measured.Own)}
 	}
-	v.counts = serverCounts{m.Clients.Load(), m.Cancels.Load(), m.Retries.Load(), m.Panics.Load(), m.Refused.Load(), m.Rejected.Load()}
+	v.counts = serverCounts{
+		logins: m.Clients.Load(), cancels: m.Cancels.Load(), forwarded: m.CancelsForwarded.Load(), dropped: m.CancelsDropped.Load(),
+		retries: m.Retries.Load(), panics: m.Panics.Load(), refused: m.Refused.Load(), rejected: m.Rejected.Load(),
+	}
 	return v
 }
 

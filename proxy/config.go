@@ -36,6 +36,9 @@ type Config struct {
 	PerAddress  int           // sessions from one address (default 0: any number)
 	AuthDelay   time.Duration // how long a client that could not prove who it is waits for its answer
 
+	PeerID int            // the number of this proxy in its fleet, from 1 to MaxPeer; 0: it has none
+	Peers  map[int]string // where cancel requests for the sessions of other proxies go: addresses (HOST:PORT) by number
+
 	turns        turns
 	certificates *certificates
 	secure       *tls.Config // TLS as a handshake needs it, but for the certificates

@@ -20,7 +20,8 @@
 //   - Release: `proxy/transaction.go` follows the transaction, `proxy/early.go` has what comes before its first shard or concerns
 //     all, `proxy/reset.go` has RESET, `proxy/endtransaction.go` ends it, `proxy/holds.go` knows what
 //     keeps a backend, `proxy/cleanse.go` cleans what unseen code may have left.
-//   - When it fails: `proxy/fail.go`, `proxy/undo.go`, `proxy/lost.go`, `proxy/again.go`, `proxy/repair.go`, `proxy/gone.go`, `proxy/cancel.go`;
+//   - When it fails: `proxy/fail.go`, `proxy/undo.go`, `proxy/lost.go`, `proxy/again.go`, `proxy/repair.go`, `proxy/gone.go`, `proxy/cancel.go`
+//     with `proxy/canceldesk.go` and `proxy/peer.go`;
 //     `proxy/errors.go` says what the client is told.
 //
 // Beside it: `proxy/database.go` is a database's placement in force, `proxy/config.go` what a server runs with, `proxy/clients.go`

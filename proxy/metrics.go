@@ -10,12 +10,14 @@ import (
 
 // Metrics are the counters of a Server. They only grow, and may be read at any time.
 type Metrics struct {
-	Clients  atomic.Int64 // clients that logged in
-	Cancels  atomic.Int64 // cancel requests
-	Retries  atomic.Int64 // reads that another node answered, because the first could not
-	Repaired atomic.Int64 // statements that a backend was told anew, and that ran then
-	Panics   atomic.Int64 // sessions that ended by a mistake in PgDrover
-	Refused  atomic.Int64 // statements refused by PgDrover itself
+	Clients          atomic.Int64 // clients that logged in
+	Cancels          atomic.Int64 // cancel requests
+	CancelsForwarded atomic.Int64 // of those, passed on to another proxy
+	CancelsDropped   atomic.Int64 // of those, dropped: too many at once
+	Retries          atomic.Int64 // reads that another node answered, because the first could not
+	Repaired         atomic.Int64 // statements that a backend was told anew, and that ran then
+	Panics           atomic.Int64 // sessions that ended by a mistake in PgDrover
+	Refused          atomic.Int64 // statements refused by PgDrover itself
 
 	Rejected atomic.Int64 // logins refused
 

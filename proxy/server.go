@@ -20,6 +20,8 @@ type Server struct {
 	config  atomic.Pointer[Config]
 	group   task.Group
 	keys    keys
+	cancels cancelDesk
+	fleet   fleet
 	metrics Metrics
 	serials atomic.Uint64 // of unnamed statements
 	nobody  *Verifier     // of a password that nobody has
@@ -44,6 +46,7 @@ func NewServer(cfg Config) (*Server, error) {
 	}
 	s := &Server{nobody: nobody, stop: make(chan struct{}), listeners: map[net.Listener]struct{}{}, sessions: map[*session]struct{}{}}
 	s.keys.init()
+	s.cancels.init(cancelsAtOnce, cancelsWaiting)
 	s.Reconfigure(cfg)
 	return s, nil
 }

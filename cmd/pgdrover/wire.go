@@ -145,6 +145,7 @@ func (s *service) proxyConfig(config *Config, d *directories) (proxy.Config, err
 		TLSMode: clientTLS[config.TLS.Mode], Log: s.log,
 		ClientCerts: clientCerts[config.TLS.ClientCerts], Rules: config.Auth.rules(), Query: d.query, Tokens: d.tokens,
 		Logins: config.Limits.Logins, PerAddress: config.Limits.PerAddress, AuthDelay: config.Limits.AuthDelay,
+		PeerID: config.PeerID, Peers: config.peers(),
 	}
 	for name, db := range s.databases {
 		cfg.Databases[name] = db.Database
