@@ -79,10 +79,11 @@ func appView(t testing.TB) *view {
 	}
 	app := database{name: "app", shards: parseMap(t, appMap), nodes: []pool.NodeStats{first, replica, second},
 		backends: []pool.BackendStats{
-			{Serial: 1, PID: 501, Shard: "s1", Addr: "10.0.0.1:5432", State: "held", Age: time.Minute, TLS: true},
+			{Serial: 1, PID: 501, Shard: "s1", Addr: "10.0.0.1:5432", State: "held", Age: time.Minute, Local: "10.0.0.9:41000", Cipher: "TLSv1.3/TLS_AES_128_GCM_SHA256", Closing: true},
 			{Serial: 2, PID: 502, Shard: "s1", Addr: "10.0.0.1:5432", State: "cancelling", Age: time.Minute},
 			{Serial: 3, PID: 503, Shard: "s1", Addr: "10.0.0.1:5432", State: "idle", Age: time.Minute, Idle: time.Second},
 		},
+		paused: true,
 		cache: &cache.Stats{L1Hits: 30, L1Misses: 10, L1Entries: 9, L1Bytes: 4096, L1Budget: 64 << 20, L2Hits: 4, L2Misses: 6,
 			L2: cache.L2Off, L2Since: noon, L2Reason: "connection reset"},
 	}
@@ -91,13 +92,22 @@ func appView(t testing.TB) *view {
 		at: noon, databases: []database{app, web},
 		clients: []proxy.Client{
 			{PID: 11, User: "alice", Database: "app", Address: "192.0.2.1:4000", State: proxy.ClientActive, Began: noon.Add(-90 * time.Second),
-				Backends: []string{"s1 primary 10.0.0.1:5432"}, TLS: true},
-			{PID: 12, User: "alice", Database: "app", Address: "[2001:db8::1]:4001", State: proxy.ClientTransaction, Began: noon,
+				Backends: []string{"s1 primary 10.0.0.1:5432"}, Serials: []uint64{1}, Cipher: "TLSv1.3/TLS_AES_128_GCM_SHA256", Local: "10.0.0.9:6432",
+				Application: "shop", Asked: noon.Add(-time.Second), Statements: 7},
+			{PID: 12, User: "alice", Database: "app", Address: "[2001:db8::1]:4001", State: proxy.ClientTransaction, Began: noon, Serials: []uint64{9},
 				Backends: []string{"s1 primary 10.0.0.1:5432"}, Hold: []string{"temp table", "cursor"}, Channels: 3},
+			{PID: 14, User: "bob", Database: "app", Address: "192.0.2.4:4003", State: proxy.ClientWaiting, Began: noon, Wait: 3*time.Second + 4*time.Microsecond},
 			{PID: 13, User: "ops", Database: "pgdrover", Address: "192.0.2.3:4002", State: proxy.ClientActive, Began: noon},
 		},
-		meters: map[proxy.MeterKey]meter{{Database: "app", Shard: "s1", Role: "primary"}: {histogramOf(busy), histogramOf(own)}},
-		counts: serverCounts{logins: 5, cancels: 4, retries: 3, panics: 2, refused: 1, rejected: 6},
+		meters:  map[proxy.MeterKey]meter{{Database: "app", Shard: "s1", Role: "primary"}: {histogramOf(busy), histogramOf(own)}},
+		cancels: map[string]proxy.CancelLoad{"app": {Working: 2, Waiting: 1}}, login: 1, users: 2,
+		peers: []proxy.Peer{{ID: 1, Host: "10.0.0.9", Port: "6432", Self: true, Room: 16}, {ID: 2, Host: "10.0.0.8", Port: "6432", Room: 16, Working: 3, Waiting: 4, Forwarded: 5, Failed: 6}},
+		total: map[string]proxy.Usage{"app": {Transactions: 100, TransactionTime: 3 * time.Second, Received: 1000, Sent: 2000, Parses: 5, BackendParses: 6, Binds: 7,
+			Statements: 200, StatementTime: 2 * time.Second, Acquired: 90, Waited: time.Second}},
+		recent: map[string]proxy.Usage{"app": {Transactions: 60, TransactionTime: 600 * time.Millisecond, Received: 600, Sent: 1200, Parses: 60,
+			Statements: 120, StatementTime: 240 * time.Millisecond, Acquired: 30, Waited: 3 * time.Millisecond}},
+		period: time.Minute,
+		counts: serverCounts{logins: 5, cancels: 4, forwarded: 7, dropped: 8, retries: 3, panics: 2, refused: 1, rejected: 6},
 	}
 }
 
@@ -123,7 +133,7 @@ func text(t testing.TB, table proxy.Table, columns ...string) string {
 func columnOf(t testing.TB, table proxy.Table, name string) int {
 	t.Helper()
 	for i, c := range table.Columns {
-		if c == name {
+		if c.Name == name {
 			return i
 		}
 	}

@@ -64,7 +64,7 @@ func TestScrape(t *testing.T) {
 		`pgdrover_build_info{version="1.2.3"} 1`,
 		`pgdrover_ready 1`,
 		`pgdrover_clients{database="app",state="active"} 1`,
-		`pgdrover_clients{database="app",state="waiting"} 0`,
+		`pgdrover_clients{database="app",state="waiting"} 1`,
 		`pgdrover_clients{database="web",state="idle"} 0`,
 		`pgdrover_clients{database="pgdrover",state="active"} 1`,
 		`pgdrover_holds{database="app",reason="temp table"} 1`,

@@ -30,7 +30,7 @@ type running struct {
 	addr    string
 }
 
-func run(t *testing.T, c *pgcluster.Cluster) *running {
+func serve(t *testing.T, c *pgcluster.Cluster) *running {
 	t.Helper()
 	var text strings.Builder
 	fmt.Fprintf(&text, "database: app\ntenant: {column: tenant_id, type: bigint}\npartitions: 64\nshards:\n")
@@ -100,7 +100,7 @@ func (r *running) show(c *pgx.Conn, sql string) proxy.Table {
 	}
 	table := proxy.Table{Tag: results[0].CommandTag.String()}
 	for _, f := range results[0].FieldDescriptions {
-		table.Columns = append(table.Columns, f.Name)
+		table.Columns = append(table.Columns, proxy.Column{Name: f.Name})
 	}
 	for _, values := range results[0].Rows {
 		row := make([]string, len(values))
@@ -122,7 +122,7 @@ func (r *running) ready() (code int, body readiness) {
 }
 
 func TestOverARealProxy(t *testing.T) {
-	r := run(t, pgcluster.Test(t, pgcluster.Config{Shards: 2}))
+	r := serve(t, pgcluster.Test(t, pgcluster.Config{Shards: 2}))
 	await(t, "all primaries serve", func() bool { code, _ := r.ready(); return code == http.StatusOK })
 	app := r.connect("app", "app")
 	tx, err := app.Begin(t.Context())
@@ -137,12 +137,12 @@ func TestOverARealProxy(t *testing.T) {
 
 	t.Run("clients", func(t *testing.T) {
 		got := text(t, r.show(ops, "SHOW CLIENTS;"), "user", "database", "backends", "state")
-		if !strings.HasPrefix(got, "app|app|"+home.Name+" primary "+home.Primary.Addr()+"|transaction\nops|pgdrover||") {
+		if !strings.HasPrefix(got, "app|app|"+home.Name+" primary "+home.Primary.Addr()+"|active\nops|pgdrover||") {
 			t.Errorf("got\n%s", got)
 		}
 	})
 	t.Run("pools", func(t *testing.T) {
-		table := r.show(ops, "show pools")
+		table := r.show(ops, "show nodes")
 		for _, row := range table.Rows {
 			want := "0"
 			if row[columnOf(t, table, "shard")] == home.Name {
@@ -157,7 +157,7 @@ func TestOverARealProxy(t *testing.T) {
 		}
 	})
 	t.Run("backends", func(t *testing.T) {
-		if got := text(t, r.show(ops, "show backends"), "shard", "state", "user"); !strings.Contains(got, home.Name+"|held|"+r.cluster.User) {
+		if got := text(t, r.show(ops, "show backends"), "shard", "state", "user"); !strings.Contains(got, home.Name+"|active|"+r.cluster.User) {
 			t.Errorf("got %s", got)
 		}
 	})
@@ -173,7 +173,7 @@ func TestOverARealProxy(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Run("stats and metrics", func(t *testing.T) {
-		table := r.show(ops, "show stats")
+		table := r.show(ops, "show traffic")
 		for _, row := range table.Rows {
 			if row[columnOf(t, table, "shard")] == home.Name && row[columnOf(t, table, "statements")] == "0" {
 				t.Errorf("nothing was counted: %v", row)
@@ -185,7 +185,7 @@ func TestOverARealProxy(t *testing.T) {
 		}
 	})
 	t.Run("errors", func(t *testing.T) {
-		for sql, code := range map[string]string{"select 1": "42601", "reload": "F0000", "show tenant 'x'": "22P02"} {
+		for sql, code := range map[string]string{"select 2": "42601", "reload": "F0000", "show tenant 'x'": "22P02"} {
 			_, err := ops.Exec(t.Context(), sql)
 			var e *pgconn.PgError
 			if !errors.As(err, &e) || e.Code != code || e.Hint == "" {

@@ -17,8 +17,15 @@ type view struct {
 	at        time.Time
 	databases []database     // by name
 	clients   []proxy.Client // oldest first
+	login     int            // clients that have not logged in yet
+	users     int            // that are listed
 	meters    map[proxy.MeterKey]meter
 	counts    serverCounts
+	peers     []proxy.Peer
+	cancels   map[string]proxy.CancelLoad // by database
+
+	total, recent map[string]proxy.Usage // by database: since the start, and within the period
+	period        time.Duration
 }
 
 // database is one database of a view.
@@ -28,6 +35,8 @@ type database struct {
 	nodes    []pool.NodeStats // by shard, role and address, which no two share
 	backends []pool.BackendStats
 	cache    *cache.Stats // nil: off
+
+	paused, disabled bool
 }
 
 // meter is what the proxy has measured for one database, shard and role.
@@ -46,10 +55,11 @@ func look(srv *proxy.Server) view {
 		v.databases = append(v.databases, lookAt(d))
 	}
 	slices.SortFunc(v.databases, func(a, b database) int { return cmp.Compare(a.name, b.name) })
-	v.clients = srv.Clients()
-	slices.SortFunc(v.clients, func(a, b proxy.Client) int {
-		return cmp.Or(a.Began.Compare(b.Began), cmp.Compare(a.PID, b.PID))
-	})
+	v.clients, v.login = srv.Clients(), srv.LoggingIn()
+	slices.SortFunc(v.clients, byID)
+	v.users, v.peers, v.cancels = len(srv.Users()), srv.Peers(), srv.Cancels()
+	v.total = srv.Usage()
+	v.recent, v.period = srv.RecentUsage()
 	m := srv.Metrics()
 	for key, measured := range m.Meters() {
 		v.meters[key] = meter{histogramOf(&measured.Statements), histogramOf(&measured.Own)}
@@ -62,7 +72,8 @@ func look(srv *proxy.Server) view {
 }
 
 func lookAt(d *proxy.Database) database {
-	seen := database{name: d.Name(), shards: d.Map(), nodes: mergeNodes(d.Cluster().Stats()), backends: d.Cluster().Backends()}
+	seen := database{name: d.Name(), shards: d.Map(), nodes: mergeNodes(d.Cluster().Stats()), backends: d.Cluster().Backends(),
+		paused: d.Paused(), disabled: d.Disabled()}
 	if c := d.Cache(); c != nil {
 		stats := c.Stats()
 		seen.cache = &stats
@@ -118,14 +129,6 @@ func addNode(sum *pool.NodeStats, n pool.NodeStats) {
 		destroyed[reason] += count
 	}
 	c.Destroyed = destroyed
-}
-
-// login is the user that the proxy is on all nodes.
-func (d *database) login() string {
-	for _, n := range d.nodes {
-		return n.User
-	}
-	return ""
 }
 
 // primary is the node that takes a shard's writes; nil when there is none.

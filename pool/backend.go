@@ -29,6 +29,8 @@ const (
 	reasonShutdown = "shutdown" // the cluster closes
 	reasonCancel   = "cancel"   // a cancel may still be under way
 	reasonUntidy   = "untidy"   // released with unread or unsent bytes
+	reasonRenewed  = "renewed"  // Reconnect asked for new ones
+	reasonDrained  = "drained"  // nothing is to be sent to its node
 )
 
 // maxAside is the largest message that an idle backend may send without being taken for broken, in bytes.
@@ -57,6 +59,7 @@ type Backend struct {
 	born    time.Time
 	expires time.Time // zero: never
 	socket  net.Conn  // below Conn; for severing only
+	cipher  string    // of TLS; empty in plaintext
 	session serverSession
 
 	// The rest is guarded by node.mu.

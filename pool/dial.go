@@ -62,6 +62,7 @@ func (n *Node) dial(ctx context.Context) (*Backend, error) {
 	if n.loginErr != nil {
 		return nil, n.loginErr
 	}
+	born := time.Now()
 	hc, err := connect(ctx, n.login)
 	if err != nil {
 		return nil, err
@@ -77,7 +78,7 @@ func (n *Node) dial(ctx context.Context) (*Backend, error) {
 	}
 	b := &Backend{
 		Conn: c, PID: hc.PID, Secret: hc.SecretKey, Params: reported(hc.ParameterStatuses), node: n, serial: n.cluster.serial.Add(1),
-		born: time.Now(), socket: w.Conn, session: n.sessionOf(hc), state: returning,
+		born: born, socket: w.Conn, cipher: c.Cipher(), session: n.sessionOf(hc), state: returning,
 	}
 	if life := n.cluster.limits.Load().lifetime; life > 0 {
 		b.expires = b.born.Add(life - life/10 + rand.N(life/5+1))

@@ -114,6 +114,10 @@ func (n *Node) unfit(b *Backend, now time.Time) string {
 		return reasonShutdown
 	case !n.retired.IsZero() && n.queue.len == 0:
 		return reasonRemoved
+	case n.drained && n.queue.len == 0 && n.Role() == Replica:
+		return reasonDrained
+	case b.born.Before(n.renewed):
+		return reasonRenewed
 	case !b.expires.IsZero() && now.After(b.expires):
 		return reasonLifetime
 	case len(n.all)+n.dialing > n.cluster.limits.Load().size:
@@ -136,7 +140,7 @@ func (n *Node) forget(b *Backend, reason string) {
 // published tells the policy how much is in flight. With n.mu held, after each change.
 func (n *Node) published() {
 	n.load.Store(int64(len(n.all) - len(n.idle) + n.queue.len))
-	n.able.Store(n.up.Load() && (n.trouble == nil || len(n.all) > 0))
+	n.able.Store(n.up.Load() && !n.drained && (n.trouble == nil || len(n.all) > 0))
 }
 
 // failAll ends every wait with err and returns whom to notify. With n.mu held.

@@ -87,6 +87,13 @@ func (k *keys) remove(s *session) {
 	}
 }
 
+// session is the session with a process id, nil if there is none.
+func (k *keys) session(pid uint32) *session {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.byPID[pid]
+}
+
 func (k *keys) find(pid uint32, secret []byte) *session {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -119,7 +126,7 @@ func (s *Server) cancel(by *session, pid uint32, secret []byte) {
 // cancelRunning asks the nodes to stop what the session runs there, or takes it out of a pool's queue. It may block; any
 // goroutine may call it.
 func (s *session) cancelRunning(ctx context.Context) {
-	if s.waiting.Load() {
+	if s.waiting.Load() || s.database() == nil {
 		s.cancelled.Store(true)
 		s.t.Wake()
 		return

@@ -39,6 +39,38 @@ func (d *cancelDesk) load() (working, waiting int) {
 	return len(d.turns), d.waiting
 }
 
+// sessions counts the targets that are sessions, by database: those that are worked on, and those with a request that has not begun.
+func (d *cancelDesk) sessions() map[string]CancelLoad {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	all := map[string]CancelLoad{}
+	for target, t := range d.targets {
+		s, ok := target.(*session)
+		if !ok {
+			continue
+		}
+		name := consoleDatabase
+		if db := s.database(); db != nil {
+			name = db.Name()
+		}
+		load := all[name]
+		if t.running != nil {
+			load.Working++
+		}
+		if t.next != nil {
+			load.Waiting++
+		}
+		all[name] = load
+	}
+	return all
+}
+
+// CancelLoad is how many sessions are being cancelled, and for how many a request waits.
+type CancelLoad struct{ Working, Waiting int }
+
+// Cancels are the cancel requests for sessions of this proxy that are on its desk, by database.
+func (s *Server) Cancels() map[string]CancelLoad { return s.cancels.sessions() }
+
 // carryOut has work done for a target and returns when it was done, be it for this request or for several at once. It is false for
 // a request that was dropped, since too many wait or its time is over. It may block, for cancelTime at most; work is given that
 // time.

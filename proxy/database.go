@@ -34,6 +34,7 @@ type Database struct {
 	cache   *cache.Cache // nil: off
 	place   atomic.Pointer[placement]
 	gate    gate
+	orders  orders
 	names   statementNames
 	logins  loginParams
 
@@ -89,7 +90,6 @@ func OpenDatabase(opt Options, cluster *pool.Cluster, results *cache.Cache, m *s
 	d := &Database{cluster: cluster, cache: results}
 	opt = opt.withDefaults()
 	d.opt.Store(&opt)
-	d.gate.init()
 	d.names.init()
 	d.logins.init()
 	d.listeners.init(d)

@@ -49,6 +49,7 @@ func (s *session) parse(frame []byte) bool {
 	if len(m.Name) > 0 && s.statements[string(m.Name)] != nil {
 		return s.duplicate(&m)
 	}
+	s.work.Parses++
 	p := s.newPrepared(&m)
 	s.analyse(&p.query, p.text)
 	sts := p.query.Statements()
@@ -131,6 +132,7 @@ func (s *session) apply(l *link, d deferred) bool {
 		} else {
 			s.learn(l, d.stmt)
 		}
+		s.work.BackendParses++
 		d.stmt.proven = true
 		l.send(pgwire.AppendParse(l.conn.QueueBuffer(), d.stmt.backendName(), d.stmt.wire(), d.stmt.oids),
 			reply{kind: pgwire.MsgParse, stmt: d.stmt, gone: d.gone, name: d.stmt.shared, of: d.stmt})

@@ -18,7 +18,7 @@ func (s *Server) watchSlow() {
 		}
 		late := time.Now().Add(-slowAfter).UnixNano()
 		s.each(func(ss *session) {
-			if since := ss.busySince.Load(); since != 0 && since < late {
+			if since := ss.busySince.Load(); since > 0 && since < late {
 				ss.slow.Store(true)
 				ss.t.Wake()
 			}
@@ -31,7 +31,10 @@ func (s *session) abandoned() bool { return s.slow.Load() && s.client.Gone() }
 
 // atRest notes that the statement in hand is over.
 func (s *session) atRest() {
+	s.work.statement(&s.timing)
 	s.timing = timing{}
-	s.busySince.Store(0)
+	if since := s.busySince.Load(); since > 0 {
+		s.busySince.Store(-since)
+	}
 	s.slow.Store(false)
 }

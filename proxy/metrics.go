@@ -85,6 +85,7 @@ func (h *Histogram) Snapshot() (bounds []float64, cumulative []uint64, count uin
 type timing struct {
 	began  time.Time     // zero: nothing is in hand
 	waited time.Duration // for a backend
+	took   time.Duration // until the last answer of a backend
 }
 
 // timed begins to measure.
@@ -105,6 +106,7 @@ func (s *session) sent(l *link) {
 // answered notes that a backend has answered it.
 func (s *session) answered(l *link) {
 	if !s.timing.began.IsZero() {
-		l.notes.meter.Statements.Observe(time.Since(s.timing.began))
+		s.timing.took = time.Since(s.timing.began)
+		l.notes.meter.Statements.Observe(s.timing.took)
 	}
 }

@@ -49,6 +49,7 @@ func (s *session) bind(frame []byte) bool {
 	if err := pgwire.DecodeBind(frame, m); err != nil {
 		return s.malformed(frame)
 	}
+	s.work.Binds++
 	p := s.statement(m.Statement)
 	if p == nil {
 		return s.mistake(noStatement(m.Statement))

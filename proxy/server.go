@@ -29,8 +29,11 @@ type Server struct {
 	addresses addresses
 
 	stop       chan struct{} // closed by Shutdown
-	watching   sync.Once     // starts watchSlow
+	watching   sync.Once     // starts what runs in the background
 	background sync.WaitGroup
+	errands    sync.WaitGroup // of sessions, which wait for them
+
+	usages usages
 
 	mu        sync.Mutex // guards what follows
 	listeners map[net.Listener]struct{}
@@ -47,6 +50,7 @@ func NewServer(cfg Config) (*Server, error) {
 	s := &Server{nobody: nobody, stop: make(chan struct{}), listeners: map[net.Listener]struct{}{}, sessions: map[*session]struct{}{}}
 	s.keys.init()
 	s.cancels.init(cancelsAtOnce, cancelsWaiting)
+	s.usages.latest.at = time.Now()
 	s.Reconfigure(cfg)
 	return s, nil
 }
@@ -73,7 +77,10 @@ func (s *Server) Serve(ln net.Listener) error {
 		_ = ln.Close()
 		return ErrServerClosed
 	}
-	s.watching.Do(func() { s.background.Go(s.watchSlow) })
+	s.watching.Do(func() {
+		s.background.Go(s.watchSlow)
+		s.background.Go(s.keepUsage)
+	})
 	for {
 		nc, err := ln.Accept()
 		if err != nil {
@@ -145,6 +152,13 @@ func (s *Server) leave(ss *session) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.sessions, ss)
+	if ss.db == nil {
+		return
+	}
+	if s.usages.gone == nil {
+		s.usages.gone = map[string]Usage{}
+	}
+	s.usages.gone[ss.db.Name()] = s.usages.gone[ss.db.Name()].plus(ss.shown.usage)
 }
 
 // each calls f for every session, without holding the lock.

@@ -137,10 +137,8 @@ func (s *session) greet(st *pgwire.Startup, until time.Time) bool {
 func (s *session) ready() {
 	s.srv.keys.add(s)
 	s.srv.metrics.Clients.Add(1)
-	_, encrypted := s.client.TLS()
-	s.within.Store(s.db)
 	s.seen.Store(&Client{PID: s.key.pid, User: s.userName, Database: s.databaseName, Address: s.client.RemoteAddr().String(),
-		TLS: encrypted, Began: s.began})
+		Local: s.client.LocalAddr().String(), Cipher: s.client.Cipher(), Began: s.began})
 	s.publish(ClientIdle)
 	b := pgwire.AppendBackendKeyData(s.client.QueueBuffer(), s.key.pid, s.key.secret)
 	s.client.SetQueue(pgwire.AppendReadyForQuery(b, 'I'))

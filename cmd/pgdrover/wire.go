@@ -178,6 +178,7 @@ func (s *service) adminOptions() admin.Options {
 	return admin.Options{
 		Server:   func() *proxy.Server { return s.server },
 		Reload:   s.reload,
+		Shutdown: s.stop,
 		Version:  buildVersion(),
 		Config:   s.settings,
 		Users:    s.users,
@@ -191,12 +192,13 @@ func (s *service) adminOptions() admin.Options {
 func (s *service) users() map[string]*proxy.User { return s.server.Users() }
 
 // settings are the settings in force, secrets masked.
-func (s *service) settings() [][2]string {
+func (s *service) settings() []admin.Setting {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	var list [][2]string
+	defaults := s.config.defaults()
+	var list []admin.Setting
 	for _, e := range s.config.Settings() {
-		list = append(list, [2]string{e.Key, e.Value})
+		list = append(list, admin.Setting{Key: e.Key, Value: e.Value, Default: defaults[e.Key], Changeable: changeable(e.Key)})
 	}
 	return list
 }
