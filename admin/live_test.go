@@ -28,32 +28,43 @@ type running struct {
 	shards  *shardmap.Map
 	http    http.Handler
 	addr    string
+	stopped chan bool // what SHUTDOWN has asked for
 }
 
-func serve(t *testing.T, c *pgcluster.Cluster) *running {
+// serve runs a proxy in front of a cluster until the test ends. change alters how it logs in to the nodes.
+func serve(t *testing.T, c *pgcluster.Cluster, change ...func(*pool.Config)) *running {
 	t.Helper()
 	var text strings.Builder
 	fmt.Fprintf(&text, "database: app\ntenant: {column: tenant_id, type: bigint}\npartitions: 64\nshards:\n")
 	for _, s := range c.Shards {
-		fmt.Fprintf(&text, "  - {name: %s, primary: {host: %s, port: %d}}\n", s.Name, s.Primary.Host, s.Primary.Port)
+		fmt.Fprintf(&text, "  - {name: %s, primary: {host: %s, port: %d}, replicas: [", s.Name, s.Primary.Host, s.Primary.Port)
+		for _, n := range s.Replicas {
+			fmt.Fprintf(&text, "{host: %s, port: %d},", n.Host, n.Port)
+		}
+		text.WriteString("]}\n")
 	}
-	r := &running{t: t, cluster: c, shards: parseMap(t, text.String())}
-	backends := pool.New(pool.Config{Database: c.Database, User: c.User, Password: c.Password, Log: discard,
-		ProbeEvery: 50 * time.Millisecond, ConnectTimeout: 2 * time.Second})
+	r := &running{t: t, cluster: c, shards: parseMap(t, text.String()), stopped: make(chan bool, 1)}
+	cfg := pool.Config{Database: c.Database, User: c.User, Password: c.Password, Log: discard,
+		ProbeEvery: 50 * time.Millisecond, ConnectTimeout: 2 * time.Second}
+	for _, f := range change {
+		f(&cfg)
+	}
+	backends := pool.New(cfg)
 	backends.Apply(r.shards)
 	catalog, err := proxy.LoadCatalog(t.Context(), backends, r.shards)
 	if err != nil {
 		t.Fatal(err)
 	}
-	db := proxy.OpenDatabase(proxy.Options{Name: "app", Log: discard}, backends, nil, r.shards, catalog)
+	db := proxy.OpenDatabase(proxy.Options{Name: "app", Replicas: true, Sticky: time.Millisecond, Log: discard}, backends, nil, r.shards, catalog)
 	verifier, err := proxy.NewVerifier("secret")
 	if err != nil {
 		t.Fatal(err)
 	}
 	users := map[string]*proxy.User{"ops": {Name: "ops", Verifier: verifier, Admin: true}, "app": {Name: "app", Verifier: verifier}}
 	o := Options{Server: func() *proxy.Server { return r.server }, Version: "1.2.3", Log: discard,
-		Users:  func() map[string]*proxy.User { return users },
-		Reload: func(context.Context) error { return errors.New("shardmap.yaml:5:9: no such shard") }}
+		Users:    func() map[string]*proxy.User { return users },
+		Shutdown: func(now bool) { r.stopped <- now },
+		Reload:   func(context.Context) error { return errors.New("shardmap.yaml:5:9: no such shard") }}
 	r.server, err = proxy.NewServer(proxy.Config{Users: users, Databases: map[string]*proxy.Database{"app": db}, Console: NewConsole(o), Log: discard})
 	if err != nil {
 		t.Fatal(err)
@@ -82,7 +93,13 @@ func serve(t *testing.T, c *pgcluster.Cluster) *running {
 
 func (r *running) connect(user, database string) *pgx.Conn {
 	r.t.Helper()
-	url := fmt.Sprintf("postgres://%s:secret@%s/%s?sslmode=disable&default_query_exec_mode=simple_protocol", user, r.addr, database)
+	return r.connectBy("simple_protocol", user, database)
+}
+
+// connectBy connects a client that sends its statements in one of pgx's modes.
+func (r *running) connectBy(mode, user, database string) *pgx.Conn {
+	r.t.Helper()
+	url := fmt.Sprintf("postgres://%s:secret@%s/%s?sslmode=disable&default_query_exec_mode=%s", user, r.addr, database, mode)
 	c, err := pgx.Connect(r.t.Context(), url)
 	if err != nil {
 		r.t.Fatal(err)
