@@ -105,9 +105,7 @@ func TestPauseAndResume(t *testing.T) {
 	still(t, "PAUSE", paused)
 	r.do(inside, "commit")
 	within(t, "PAUSE", paused)
-	if got := text(t, r.show(ops, "SHOW SERVERS"), "state", "close_needed"); got != "active|1\n" { // what LISTEN keeps
-		t.Errorf("backends are left:\n%s", got)
-	}
+	await(t, "only what LISTEN keeps is left", func() bool { return text(t, r.show(ops, "SHOW SERVERS"), "state", "close_needed") == "active|1\n" })
 	if again := start(second, "PAUSE"); <-again != nil {
 		t.Error("a paused database cannot be paused")
 	}
@@ -205,11 +203,13 @@ func TestPauseUnderLoad(t *testing.T) {
 	}
 	for range 30 {
 		r.do(ops, "PAUSE app")
-		for _, n := range r.server.Databases()["app"].Cluster().Stats() {
-			if n.Busy != 0 || n.Idle != 0 {
-				t.Errorf("%s has %d backends in use and %d idle in a pause", n.Addr, n.Busy, n.Idle)
+		await(t, "no backend is left in a pause", func() bool {
+			left := 0
+			for _, n := range r.server.Databases()["app"].Cluster().Stats() {
+				left += n.Busy + n.Idle + n.Waiting
 			}
-		}
+			return left == 0
+		})
 		r.do(ops, "RESUME app")
 	}
 	stop()
