@@ -15,6 +15,8 @@ type collector struct {
 	nodes    nodeFamilies
 	shards   shardFamilies
 	caches   cacheFamilies
+
+	databases databaseFamilies
 }
 
 func newCollector(o Options) *collector {
@@ -24,6 +26,7 @@ func newCollector(o Options) *collector {
 	c.nodes = declareNodes(&c.families)
 	c.shards = declareShards(&c.families)
 	c.caches = declareCaches(&c.families)
+	c.databases = declareDatabases(&c.families)
 	return c
 }
 
@@ -51,6 +54,7 @@ func (c *collector) collect(s series, v *view) {
 		c.nodes.collect(s, d)
 		c.shards.collect(s, d)
 		c.caches.collect(s, d)
+		c.databases.collect(s, v, d)
 	}
 }
 

@@ -41,7 +41,7 @@ func (n *Node) queueFull(limit int) *Error {
 	return &Error{
 		Code: CodeTooMany, Node: n.String(),
 		Message: fmt.Sprintf("%d requests wait for a backend of %s already", limit, n),
-		Hint:    "The node is overloaded: look at SHOW POOLS, shorten transactions, or raise pool.size.",
+		Hint:    "The node is overloaded: look at SHOW NODES, shorten transactions, or raise pool.size.",
 	}
 }
 
@@ -49,7 +49,7 @@ func (n *Node) waitedTooLong(l *limits) *Error {
 	return &Error{
 		Code: CodeTooMany, Node: n.String(),
 		Message: fmt.Sprintf("no backend of %s became free within %s", n, l.wait),
-		Hint:    fmt.Sprintf("All %d are in use: look at SHOW POOLS, shorten transactions, or raise pool.size or pool.wait.", l.size),
+		Hint:    fmt.Sprintf("All %d are in use: look at SHOW NODES, shorten transactions, or raise pool.size or pool.wait.", l.size),
 	}
 }
 

@@ -10,7 +10,8 @@
 //   - Take a statement: `proxy/session.go` runs the session; `proxy/query.go` has the simple protocol, `proxy/extended.go` the
 //     extended one, with `proxy/batch.go`, `proxy/prepared.go`, `proxy/portal.go` and `proxy/ownportal.go`; `proxy/wording.go` has texts that name
 //     prepared statements, `proxy/prepare.go` PREPARE by SQL, `proxy/shape.go` results that have changed since; `proxy/local.go` and
-//     `proxy/own.go` have what PgDrover answers itself, `proxy/console.go` the console.
+//     `proxy/own.go` have what PgDrover answers itself, `proxy/console.go` the console, with
+//     `proxy/consolebatch.go` and `proxy/errand.go`.
 //   - Route: `proxy/route.go` asks the router; `proxy/gate.go` waits while `proxy/change.go` and `proxy/survey.go` change placement.
 //   - `proxy/cache.go` answers from the cache, and announces writes to it.
 //   - Acquire: `proxy/enlist.go` gets a backend, which `proxy/link.go` keeps, and prepares it: settings (`proxy/settings.go`) and
@@ -24,8 +25,9 @@
 //     with `proxy/canceldesk.go` and `proxy/peer.go`;
 //     `proxy/errors.go` says what the client is told.
 //
-// Beside it: `proxy/database.go` is a database's placement in force, `proxy/config.go` what a server runs with, `proxy/clients.go`
-// and `proxy/metrics.go` what the operator sees of sessions.
+// Beside it: `proxy/database.go` is a database's placement in force, `proxy/config.go` what a server runs with, `proxy/clients.go`,
+// `proxy/metrics.go` and `proxy/usage.go` what the operator sees of sessions, `proxy/pause.go` and `proxy/kill.go` what the operator
+// orders.
 //
 // A session is one task (internal/task) that parks in task.Wait alone. All of its state belongs to that task; what others
 // may touch (the cancel key, the backends in use, the tenant of the open transaction) is atomic or behind the session's
