@@ -16,7 +16,7 @@ func (s *session) errand(f func(context.Context) (Table, error)) (table Table, e
 	defer stop()
 	s.cancelled.Store(false)
 	var done atomic.Bool
-	s.srv.errands.Go(func() {
+	s.srv.background.Go(func() {
 		defer s.t.Wake()
 		defer done.Store(true)
 		defer func() {

@@ -31,7 +31,6 @@ type Server struct {
 	stop       chan struct{} // closed by Shutdown
 	watching   sync.Once     // starts what runs in the background
 	background sync.WaitGroup
-	errands    sync.WaitGroup // of sessions, which wait for them
 
 	usages usages
 
