@@ -172,8 +172,8 @@ func TestPeerThatDoesNotAnswer(t *testing.T) {
 	silent.Wait()
 }
 
-// TestCancelStorm sends 10,000 cancels for one session to both proxies of a fleet while others use the same few backends.
-func TestCancelStorm(t *testing.T) {
+// TestCancelStormAcrossTheFleet sends 10,000 cancels for one session to both proxies of a fleet while others use the same few backends.
+func TestCancelStormAcrossTheFleet(t *testing.T) {
 	rigs := startFleet(t, 2, rigOptions{wait: 60 * time.Second, size: 3})
 	k := rigs[0].tenants(0, 1)[0]
 	ctx, stop := context.WithCancel(t.Context())
