@@ -11,9 +11,7 @@ import (
 // Kill ends all sessions of the database at once, whatever they do, closes its backends, and has statements of new ones wait for
 // Resume. It returns once the sessions are gone. It may block, for as long as killTime.
 func (d *Database) Kill(ctx context.Context, srv *Server) error {
-	if !d.orders.paused.CompareAndSwap(nil, &standstill{killed: true}) {
-		d.orders.paused.Store(&standstill{killed: true}) // a PAUSE that waits is told
-	}
+	d.orders.paused.Store(&standstill{time.Now()}) // a PAUSE that waits is told, since it is not its own
 	var ended []*session
 	srv.each(func(s *session) {
 		if s.database() == d {

@@ -16,8 +16,8 @@ type orders struct {
 	waiters  waiters                    // for RESUME
 }
 
-// standstill is one PAUSE, or KILL, which differ in who began them.
-type standstill struct{ killed bool }
+// standstill is one PAUSE, or KILL.
+type standstill struct{ since time.Time }
 
 // Paused reports whether statements wait for RESUME.
 func (d *Database) Paused() bool { return d.orders.paused.Load() != nil }
@@ -32,7 +32,7 @@ func (d *Database) Disable(on bool) { d.orders.disabled.Store(on) }
 // may go on, on further shards too. It may block for as long as they last: if ctx ends before, the pause is taken back, unless it was
 // there already.
 func (d *Database) Pause(ctx context.Context, srv *Server) error {
-	p := &standstill{}
+	p := &standstill{time.Now()}
 	own := d.orders.paused.CompareAndSwap(nil, p)
 	if !own {
 		p = d.orders.paused.Load()
@@ -143,14 +143,14 @@ func (s *session) awaitResume() *pgwire.Error {
 		o.waiters.leave(s)
 		s.timing.waited += time.Since(began)
 	}()
-	for o.paused.Load() != nil {
+	for p := o.paused.Load(); p != nil; p = o.paused.Load() {
 		switch {
 		case s.cancelled.Swap(false):
 			return errCancelled
-		case s.cut.Load():
+		case s.cut.Load() || s.draining.Load(): // nobody will resume it
 			return errShutdown
 		case s.t.Wait(began.Add(limit)):
-			return &pgwire.Error{Code: "57P03", Message: fmt.Sprintf("database %q is paused, and was for %s", s.db.Name(), limit),
+			return &pgwire.Error{Code: "57P03", Message: fmt.Sprintf("database %q is paused, and has been for %s", s.db.Name(), time.Since(p.since).Round(time.Millisecond)),
 				Hint: "An operator paused it on PgDrover's console: try again when it was resumed."}
 		}
 	}
