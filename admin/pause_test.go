@@ -16,8 +16,8 @@ import (
 func TestPauseAndResume(t *testing.T) {
 	r := serve(t, pgcluster.Test(t, pgcluster.Config{Shards: 2}))
 	ops, second := r.connect("ops", "pgdrover"), r.connect("ops", "pgdrover")
-	inside, listens := r.connect("app", "app"), r.connect("app", "app")
-	r.do(listens, r.on(0, "listen x"))
+	inside, holds := r.connect("app", "app"), r.connect("app", "app")
+	r.do(holds, r.on(0, "select pg_advisory_lock(7)"))
 	r.do(inside, "begin")
 	r.do(inside, r.on(0, "select pg_advisory_xact_lock(1)"))
 	paused := start(ops, "PAUSE app")
@@ -26,14 +26,14 @@ func TestPauseAndResume(t *testing.T) {
 	for _, mode := range []string{"simple_protocol", "exec", "cache_statement"} {
 		waiting["by "+mode] = start(r.connectBy(mode, "app", "app"), "select 1")
 	}
-	waiting["a session that holds a backend"] = start(listens, r.on(0, "select 1"))
+	waiting["a session that holds a backend"] = start(holds, r.on(0, "select 1"))
 	await(t, "all of them wait", func() bool { return r.cell(second, "SHOW POOLS", "cl_waiting") == "4" })
 	r.do(inside, r.on(0, "select 2")) // an open transaction goes on, on other shards too
 	r.do(inside, r.on(1, "select 3"))
 	still(t, "PAUSE", paused)
 	r.do(inside, "commit")
 	within(t, "PAUSE", paused)
-	await(t, "only what LISTEN keeps is left", func() bool { return text(t, r.show(ops, "SHOW SERVERS"), "state", "close_needed") == "active|1\n" })
+	await(t, "only what a session holds is left", func() bool { return text(t, r.show(ops, "SHOW SERVERS"), "state", "close_needed") == "active|1\n" })
 	if again := start(second, "PAUSE"); <-again != nil {
 		t.Error("a paused database cannot be paused")
 	}

@@ -55,7 +55,7 @@ func TestCancelAcrossTheFleet(t *testing.T) {
 		for _, version := range []string{"3.0", "3.2"} {
 			conn := home.connect("default_query_exec_mode=exec", "max_protocol_version="+version)
 			pid, secret := conn.PgConn().PID(), conn.PgConn().SecretKey()
-			if int(pid>>sessionBits) != i+1 || pid>>31 != 0 {
+			if peerOf(pid) != i+1 || pid>>31 != 0 {
 				t.Fatalf("process id %x of proxy %d", pid, i+1)
 			}
 			result := make(chan error, 1)
@@ -66,7 +66,7 @@ func TestCancelAcrossTheFleet(t *testing.T) {
 			other.cancelRequest(pid, wrong)
 			other.cancelRequest(pid+1, secret)
 			other.cancelRequest(pid, append([]byte(nil), append(secret, forwardMark...)...)) // as if it had been passed on
-			other.cancelRequest(pid&(1<<sessionBits-1)|900<<sessionBits, secret)             // of a proxy that nobody knows
+			other.cancelRequest(pid&^(MaxPeer<<sessionBits)|900<<sessionBits, secret)        // of a proxy that nobody knows
 			select {
 			case err := <-result:
 				t.Fatalf("a request that is none ended the statement: %v", err)
@@ -95,7 +95,7 @@ func TestCancelDoesNotCircle(t *testing.T) {
 		cfg.Peers = map[int]string{9: rigs[1-i].addr}
 		r.server.Reconfigure(cfg)
 	}
-	rigs[0].cancelRequest(9<<sessionBits|1, []byte("abcd"))
+	rigs[0].cancelRequest(sessionPID|9<<sessionBits|1, []byte("abcd"))
 	if a, b := rigs[0].server.Metrics(), rigs[1].server.Metrics(); a.CancelsForwarded.Load() != 1 || b.CancelsForwarded.Load() != 0 || b.Cancels.Load() != 1 {
 		t.Errorf("passed on %d and %d times, arrived %d times", a.CancelsForwarded.Load(), b.CancelsForwarded.Load(), b.Cancels.Load())
 	}
@@ -148,7 +148,7 @@ func TestPeerThatDoesNotAnswer(t *testing.T) {
 	r.server.Reconfigure(cfg)
 	var group sync.WaitGroup
 	for i := range 2 * forwardsWaiting {
-		group.Go(func() { r.cancelRequest(2<<sessionBits|uint32(i+1), []byte("abcd")) })
+		group.Go(func() { r.cancelRequest(sessionPID|2<<sessionBits|uint32(i+1), []byte("abcd")) })
 	}
 	r.eventually("some are dropped", func() bool { return r.server.Metrics().CancelsDropped.Load() >= forwardsWaiting })
 	if p := r.server.Peers()[0]; p.Working > forwardsAtOnce || p.Waiting > forwardsWaiting {

@@ -67,7 +67,7 @@ log: {level: error}
 		if err != nil || len(peers) != 2 || peers[0]["self"] != "no" || peers[1]["self"] != "yes" || peers[0]["host"] != "10.0.0.1" {
 			t.Errorf("%v, %v", peers, err)
 		}
-		if pid := app.PgConn().PID(); pid>>21 != 2 {
+		if pid := app.PgConn().PID(); pid>>20 != 1<<10|2 {
 			t.Errorf("the process id is %x", pid)
 		}
 		tx, err := app.Begin(t.Context())
