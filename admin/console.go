@@ -2,14 +2,14 @@ package admin
 
 import (
 	"context"
-	"errors"
+	"slices"
 	"strings"
 
 	"github.com/pgdrover/pgdrover/pgwire"
 	"github.com/pgdrover/pgdrover/proxy"
 )
 
-// Console answers the statements of psql sessions on database "pgdrover". It is a proxy.Console.
+// Console answers the statements of sessions on database "pgdrover". It is a proxy.Console.
 type Console struct {
 	opt Options
 }
@@ -19,51 +19,67 @@ var _ proxy.Console = (*Console)(nil)
 // NewConsole returns a console.
 func NewConsole(o Options) *Console { return &Console{o.withDefaults()} }
 
-// statement is one statement of the console.
-type statement struct {
-	words   string // what it begins with, in upper case
-	args    string // what follows, as the help shows it; empty: nothing may follow
-	meaning string
-	run     func(c *Console, user string, args []token) (proxy.Table, error)
-}
-
-// statements lists all statements, in the order of the help.
-func statements() []statement {
-	return []statement{
-		{"SHOW HELP", "", "this list", (*Console).help},
-		{"SHOW POOLS", "", "each node and its pool: backends, clients, waits", showing(pools)},
-		{"SHOW CLIENTS", "", "who is connected, and what they are doing", showing(clients)},
-		{"SHOW BACKENDS", "", "connections to the nodes", showing(backends)},
-		{"SHOW SERVERS", "", "the same as SHOW BACKENDS", showing(backends)},
-		{"SHOW SHARDS", "", "what each shard owns, and the epoch in force", showing(shards)},
-		{"SHOW TENANT", "'KEY' [IN DATABASE]", "where a tenant lives", (*Console).tenant},
-		{"SHOW DATABASES", "", "what clients may connect to", showing(databases)},
-		{"SHOW USERS", "", "who may log in", (*Console).users},
-		{"SHOW STATS", "", "statements and their times, by shard and role", showing(stats)},
-		{"SHOW CACHE", "", "the result caches", showing(caches)},
-		{"SHOW CONFIG", "", "the settings in force", (*Console).config},
-		{"SHOW VERSION", "", "the version of PgDrover", (*Console).version},
-		{"RELOAD", "", "read the configuration and the shard maps again", (*Console).reload},
-	}
-}
-
-// Run answers one statement. Its errors are *pgwire.Error.
-func (c *Console) Run(user, sql string) (proxy.Table, error) {
-	tokens, err := tokenise(sql)
+// Read gives the statements of a text. Its errors are *pgwire.Error.
+func (c *Console) Read(text string) ([]proxy.Command, error) {
+	parts, err := split(text)
 	if err != nil {
-		return proxy.Table{}, err
+		return nil, err
+	}
+	commands := make([]proxy.Command, 0, len(parts))
+	for _, p := range parts {
+		command, err := c.read(p)
+		if err != nil {
+			return nil, err
+		}
+		commands = append(commands, command)
+	}
+	return commands, nil
+}
+
+// read finds out what one statement is.
+func (c *Console) read(p part) (proxy.Command, error) {
+	if i := slices.IndexFunc(p.tokens, token.isParameter); i >= 0 {
+		return proxy.Command{}, &pgwire.Error{Code: "42P02", Message: "there is no parameter " + p.tokens[i].text,
+			Hint: "the console takes no parameters: write the value"}
+	}
+	if command, ok := sessionCommand(p.tokens); ok {
+		return command, nil
 	}
 	for _, s := range statements() {
-		args, ok := match(tokens, s.words)
+		args, ok := match(p.tokens, s.words)
 		switch {
 		case !ok:
 		case s.args == "" && len(args) > 0:
-			return proxy.Table{}, unknown(sql, s.words+" takes nothing after it")
+			return proxy.Command{}, unknown(p.text, s.words+" takes nothing after it")
+		case s.filter != "" && len(args) > 1:
+			return proxy.Command{}, unknown(p.text, s.words+" takes one "+s.filter+" after it")
 		default:
-			return s.run(c, user, args)
+			return c.command(s, args), nil
 		}
 	}
-	return proxy.Table{}, unknown(sql, hint())
+	return proxy.Command{}, unknown(p.text, hint())
+}
+
+// command makes a statement with its arguments ready to run.
+func (c *Console) command(s statement, args []token) proxy.Command {
+	command := proxy.Command{Run: func(ctx context.Context, user string) (proxy.Table, error) {
+		table, err := s.run(c, ctx, user, args)
+		if s.filter != "" && len(args) == 1 {
+			table = filtered(table, s.filter, args[0].text)
+		}
+		return table, err
+	}}
+	if s.columns != nil {
+		command.Columns = s.columns(c)
+	}
+	return command
+}
+
+// filtered keeps the rows that have a value in a column.
+func filtered(t proxy.Table, name, value string) proxy.Table {
+	at := slices.IndexFunc(t.Columns, func(c proxy.Column) bool { return c.Name == name })
+	t.Rows = slices.DeleteFunc(t.Rows, func(row []string) bool { return row[at] != value })
+	return t
 }
 
 // match reports whether tokens begin with the words, and returns those after them.
@@ -75,14 +91,6 @@ func match(tokens []token, words string) (rest []token, ok bool) {
 		tokens = tokens[1:]
 	}
 	return tokens, true
-}
-
-// showing makes a statement of a function that shows part of a view.
-func showing(show func(*view) proxy.Table) func(*Console, string, []token) (proxy.Table, error) {
-	return func(c *Console, _ string, _ []token) (proxy.Table, error) {
-		v := look(c.opt.Server())
-		return show(&v), nil
-	}
 }
 
 // unknown is the error for a statement that the console does not have.
@@ -101,42 +109,4 @@ func hint() string {
 		texts = append(texts, strings.TrimSpace(s.words+" "+s.args))
 	}
 	return "it knows " + strings.Join(texts, ", ")
-}
-
-func (c *Console) help(string, []token) (proxy.Table, error) {
-	return tabulate([]column[statement]{
-		{"statement", func(s statement) string { return strings.TrimSpace(s.words + " " + s.args) }},
-		{"meaning", func(s statement) string { return s.meaning }},
-	}, statements()), nil
-}
-
-func (c *Console) version(string, []token) (proxy.Table, error) {
-	return tabulate([]column[string]{
-		{"version", func(v string) string { return v }},
-	}, []string{"PgDrover " + c.opt.Version}), nil
-}
-
-func (c *Console) config(string, []token) (proxy.Table, error) {
-	return tabulate([]column[[2]string]{
-		{"key", func(s [2]string) string { return s[0] }},
-		{"value", func(s [2]string) string { return s[1] }},
-	}, c.opt.Config()), nil
-}
-
-func (c *Console) reload(user string, _ []token) (proxy.Table, error) {
-	if c.opt.Reload == nil {
-		return proxy.Table{}, &pgwire.Error{Code: "0A000", Message: "this PgDrover cannot reload its configuration",
-			Hint: "start it again to have it read its files"}
-	}
-	c.opt.Log.Info("reload asked for on the console", "user", user)
-	err := c.opt.Reload(context.Background())
-	if err == nil {
-		return proxy.Table{Tag: "RELOAD"}, nil
-	}
-	refused := &pgwire.Error{Code: "F0000", Message: "reload refused: " + err.Error(), Hint: "what was in force still is"}
-	var cause *pgwire.Error
-	if errors.As(err, &cause) {
-		refused.Code, refused.Detail = cause.Code, cause.Detail
-	}
-	return proxy.Table{}, refused
 }

@@ -77,29 +77,43 @@ func appView(t testing.TB) *view {
 		busy.Observe(time.Duration(i) * 10 * time.Microsecond)
 		own.Observe(3 * time.Microsecond)
 	}
-	app := database{name: "app", shards: parseMap(t, appMap), nodes: []pool.NodeStats{first, replica, second},
+	app := database{name: "app", mode: proxy.ModeTransaction, limits: proxy.Limits{Clients: 50, IdleTransaction: time.Minute, Statement: 1500 * time.Millisecond},
+		shards: parseMap(t, appMap), nodes: []pool.NodeStats{first, replica, second},
 		backends: []pool.BackendStats{
-			{Serial: 1, PID: 501, User: "app_login", Shard: "s1", Addr: "10.0.0.1:5432", State: "held", Age: time.Minute, TLS: true},
+			{Serial: 1, PID: 501, User: "app_login", Shard: "s1", Addr: "10.0.0.1:5432", State: "held", Age: time.Minute, Local: "10.0.0.9:41000",
+				Cipher: "TLSv1.3/TLS_AES_128_GCM_SHA256", Closing: true},
 			{Serial: 2, PID: 502, User: "app_login", Shard: "s1", Addr: "10.0.0.1:5432", State: "cancelling", Age: time.Minute},
 			{Serial: 3, PID: 503, User: "app_login", Shard: "s1", Addr: "10.0.0.1:5432", State: "idle", Age: time.Minute, Idle: time.Second},
 		},
+		paused: true,
 		cache: &cache.Stats{L1Hits: 30, L1Misses: 10, L1Entries: 9, L1Bytes: 4096, L1Budget: 64 << 20, L2Hits: 4, L2Misses: 6,
 			L2: cache.L2Off, L2Since: noon, L2Reason: "connection reset"},
 	}
-	web := database{name: "web", shards: parseMap(t, webMap), nodes: []pool.NodeStats{upNode("only", pool.Primary, "10.1.0.1:5432")}}
+	web := database{name: "web", mode: proxy.ModeTransaction, shards: parseMap(t, webMap), nodes: []pool.NodeStats{upNode("only", pool.Primary, "10.1.0.1:5432")}}
 	app.pools, web.pools = app.nodes, web.nodes
 	return &view{
 		at: noon, databases: []database{app, web},
 		clients: []proxy.Client{
-			{PID: 11, User: "alice", Database: "app", Login: "app_login", Address: "192.0.2.1:4000", State: proxy.ClientActive, Began: noon.Add(-90 * time.Second),
-				Backends: []string{"s1 primary 10.0.0.1:5432"}, TLS: true},
-			{PID: 12, User: "alice", Database: "app", Login: "app_login", Address: "[2001:db8::1]:4001", State: proxy.ClientTransaction, Began: noon,
+			{PID: 11, User: "alice", Database: "app", Login: "app_login", Mode: proxy.ModeTransaction, Address: "192.0.2.1:4000", State: proxy.ClientActive,
+				Began: noon.Add(-90 * time.Second), Backends: []string{"s1 primary 10.0.0.1:5432"}, Serials: []uint64{1},
+				Cipher: "TLSv1.3/TLS_AES_128_GCM_SHA256", Local: "10.0.0.9:6432", Application: "shop", Asked: noon.Add(-time.Second), Statements: 7},
+			{PID: 12, User: "alice", Database: "app", Login: "app_login", Mode: proxy.ModeSession, Replicates: true, Address: "[2001:db8::1]:4001",
+				State: proxy.ClientTransaction, Began: noon, Serials: []uint64{9},
 				Backends: []string{"s1 primary 10.0.0.1:5432"}, Hold: []string{"temp table", "cursor"}, Channels: 3},
+			{PID: 14, User: "bob", Database: "app", Login: "app_login", Mode: proxy.ModeTransaction, Address: "192.0.2.4:4003", State: proxy.ClientWaiting, Began: noon, Wait: 3*time.Second + 4*time.Microsecond},
 			{PID: 13, User: "ops", Database: "pgdrover", Address: "192.0.2.3:4002", State: proxy.ClientActive, Began: noon},
 		},
-		meters: map[proxy.MeterKey]meter{{Database: "app", Shard: "s1", Role: "primary"}: {histogramOf(busy), histogramOf(own)}},
-		limits: map[proxy.LimitKey]int64{{Database: "app", Limit: "user_clients"}: 7, {Limit: "per_address"}: 8},
-		counts: serverCounts{logins: 5, cancels: 4, retries: 3, panics: 2, refused: 1, rejected: 6},
+		meters:  map[proxy.MeterKey]meter{{Database: "app", Shard: "s1", Role: "primary"}: {histogramOf(busy), histogramOf(own)}},
+		limits:  map[proxy.LimitKey]int64{{Database: "app", Limit: "user_clients"}: 7, {Limit: "per_address"}: 8},
+		cancels: map[proxy.PoolKey]proxy.CancelLoad{{Database: "app", User: "app_login"}: {Working: 2, Waiting: 1}}, login: 1, users: 2,
+		modes: map[string]proxy.Mode{"una": proxy.ModeStatement},
+		peers: []proxy.Peer{{ID: 1, Host: "10.0.0.9", Port: "6432", Self: true, Room: 16}, {ID: 2, Host: "10.0.0.8", Port: "6432", Room: 16, Working: 3, Waiting: 4, Forwarded: 5, Failed: 6}},
+		total: map[string]proxy.Usage{"app": {Transactions: 100, TransactionTime: 3 * time.Second, Received: 1000, Sent: 2000, Parses: 5, BackendParses: 6, Binds: 7,
+			Statements: 200, StatementTime: 2 * time.Second, Acquired: 90, Waited: time.Second}},
+		recent: map[string]proxy.Usage{"app": {Transactions: 60, TransactionTime: 600 * time.Millisecond, Received: 600, Sent: 1200, Parses: 60,
+			Statements: 120, StatementTime: 240 * time.Millisecond, Acquired: 30, Waited: 3 * time.Millisecond}},
+		period: time.Minute,
+		counts: serverCounts{logins: 5, cancels: 4, forwarded: 7, dropped: 8, retries: 3, repaired: 9, panics: 2, refused: 1, rejected: 6},
 	}
 }
 
@@ -125,7 +139,7 @@ func text(t testing.TB, table proxy.Table, columns ...string) string {
 func columnOf(t testing.TB, table proxy.Table, name string) int {
 	t.Helper()
 	for i, c := range table.Columns {
-		if c == name {
+		if c.Name == name {
 			return i
 		}
 	}

@@ -28,32 +28,43 @@ type running struct {
 	shards  *shardmap.Map
 	http    http.Handler
 	addr    string
+	stopped chan bool // what SHUTDOWN has asked for
 }
 
-func run(t *testing.T, c *pgcluster.Cluster) *running {
+// serve runs a proxy in front of a cluster until the test ends. change alters how it logs in to the nodes.
+func serve(t *testing.T, c *pgcluster.Cluster, change ...func(*pool.Config)) *running {
 	t.Helper()
 	var text strings.Builder
 	fmt.Fprintf(&text, "database: app\ntenant: {column: tenant_id, type: bigint}\npartitions: 64\nshards:\n")
 	for _, s := range c.Shards {
-		fmt.Fprintf(&text, "  - {name: %s, primary: {host: %s, port: %d}}\n", s.Name, s.Primary.Host, s.Primary.Port)
+		fmt.Fprintf(&text, "  - {name: %s, primary: {host: %s, port: %d}, replicas: [", s.Name, s.Primary.Host, s.Primary.Port)
+		for _, n := range s.Replicas {
+			fmt.Fprintf(&text, "{host: %s, port: %d},", n.Host, n.Port)
+		}
+		text.WriteString("]}\n")
 	}
-	r := &running{t: t, cluster: c, shards: parseMap(t, text.String())}
-	backends := pool.New(pool.Config{Database: c.Database, User: c.User, Password: c.Password, Log: discard,
-		ProbeEvery: 50 * time.Millisecond, ConnectTimeout: 2 * time.Second})
+	r := &running{t: t, cluster: c, shards: parseMap(t, text.String()), stopped: make(chan bool, 1)}
+	cfg := pool.Config{Database: c.Database, User: c.User, Password: c.Password, Log: discard,
+		ProbeEvery: 50 * time.Millisecond, ConnectTimeout: 2 * time.Second}
+	for _, f := range change {
+		f(&cfg)
+	}
+	backends := pool.New(cfg)
 	backends.Apply(r.shards)
 	catalog, err := proxy.LoadCatalog(t.Context(), backends, r.shards)
 	if err != nil {
 		t.Fatal(err)
 	}
-	db := proxy.OpenDatabase(proxy.Options{Name: "app", Log: discard}, backends, nil, r.shards, catalog)
+	db := proxy.OpenDatabase(proxy.Options{Name: "app", Replicas: true, Sticky: time.Millisecond, Log: discard}, backends, nil, r.shards, catalog)
 	verifier, err := proxy.NewVerifier("secret")
 	if err != nil {
 		t.Fatal(err)
 	}
 	users := map[string]*proxy.User{"ops": {Name: "ops", Verifier: verifier, Admin: true}, "app": {Name: "app", Verifier: verifier}}
 	o := Options{Server: func() *proxy.Server { return r.server }, Version: "1.2.3", Log: discard,
-		Users:  func() map[string]*proxy.User { return users },
-		Reload: func(context.Context) error { return errors.New("shardmap.yaml:5:9: no such shard") }}
+		Users:    func() map[string]*proxy.User { return users },
+		Shutdown: func(now bool) { r.stopped <- now },
+		Reload:   func(context.Context) error { return errors.New("shardmap.yaml:5:9: no such shard") }}
 	r.server, err = proxy.NewServer(proxy.Config{Users: users, Databases: map[string]*proxy.Database{"app": db}, Console: NewConsole(o), Log: discard})
 	if err != nil {
 		t.Fatal(err)
@@ -82,7 +93,13 @@ func run(t *testing.T, c *pgcluster.Cluster) *running {
 
 func (r *running) connect(user, database string) *pgx.Conn {
 	r.t.Helper()
-	url := fmt.Sprintf("postgres://%s:secret@%s/%s?sslmode=disable&default_query_exec_mode=simple_protocol", user, r.addr, database)
+	return r.connectBy("simple_protocol", user, database)
+}
+
+// connectBy connects a client that sends its statements in one of pgx's modes.
+func (r *running) connectBy(mode, user, database string) *pgx.Conn {
+	r.t.Helper()
+	url := fmt.Sprintf("postgres://%s:secret@%s/%s?sslmode=disable&default_query_exec_mode=%s", user, r.addr, database, mode)
 	c, err := pgx.Connect(r.t.Context(), url)
 	if err != nil {
 		r.t.Fatal(err)
@@ -100,7 +117,7 @@ func (r *running) show(c *pgx.Conn, sql string) proxy.Table {
 	}
 	table := proxy.Table{Tag: results[0].CommandTag.String()}
 	for _, f := range results[0].FieldDescriptions {
-		table.Columns = append(table.Columns, f.Name)
+		table.Columns = append(table.Columns, proxy.Column{Name: f.Name})
 	}
 	for _, values := range results[0].Rows {
 		row := make([]string, len(values))
@@ -122,7 +139,7 @@ func (r *running) ready() (code int, body readiness) {
 }
 
 func TestOverARealProxy(t *testing.T) {
-	r := run(t, pgcluster.Test(t, pgcluster.Config{Shards: 2}))
+	r := serve(t, pgcluster.Test(t, pgcluster.Config{Shards: 2}))
 	await(t, "all primaries serve", func() bool { code, _ := r.ready(); return code == http.StatusOK })
 	app := r.connect("app", "app")
 	tx, err := app.Begin(t.Context())
@@ -137,12 +154,12 @@ func TestOverARealProxy(t *testing.T) {
 
 	t.Run("clients", func(t *testing.T) {
 		got := text(t, r.show(ops, "SHOW CLIENTS;"), "user", "database", "backends", "state")
-		if !strings.HasPrefix(got, "app|app|"+home.Name+" primary "+home.Primary.Addr()+"|transaction\nops|pgdrover||") {
+		if !strings.HasPrefix(got, "app|app|"+home.Name+" primary "+home.Primary.Addr()+"|active\nops|pgdrover||") {
 			t.Errorf("got\n%s", got)
 		}
 	})
 	t.Run("pools", func(t *testing.T) {
-		table := r.show(ops, "show pools")
+		table := r.show(ops, "show nodes")
 		for _, row := range table.Rows {
 			want := "0"
 			if row[columnOf(t, table, "shard")] == home.Name {
@@ -157,7 +174,7 @@ func TestOverARealProxy(t *testing.T) {
 		}
 	})
 	t.Run("backends", func(t *testing.T) {
-		if got := text(t, r.show(ops, "show backends"), "shard", "state", "user"); !strings.Contains(got, home.Name+"|held|"+r.cluster.User) {
+		if got := text(t, r.show(ops, "show backends"), "shard", "state", "user"); !strings.Contains(got, home.Name+"|active|"+r.cluster.User) {
 			t.Errorf("got %s", got)
 		}
 	})
@@ -173,7 +190,7 @@ func TestOverARealProxy(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Run("stats and metrics", func(t *testing.T) {
-		table := r.show(ops, "show stats")
+		table := r.show(ops, "show traffic")
 		for _, row := range table.Rows {
 			if row[columnOf(t, table, "shard")] == home.Name && row[columnOf(t, table, "statements")] == "0" {
 				t.Errorf("nothing was counted: %v", row)
@@ -185,7 +202,7 @@ func TestOverARealProxy(t *testing.T) {
 		}
 	})
 	t.Run("errors", func(t *testing.T) {
-		for sql, code := range map[string]string{"select 1": "42601", "reload": "F0000", "show tenant 'x'": "22P02"} {
+		for sql, code := range map[string]string{"select 2": "42601", "reload": "F0000", "show tenant 'x'": "22P02"} {
 			_, err := ops.Exec(t.Context(), sql)
 			var e *pgconn.PgError
 			if !errors.As(err, &e) || e.Code != code || e.Hint == "" {

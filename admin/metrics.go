@@ -15,6 +15,8 @@ type collector struct {
 	nodes    nodeFamilies
 	shards   shardFamilies
 	caches   cacheFamilies
+
+	databases databaseFamilies
 }
 
 func newCollector(o Options) *collector {
@@ -24,6 +26,7 @@ func newCollector(o Options) *collector {
 	c.nodes = declareNodes(&c.families)
 	c.shards = declareShards(&c.families)
 	c.caches = declareCaches(&c.families)
+	c.databases = declareDatabases(&c.families)
 	return c
 }
 
@@ -51,26 +54,31 @@ func (c *collector) collect(s series, v *view) {
 		c.nodes.collect(s, d)
 		c.shards.collect(s, d)
 		c.caches.collect(s, d)
+		c.databases.collect(s, v, d)
 	}
 }
 
 type serverFamilies struct {
-	build, ready, clients, holds, logins, rejected, refused, retries, cancels, panics, limits family
+	build, ready, clients, holds, logins, rejected, refused, retries, repaired family
+	cancels, forwarded, dropped, panics, limits                                family
 }
 
 func declareServer(f *families) serverFamilies {
 	return serverFamilies{
-		build:    f.gauge("pgdrover_build_info", "1, with the program's version.", "version"),
-		ready:    f.gauge("pgdrover_ready", "Whether /readyz answers 200."),
-		clients:  f.gauge("pgdrover_clients", "Clients that are logged in, by what they are doing.", "database", "state"),
-		holds:    f.gauge("pgdrover_holds", "Clients that keep a backend beyond a transaction, by why.", "database", "reason"),
-		logins:   f.counter("pgdrover_logins_total", "Clients that logged in."),
-		rejected: f.counter("pgdrover_logins_refused_total", "Logins that were refused."),
-		refused:  f.counter("pgdrover_statements_refused_total", "Statements that PgDrover itself refused."),
-		retries:  f.counter("pgdrover_retries_total", "Reads that another node answered because the first could not."),
-		cancels:  f.counter("pgdrover_cancels_total", "Cancel requests of clients."),
-		panics:   f.counter("pgdrover_panics_total", "Sessions that ended by a mistake in PgDrover."),
-		limits:   f.counter("pgdrover_limits_reached_total", "Clients refused and statements or sessions ended because of a limit, by which.", "database", "limit"),
+		build:     f.gauge("pgdrover_build_info", "1, with the program's version.", "version"),
+		ready:     f.gauge("pgdrover_ready", "Whether /readyz answers 200."),
+		clients:   f.gauge("pgdrover_clients", "Clients that are logged in, by what they are doing.", "database", "state"),
+		holds:     f.gauge("pgdrover_holds", "Clients that keep a backend beyond a transaction, by why.", "database", "reason"),
+		logins:    f.counter("pgdrover_logins_total", "Clients that logged in."),
+		rejected:  f.counter("pgdrover_logins_refused_total", "Logins that were refused."),
+		refused:   f.counter("pgdrover_statements_refused_total", "Statements that PgDrover itself refused."),
+		retries:   f.counter("pgdrover_retries_total", "Reads that another node answered because the first could not."),
+		repaired:  f.counter("pgdrover_statements_repaired_total", "Statements that ran once a backend had been told anew what it had lost."),
+		cancels:   f.counter("pgdrover_cancels_total", "Cancel requests of clients."),
+		forwarded: f.counter("pgdrover_cancels_forwarded_total", "Cancel requests that were passed on to another proxy of the fleet."),
+		dropped:   f.counter("pgdrover_cancels_dropped_total", "Cancel requests that were dropped, since too many were under way."),
+		panics:    f.counter("pgdrover_panics_total", "Sessions that ended by a mistake in PgDrover."),
+		limits:    f.counter("pgdrover_limits_reached_total", "Clients refused and statements or sessions ended because of a limit, by which.", "database", "limit"),
 	}
 }
 
@@ -101,7 +109,10 @@ func (f *serverFamilies) collect(s series, v *view) {
 	s.put(f.rejected, float64(v.counts.rejected))
 	s.put(f.refused, float64(v.counts.refused))
 	s.put(f.retries, float64(v.counts.retries))
+	s.put(f.repaired, float64(v.counts.repaired))
 	s.put(f.cancels, float64(v.counts.cancels))
+	s.put(f.forwarded, float64(v.counts.forwarded))
+	s.put(f.dropped, float64(v.counts.dropped))
 	s.put(f.panics, float64(v.counts.panics))
 	for key, n := range v.limits {
 		s.put(f.limits, float64(n), key.Database, key.Limit)

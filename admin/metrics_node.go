@@ -3,9 +3,9 @@ package admin
 import "github.com/pgdrover/pgdrover/pool"
 
 type nodeFamilies struct {
-	up, mismatch, draining, probe         family
-	backends, size, waiting, oldest       family
-	dials, dialErrors, cancels, destroyed family
+	up, mismatch, drained, draining, probe family
+	backends, size, waiting, oldest        family
+	dials, dialErrors, cancels, destroyed  family
 }
 
 func declareNodes(f *families) nodeFamilies {
@@ -14,6 +14,7 @@ func declareNodes(f *families) nodeFamilies {
 	return nodeFamilies{
 		up:         f.gauge("pgdrover_node_up", "Whether the node is believed to serve.", labels...),
 		mismatch:   f.gauge("pgdrover_node_mismatch", "Whether the server's own role is not what the shard map says.", labels...),
+		drained:    f.gauge("pgdrover_node_drained", "Whether reads are kept from the node, after DRAIN NODE on the console.", labels...),
 		draining:   f.gauge("pgdrover_node_draining", "Whether the node has left the shard map and finishes what it has begun.", labels...),
 		probe:      f.gauge("pgdrover_node_probe_seconds", "Time that the last good probe of the node took.", labels...),
 		backends:   f.gauge("pgdrover_backends", "Backends by state: held by a session, idle, dialing, or listening for all sessions.", with("state")...),
@@ -38,6 +39,7 @@ func (f *nodeFamilies) node(s series, database string, n *pool.NodeStats) {
 	with := func(value string) []string { return append(labels[:len(labels):len(labels)], value) }
 	s.put(f.up, one(n.Up), labels...)
 	s.put(f.mismatch, one(n.Mismatch()), labels...)
+	s.put(f.drained, one(n.Drained), labels...)
 	s.put(f.draining, one(n.Draining), labels...)
 	s.put(f.probe, n.Latency.Seconds(), labels...)
 	s.put(f.backends, float64(n.Busy), with("held")...)

@@ -19,8 +19,11 @@ type Options struct {
 	// Reload reads the files again, for RELOAD. Its error names file, line and column; what was in force then still is. It
 	// bounds its own time. nil: RELOAD is refused.
 	Reload func(context.Context) error
-	// Config lists the settings in force, key and value, secrets masked, for SHOW CONFIG. nil: there are none to show.
-	Config func() [][2]string
+	// Shutdown has the program end: at once, or else when open transactions have ended, as on SIGTERM. It returns without waiting for
+	// that. nil: SHUTDOWN is refused.
+	Shutdown func(now bool)
+	// Config lists the settings in force, secrets masked, for SHOW CONFIG. nil: there are none to show.
+	Config func() []Setting
 	// Users are who may log in, for SHOW USERS. nil: there are none to show.
 	Users func() map[string]*proxy.User
 
@@ -30,12 +33,18 @@ type Options struct {
 	Profile bool
 }
 
+// Setting is a key of the configuration.
+type Setting struct {
+	Key, Value, Default string // as text
+	Changeable          bool   // a reload takes a new value into force
+}
+
 func (o Options) withDefaults() Options {
 	if o.Log == nil {
 		o.Log = slog.Default()
 	}
 	if o.Config == nil {
-		o.Config = func() [][2]string { return nil }
+		o.Config = func() []Setting { return nil }
 	}
 	if o.Users == nil {
 		o.Users = func() map[string]*proxy.User { return nil }

@@ -22,7 +22,7 @@ func TestPage(t *testing.T) {
 	v := appView(t)
 	body := pageOf(t, v, Options{Version: "1.2.3"})
 	for _, piece := range []string{
-		"1.2.3", "● ready", "clients: 3", "sessions failed: 2", "<h2>app</h2>", "<h2>web</h2>", "10.0.0.2:5432", "connection refused", "● down",
+		"1.2.3", "● ready", "clients: 4", "sessions failed: 2", "<h2>app</h2>", "<h2>web</h2>", "10.0.0.2:5432", "connection refused", "● down",
 		"tenant tenant_id bigint · 64 partitions · epoch 1", "width:15%", "pins: 2", "weight 2", "<strong>75.0%</strong>",
 		"connection reset", "off: no table is listed", "1.013",
 	} {

@@ -1,82 +1,121 @@
 package admin
 
 import (
-	"github.com/pgdrover/pgdrover/cache"
+	"time"
+
 	"github.com/pgdrover/pgdrover/proxy"
 )
 
-// stats answers SHOW STATS. Times are in milliseconds since the program began; p50 and p99 are estimates.
-func stats(v *view) proxy.Table {
-	return tabulate([]column[traffic]{
-		{"database", func(t traffic) string { return t.Database }},
-		{"shard", func(t traffic) string { return t.Shard }},
-		{"role", func(t traffic) string { return t.Role }},
-		{"statements", func(t traffic) string { return number(t.statements.count) }},
-		{"total_ms", func(t traffic) string { return millis(t.statements.sum) }},
-		{"avg_ms", func(t traffic) string { return millis(t.statements.mean()) }},
-		{"p50_ms", func(t traffic) string { return millis(t.statements.quantile(0.5)) }},
-		{"p99_ms", func(t traffic) string { return millis(t.statements.quantile(0.99)) }},
-		{"own_avg_ms", func(t traffic) string { return millis(t.own.mean()) }},
-		{"own_p50_ms", func(t traffic) string { return millis(t.own.quantile(0.5)) }},
-		{"own_p99_ms", func(t traffic) string { return millis(t.own.quantile(0.99)) }},
-		{"acquired", func(t traffic) string { return number(t.wait.count) }},
-		{"wait_total_ms", func(t traffic) string { return millis(t.wait.sum) }},
-		{"wait_avg_ms", func(t traffic) string { return millis(t.wait.mean()) }},
-		{"wait_p99_ms", func(t traffic) string { return millis(t.wait.quantile(0.99)) }},
-		{"timeouts", func(t traffic) string { return number(t.timeouts) }},
-		{"rejected", func(t traffic) string { return number(t.rejected) }},
-		{"failed", func(t traffic) string { return number(t.failed) }},
-	}, v.traffic())
+// used is what the clients of a database have done, as PgBouncer's SHOW STATS has it.
+type used struct {
+	database string
+	total    proxy.Usage
+	recent   proxy.Usage // within period
+	period   time.Duration
 }
 
-// caches answers SHOW CACHE, one row for each database. A database whose cache is off has no counts.
-func caches(v *view) proxy.Table {
-	of := func(text func(*cache.Stats) string) func(database) string {
-		return func(d database) string {
-			if d.cache == nil {
-				return ""
-			}
-			return text(d.cache)
+// usage lists all databases of a view.
+func (v *view) usage() []used {
+	list := make([]used, 0, len(v.databases))
+	for _, d := range v.databases {
+		list = append(list, used{d.name, v.total[d.name], v.recent[d.name], v.period})
+	}
+	return list
+}
+
+// measure is one number of SHOW STATS: how often something was done, or for how long in microseconds.
+type measure struct {
+	name, average string
+	total         func(proxy.Usage) int64
+	each          func(proxy.Usage) int64 // the average is for each of these; nil: for each second
+}
+
+func measures() []measure {
+	transactions := func(u proxy.Usage) int64 { return u.Transactions }
+	statements := func(u proxy.Usage) int64 { return u.Statements }
+	acquired := func(u proxy.Usage) int64 { return u.Acquired }
+	return []measure{
+		{"server_assignment_count", "server_assignment_count", acquired, nil},
+		{"xact_count", "xact_count", transactions, nil},
+		{"query_count", "query_count", statements, nil},
+		{"received", "recv", func(u proxy.Usage) int64 { return u.Received }, nil},
+		{"sent", "sent", func(u proxy.Usage) int64 { return u.Sent }, nil},
+		{"xact_time", "xact_time", func(u proxy.Usage) int64 { return micros(u.TransactionTime) }, transactions},
+		{"query_time", "query_time", func(u proxy.Usage) int64 { return micros(u.StatementTime) }, statements},
+		{"wait_time", "wait_time", func(u proxy.Usage) int64 { return micros(u.Waited) }, acquired},
+		{"client_parse_count", "client_parse_count", func(u proxy.Usage) int64 { return u.Parses }, nil},
+		{"server_parse_count", "server_parse_count", func(u proxy.Usage) int64 { return u.BackendParses }, nil},
+		{"bind_count", "bind_count", func(u proxy.Usage) int64 { return u.Binds }, nil},
+	}
+}
+
+// averageOf is the average of a measure within the last period.
+func (m measure) averageOf(u used) int64 {
+	sum := m.total(u.recent)
+	if m.each == nil {
+		return int64(float64(sum) / max(u.period.Seconds(), 1))
+	}
+	if n := m.each(u.recent); n > 0 {
+		return sum / n
+	}
+	return 0
+}
+
+// bytesWord is what SHOW STATS_TOTALS and SHOW STATS_AVERAGES call the measures of bytes.
+func (m measure) bytesWord() string {
+	switch m.name {
+	case "received", "sent":
+		return "bytes_" + m.name
+	}
+	return m.name
+}
+
+// stats answers SHOW STATS, with the columns of PgBouncer: times are in microseconds.
+func stats(v *view) proxy.Table {
+	columns := []column[used]{word("database", func(u used) string { return u.database })}
+	for _, m := range measures() {
+		columns = append(columns, num("total_"+m.name, func(u used) int64 { return m.total(u.total) }))
+	}
+	for _, m := range measures() {
+		columns = append(columns, num("avg_"+m.average, m.averageOf))
+	}
+	return tabulate(columns, v.usage())
+}
+
+// statsTotals answers SHOW STATS_TOTALS.
+func statsTotals(v *view) proxy.Table {
+	columns := []column[used]{word("database", func(u used) string { return u.database })}
+	for _, m := range measures() {
+		columns = append(columns, num(m.bytesWord(), func(u used) int64 { return m.total(u.total) }))
+	}
+	return tabulate(columns, v.usage())
+}
+
+// statsAverages answers SHOW STATS_AVERAGES.
+func statsAverages(v *view) proxy.Table {
+	columns := []column[used]{word("database", func(u used) string { return u.database })}
+	for _, m := range measures() {
+		columns = append(columns, num(m.bytesWord(), m.averageOf))
+	}
+	return tabulate(columns, v.usage())
+}
+
+// totals answers SHOW TOTALS: the sums over all databases.
+func totals(v *view) proxy.Table {
+	type total struct {
+		name  string
+		value int64
+	}
+	var list []total
+	for _, m := range measures() {
+		sum := total{name: "total_" + m.name}
+		for _, u := range v.usage() {
+			sum.value += m.total(u.total)
 		}
+		list = append(list, sum)
 	}
-	count := func(n func(*cache.Stats) uint64) func(database) string {
-		return of(func(s *cache.Stats) string { return number(n(s)) })
-	}
-	level := func(n func(*cache.Stats) int64) func(database) string {
-		return of(func(s *cache.Stats) string { return number(n(s)) })
-	}
-	return tabulate([]column[database]{
-		{"database", func(d database) string { return d.name }},
-		{"cache", func(d database) string {
-			if d.cache == nil {
-				return "off"
-			}
-			return "on"
-		}},
-		{"l1_hits", count(func(s *cache.Stats) uint64 { return s.L1Hits })},
-		{"l1_misses", count(func(s *cache.Stats) uint64 { return s.L1Misses })},
-		{"l1_stale", count(func(s *cache.Stats) uint64 { return s.L1Stale })},
-		{"l1_expired", count(func(s *cache.Stats) uint64 { return s.L1Expired })},
-		{"l1_stores", count(func(s *cache.Stats) uint64 { return s.L1Stores })},
-		{"l1_evictions", count(func(s *cache.Stats) uint64 { return s.L1Evictions })},
-		{"l1_entries", level(func(s *cache.Stats) int64 { return s.L1Entries })},
-		{"l1_bytes", level(func(s *cache.Stats) int64 { return s.L1Bytes })},
-		{"l1_budget", level(func(s *cache.Stats) int64 { return s.L1Budget })},
-		{"l2", of(func(s *cache.Stats) string { return s.L2.String() })},
-		{"l2_since", of(func(s *cache.Stats) string { return moment(s.L2Since) })},
-		{"l2_reason", of(func(s *cache.Stats) string { return s.L2Reason })},
-		{"l2_memory", of(func(s *cache.Stats) string { return s.L2Memory })},
-		{"l2_hits", count(func(s *cache.Stats) uint64 { return s.L2Hits })},
-		{"l2_misses", count(func(s *cache.Stats) uint64 { return s.L2Misses })},
-		{"l2_errors", count(func(s *cache.Stats) uint64 { return s.L2Errors })},
-		{"l2_stores", count(func(s *cache.Stats) uint64 { return s.L2Stores })},
-		{"l2_drops", count(func(s *cache.Stats) uint64 { return s.L2Drops })},
-		{"l2_queue", level(func(s *cache.Stats) int64 { return s.L2Queue })},
-		{"l2_queue_bytes", level(func(s *cache.Stats) int64 { return s.L2QueueBytes })},
-		{"refused", count(func(s *cache.Stats) uint64 { return s.Refused })},
-		{"invalidations", count(func(s *cache.Stats) uint64 { return s.Invalidations })},
-		{"unannounced", count(func(s *cache.Stats) uint64 { return s.Unannounced })},
-		{"voids", count(func(s *cache.Stats) uint64 { return s.Voids })},
-		{"open_writes", level(func(s *cache.Stats) int64 { return s.OpenWrites })},
-	}, v.databases)
+	return tabulate([]column[total]{
+		word("name", func(t total) string { return t.name }),
+		num("value", func(t total) int64 { return t.value }),
+	}, list)
 }

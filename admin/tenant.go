@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"context"
 	"strings"
 
 	"github.com/pgdrover/pgdrover/pgwire"
@@ -18,7 +19,7 @@ type located struct {
 func (l located) shard() shardmap.Shard { return l.shards.Shard(l.shards.Locate(l.key)) }
 
 // tenant answers SHOW TENANT 'KEY' [IN DATABASE]. Without a database it answers for each one that the key can be of.
-func (c *Console) tenant(_ string, args []token) (proxy.Table, error) {
+func (c *Console) tenant(_ context.Context, _ string, args []token) (proxy.Table, error) {
 	key, in, err := tenantArgs(args)
 	if err != nil {
 		return proxy.Table{}, err
@@ -28,17 +29,23 @@ func (c *Console) tenant(_ string, args []token) (proxy.Table, error) {
 	if err != nil {
 		return proxy.Table{}, err
 	}
+	return tenants(list), nil
+}
+
+func tenantColumns(*Console) []proxy.Column { return tenants(nil).Columns }
+
+func tenants(list []located) proxy.Table {
 	return tabulate([]column[located]{
-		{"database", func(l located) string { return l.database }},
-		{"tenant", func(l located) string { return l.key.String() }},
-		{"type", func(l located) string { return l.key.Type().String() }},
-		{"hash", func(l located) string { return number(int64(l.key.Hash())) }}, // PostgreSQL's is a bigint
-		{"partition", func(l located) string { return number(l.shards.Partition(l.key)) }},
-		{"shard", func(l located) string { return l.shard().Name }},
-		{"pinned", func(l located) string { _, pinned := l.shards.Pin(l.key); return yes(pinned) }},
-		{"node", func(l located) string { return l.shard().Primary.Addr() }},
-		{"epoch", func(l located) string { return number(l.shards.Epoch()) }},
-	}, list), nil
+		word("database", func(l located) string { return l.database }),
+		word("tenant", func(l located) string { return l.key.String() }),
+		word("type", func(l located) string { return l.key.Type().String() }),
+		num("hash", func(l located) int64 { return int64(l.key.Hash()) }), // PostgreSQL's is a bigint
+		num("partition", func(l located) int { return l.shards.Partition(l.key) }),
+		word("shard", func(l located) string { return l.shard().Name }),
+		word("pinned", func(l located) string { _, pinned := l.shards.Pin(l.key); return yes(pinned) }),
+		word("node", func(l located) string { return l.shard().Primary.Addr() }),
+		num("epoch", func(l located) uint64 { return l.shards.Epoch() }),
+	}, list)
 }
 
 // tenantArgs reads what follows SHOW TENANT. No database is the empty one.
@@ -77,7 +84,7 @@ func (v *view) locate(key, in string) ([]located, error) {
 	case wrong != nil:
 		return nil, wrong
 	case len(names) == 0:
-		return nil, &pgwire.Error{Code: "3D000", Message: "no database is open yet", Hint: "try again when the proxy has started"}
+		return nil, noDatabase()
 	}
 	return nil, &pgwire.Error{Code: "3D000", Message: "database \"" + in + "\" does not exist", Hint: "there is " + strings.Join(names, ", ")}
 }

@@ -15,32 +15,56 @@ type token struct {
 // is reports whether the token is a word of the language, in whatever case.
 func (t token) is(word string) bool { return !t.quoted && strings.EqualFold(t.text, word) }
 
+// isParameter reports whether the token is a parameter, as $1.
+func (t token) isParameter() bool {
+	digits, ok := strings.CutPrefix(t.text, "$")
+	return ok && !t.quoted && digits != "" && strings.Trim(digits, "0123456789") == ""
+}
+
 const blanks = " \t\r\n\f\v"
 
-// tokenise splits a statement into words. Words in single or double quotes may hold anything, the quote doubled. Comments are
-// blanks, and semicolons at the end are dropped.
-func tokenise(sql string) ([]token, error) {
-	var tokens []token
-	for rest := strings.TrimRight(sql, blanks+";"); ; {
+// part is one statement of a text.
+type part struct {
+	text   string // as it was written, without what separates it from others
+	tokens []token
+}
+
+// split splits a text into statements, which semicolons separate, and those into words. Words in single or double quotes may hold
+// anything, the quote doubled. Comments are blanks, and statements without a word are left out.
+func split(text string) ([]part, error) {
+	var parts []part
+	var now part
+	start := skipBlanks(text)
+	end := func(rest string) {
+		if len(now.tokens) > 0 {
+			now.text = strings.TrimRight(start[:len(start)-len(rest)], blanks)
+			parts = append(parts, now)
+		}
+		now = part{}
+	}
+	for rest := start; ; {
 		rest = skipBlanks(rest)
 		if rest == "" {
-			return tokens, nil
+			end(rest)
+			return parts, nil
 		}
 		switch rest[0] {
+		case ';':
+			end(rest)
+			rest = skipBlanks(rest[1:])
+			start = rest
 		case '\'', '"':
 			text, after, closed := cutQuoted(rest[1:], rest[:1])
 			if !closed {
 				return nil, syntaxError("a quote is not closed")
 			}
-			tokens, rest = append(tokens, token{text, true}), after
-		case ';':
-			return nil, syntaxError("the console takes one statement at a time")
+			now.tokens, rest = append(now.tokens, token{text, true}), after
 		default:
 			end := strings.IndexAny(rest, blanks+`;'"`)
 			if end < 0 {
 				end = len(rest)
 			}
-			tokens, rest = append(tokens, token{rest[:end], false}), rest[end:]
+			now.tokens, rest = append(now.tokens, token{rest[:end], false}), rest[end:]
 		}
 	}
 }

@@ -46,3 +46,27 @@ func (v *view) traffic() []traffic {
 	})
 	return list
 }
+
+// traffics answers SHOW TRAFFIC, one row for each role of a shard. Times are in milliseconds since the program began; p50 and p99 are estimates.
+func traffics(v *view) proxy.Table {
+	return tabulate([]column[traffic]{
+		word("database", func(t traffic) string { return t.Database }),
+		word("shard", func(t traffic) string { return t.Shard }),
+		word("role", func(t traffic) string { return t.Role }),
+		num("statements", func(t traffic) uint64 { return t.statements.count }),
+		word("total_ms", func(t traffic) string { return millis(t.statements.sum) }),
+		word("avg_ms", func(t traffic) string { return millis(t.statements.mean()) }),
+		word("p50_ms", func(t traffic) string { return millis(t.statements.quantile(0.5)) }),
+		word("p99_ms", func(t traffic) string { return millis(t.statements.quantile(0.99)) }),
+		word("own_avg_ms", func(t traffic) string { return millis(t.own.mean()) }),
+		word("own_p50_ms", func(t traffic) string { return millis(t.own.quantile(0.5)) }),
+		word("own_p99_ms", func(t traffic) string { return millis(t.own.quantile(0.99)) }),
+		num("acquired", func(t traffic) uint64 { return t.wait.count }),
+		word("wait_total_ms", func(t traffic) string { return millis(t.wait.sum) }),
+		word("wait_avg_ms", func(t traffic) string { return millis(t.wait.mean()) }),
+		word("wait_p99_ms", func(t traffic) string { return millis(t.wait.quantile(0.99)) }),
+		num("timeouts", func(t traffic) uint64 { return t.timeouts }),
+		num("rejected", func(t traffic) uint64 { return t.rejected }),
+		num("failed", func(t traffic) uint64 { return t.failed }),
+	}, v.traffic())
+}

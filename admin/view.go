@@ -16,9 +16,17 @@ type view struct {
 	at        time.Time
 	databases []database     // by name
 	clients   []proxy.Client // oldest first
+	login     int            // clients that have not logged in yet
+	users     int            // that are listed
 	meters    map[proxy.MeterKey]meter
 	counts    serverCounts
 	limits    map[proxy.LimitKey]int64
+	peers     []proxy.Peer
+	cancels   map[proxy.PoolKey]proxy.CancelLoad
+	modes     map[string]proxy.Mode // of users that have one of their own
+
+	total, recent map[string]proxy.Usage // by database: since the start, and within the period
+	period        time.Duration
 }
 
 // database is one database of a view.
@@ -30,17 +38,20 @@ type database struct {
 	backends []pool.BackendStats
 	cache    *cache.Stats // nil: off
 	limits   proxy.Limits
+	mode     proxy.Mode // of users that have none of their own
+
+	paused, disabled bool
 }
 
 // meter is what the proxy has measured for one database, shard and role.
 type meter struct{ statements, own histogram }
 
 // serverCounts are the counters of proxy.Metrics.
-type serverCounts struct{ logins, cancels, retries, panics, refused, rejected int64 }
+type serverCounts struct{ logins, cancels, forwarded, dropped, retries, repaired, panics, refused, rejected int64 }
 
 // look takes a view of a proxy; the view of none is empty.
 func look(srv *proxy.Server) view {
-	v := view{at: time.Now(), meters: map[proxy.MeterKey]meter{}}
+	v := view{at: time.Now(), meters: map[proxy.MeterKey]meter{}, modes: map[string]proxy.Mode{}}
 	if srv == nil {
 		return v
 	}
@@ -48,23 +59,33 @@ func look(srv *proxy.Server) view {
 		v.databases = append(v.databases, lookAt(d))
 	}
 	slices.SortFunc(v.databases, func(a, b database) int { return cmp.Compare(a.name, b.name) })
-	v.clients = srv.Clients()
-	slices.SortFunc(v.clients, func(a, b proxy.Client) int {
-		return cmp.Or(a.Began.Compare(b.Began), cmp.Compare(a.PID, b.PID))
-	})
+	v.clients, v.login = srv.Clients(), srv.LoggingIn()
+	slices.SortFunc(v.clients, byID)
+	users := srv.Users()
+	v.users, v.peers, v.cancels = len(users), srv.Peers(), srv.Cancels()
+	for name, u := range users {
+		if u.Mode != proxy.ModeUnset {
+			v.modes[name] = u.Mode
+		}
+	}
+	v.total = srv.Usage()
+	v.recent, v.period = srv.RecentUsage()
 	m := srv.Metrics()
 	for key, measured := range m.Meters() {
 		v.meters[key] = meter{histogramOf(&measured.Statements), histogramOf(&measured.Own)}
 	}
 	v.limits = m.Limits()
-	v.counts = serverCounts{m.Clients.Load(), m.Cancels.Load(), m.Retries.Load(), m.Panics.Load(), m.Refused.Load(), m.Rejected.Load()}
+	v.counts = serverCounts{
+		logins: m.Clients.Load(), cancels: m.Cancels.Load(), forwarded: m.CancelsForwarded.Load(), dropped: m.CancelsDropped.Load(),
+		retries: m.Retries.Load(), repaired: m.Repaired.Load(), panics: m.Panics.Load(), refused: m.Refused.Load(), rejected: m.Rejected.Load(),
+	}
 	return v
 }
 
 func lookAt(d *proxy.Database) database {
 	stats := d.Cluster().Stats()
 	seen := database{name: d.Name(), shards: d.Map(), nodes: mergeNodes(stats, false), pools: mergeNodes(stats, true), backends: d.Cluster().Backends(),
-		limits: d.Limits()}
+		limits: d.Limits(), mode: d.Mode(), paused: d.Paused(), disabled: d.Disabled()}
 	if c := d.Cache(); c != nil {
 		stats := c.Stats()
 		seen.cache = &stats

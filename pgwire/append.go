@@ -67,5 +67,8 @@ func AppendCloseComplete(dst []byte) []byte { return appendEmpty(dst, MsgCloseCo
 // AppendNoData adds a NoData message.
 func AppendNoData(dst []byte) []byte { return appendEmpty(dst, MsgNoData) }
 
+// AppendPortalSuspended adds a PortalSuspended message.
+func AppendPortalSuspended(dst []byte) []byte { return appendEmpty(dst, MsgPortalSuspended) }
+
 // AppendEmptyQuery adds an EmptyQueryResponse message.
 func AppendEmptyQuery(dst []byte) []byte { return appendEmpty(dst, MsgEmptyQuery) }

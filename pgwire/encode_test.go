@@ -55,6 +55,7 @@ func TestEncode(t *testing.T) {
 		{"BindComplete", AppendBindComplete(nil), &pgproto3.BindComplete{}, &peer.BindComplete{}},
 		{"CloseComplete", AppendCloseComplete(nil), &pgproto3.CloseComplete{}, &peer.CloseComplete{}},
 		{"NoData", AppendNoData(nil), &pgproto3.NoData{}, &peer.NoData{}},
+		{"PortalSuspended", AppendPortalSuspended(nil), &pgproto3.PortalSuspended{}, &peer.PortalSuspended{}},
 		{"EmptyQuery", AppendEmptyQuery(nil), &pgproto3.EmptyQueryResponse{}, &peer.EmptyQueryResponse{}},
 		{"ReadyForQuery", AppendReadyForQuery(nil, StatusFailed), &pgproto3.ReadyForQuery{TxStatus: 'E'}, &peer.ReadyForQuery{TxStatus: 'E'}},
 		{"CommandComplete", AppendCommandComplete(nil, "INSERT 0 1"),

@@ -31,6 +31,8 @@ const (
 	reasonUntidy   = "untidy"   // released with unread or unsent bytes
 	reasonRefused  = "refused"  // a node has refused another login of the user
 	reasonRoom     = "room"     // another user had none, and the node no room for one
+	reasonRenewed  = "renewed"  // Reconnect asked for new ones
+	reasonDrained  = "drained"  // nothing is to be sent to its node
 )
 
 // maxAside is the largest message that an idle backend may send without being taken for broken, in bytes.
@@ -60,6 +62,7 @@ type Backend struct {
 	born    time.Time
 	expires time.Time // zero: never
 	socket  net.Conn  // below Conn; for severing only
+	cipher  string    // of TLS; empty in plaintext
 	session serverSession
 
 	// The rest is guarded by node.mu.

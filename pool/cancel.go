@@ -73,13 +73,34 @@ func (s *serverSession) cancel(ctx context.Context) (sent bool, err error) {
 		return false, fmt.Errorf("cancel on %s: %w", s.node, err)
 	}
 	defer nc.Close()
+	if sent, err = deliver(ctx, nc, s.pid, s.secret); err != nil {
+		return sent, fmt.Errorf("cancel on %s: %w", s.node, err)
+	}
+	return true, nil
+}
+
+// SendCancel sends a cancel request to any server, and returns when that closes the connection: it has done what it will do by then.
+// It blocks, until ctx ends at most. With TLS, nobody is asked who they are.
+func SendCancel(ctx context.Context, address string, mode TLSMode, pid uint32, secret []byte) error {
+	w := (&Config{TLS: mode}).wiringTo("")
+	nc, err := w.dial(ctx, "tcp", address)
+	if err != nil {
+		return err
+	}
+	defer nc.Close()
+	_, err = deliver(ctx, nc, pid, secret)
+	return err
+}
+
+// deliver writes a cancel request and waits for the server to close the connection.
+func deliver(ctx context.Context, nc net.Conn, pid uint32, secret []byte) (sent bool, err error) {
 	defer context.AfterFunc(ctx, func() { _ = nc.SetDeadline(time.Unix(1, 0)) })()
-	if _, err := nc.Write(pgwire.AppendCancelRequest(nil, s.pid, s.secret)); err != nil {
-		return true, fmt.Errorf("cancel on %s: %w", s.node, err)
+	if _, err := nc.Write(pgwire.AppendCancelRequest(nil, pid, secret)); err != nil {
+		return true, err
 	}
 	var p [1]byte
 	if _, err := nc.Read(p[:]); err != nil && ctx.Err() != nil {
-		return true, fmt.Errorf("cancel on %s: the server did not confirm it: %w", s.node, ctx.Err())
+		return true, fmt.Errorf("the server did not confirm it: %w", ctx.Err())
 	}
 	return true, nil
 }

@@ -84,6 +84,7 @@ func (n *Node) dial(ctx context.Context) (*Backend, error) {
 
 // dialAs is dial with run-time parameters besides those of the pool.
 func (n *Node) dialAs(ctx context.Context, params map[string]string) (*Backend, error) {
+	born := time.Now()
 	g, err := n.greet(ctx, params)
 	if err != nil {
 		return nil, err
@@ -99,7 +100,7 @@ func (n *Node) dialAs(ctx context.Context, params map[string]string) (*Backend, 
 	}
 	b := &Backend{
 		Conn: c, PID: g.pid, Secret: g.secret, Params: reported(g.params), node: n, serial: n.cluster.serial.Add(1),
-		born: time.Now(), socket: w.Conn, session: n.sessionOf(g), state: returning,
+		born: born, socket: w.Conn, cipher: c.Cipher(), session: n.sessionOf(g), state: returning,
 	}
 	if life := n.cluster.limits.Load().lifetime; life > 0 {
 		b.expires = b.born.Add(life - life/10 + rand.N(life/5+1))

@@ -41,7 +41,7 @@ func (n *Node) queueFull(limit int) *Error {
 	return &Error{
 		Code: CodeTooMany, Node: n.String(),
 		Message: fmt.Sprintf("%d requests wait for a backend of %s already", limit, n),
-		Hint:    "The node is overloaded: look at SHOW POOLS, shorten transactions, or raise pool.size.",
+		Hint:    "The node is overloaded: look at SHOW NODES, shorten transactions, or raise pool.size.",
 	}
 }
 
@@ -53,7 +53,7 @@ func (n *Node) waitedTooLong(r *Request, l *limits) *Error {
 	return &Error{
 		Code: CodeTooMany, Node: n.String(),
 		Message: fmt.Sprintf("no backend of %s became free within %s", n, waited),
-		Hint:    fmt.Sprintf("All %d are in use: look at SHOW POOLS, shorten transactions, or raise pool.size or %s.", l.size, limit),
+		Hint:    fmt.Sprintf("All %d are in use: look at SHOW NODES, shorten transactions, or raise pool.size or %s.", l.size, limit),
 	}
 }
 

@@ -123,9 +123,9 @@ func (l *Login) place(p place) place {
 			shared := *n.trouble
 			own.trouble = &shared
 		}
-		own.retired = n.retired
+		own.retired, own.drained = n.retired, n.drained
 		n.mu.Unlock()
-		own.able.Store(own.up.Load() && own.trouble == nil)
+		own.able.Store(own.up.Load() && !own.drained && own.trouble == nil)
 		if n.users == nil {
 			n.users = map[*Login]*Node{}
 		}

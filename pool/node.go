@@ -58,6 +58,8 @@ type Node struct {
 	health   health    // of the last good probe
 	counts   counts
 	closed   bool      // no more backends
+	renewed  time.Time // backends that are older are not kept
+	drained  bool      // no reads are sent here
 	retired  time.Time // when it left the map in force, or was last in use after that; zero while it is in the map
 }
 

@@ -137,12 +137,27 @@ func (n *Node) unfit(b *Backend, now time.Time) string {
 		return reasonRefused
 	case !n.retired.IsZero() && n.queue.len == 0:
 		return reasonRemoved
+	case n.drained && n.queue.len == 0 && n.Role() == Replica:
+		return reasonDrained
+	case b.born.Before(n.renewed):
+		return reasonRenewed
 	case !b.expires.IsZero() && now.After(b.expires):
 		return reasonLifetime
 	case len(n.all)+n.dialing > n.cluster.limits.Load().size:
 		return reasonShrunk
 	}
 	return ""
+}
+
+// closing reports whether b is to be closed as soon as nobody holds it, other than by its nature. With n.mu held.
+func (n *Node) closing(b *Backend, now time.Time) bool {
+	switch {
+	case b.state == apart:
+		return false
+	case b.spoilt == reasonOwn:
+		return b.born.Before(n.renewed)
+	}
+	return n.unfit(b, now) != ""
 }
 
 // forget ends b, which is not among the idle ones; the caller closes it once n.mu is released.
@@ -161,7 +176,7 @@ func (n *Node) published() {
 	load := int64(len(n.all) - len(n.idle) + n.queue.len)
 	n.inFlight.Add(load - n.load)
 	n.load = load
-	n.able.Store(n.up.Load() && (n.trouble == nil || len(n.all) > 0))
+	n.able.Store(n.up.Load() && !n.drained && (n.trouble == nil || len(n.all) > 0))
 }
 
 // failAll ends every wait with err and returns whom to notify. With n.mu held.

@@ -100,6 +100,7 @@ type NodeStats struct {
 	Backup                      bool
 	Weight                      int
 	Draining                    bool // not in the map in force any more
+	Drained                     bool // no reads are sent to it, as Drain says
 
 	Up    bool
 	Since time.Time // since when it is up, or down
@@ -130,7 +131,9 @@ type BackendStats struct {
 	State       string // held, idle, cancelling (released while a cancel is under way), or listening (of Open)
 	Age         time.Duration
 	Idle        time.Duration // 0 unless it is idle
-	TLS         bool
+	Local       string        // the address at this end
+	Cipher      string        // of TLS; empty in plaintext
+	Closing     bool          // it is closed once it is released
 }
 
 // Stats are all nodes, as Nodes orders them.
@@ -150,7 +153,7 @@ func (n *Node) Stats() NodeStats {
 	defer n.mu.Unlock()
 	s := NodeStats{
 		Shard: p.shard, Addr: n.addr, Database: n.id.database, User: n.user(), Own: n.owner != nil, Role: p.role, Backup: p.backup, Weight: p.weight,
-		Draining: !n.retired.IsZero(), Up: n.up.Load(), Since: n.since,
+		Draining: !n.retired.IsZero(), Drained: n.drained, Up: n.up.Load(), Since: n.since,
 		Probed: n.health.at, Recovery: n.health.recovery, LSN: n.health.lsn, Latency: n.health.took,
 		Size: n.cluster.limits.Load().size, Idle: len(n.idle), Busy: len(n.all) - len(n.idle), Dialing: n.dialing, Listening: len(n.apart),
 		Waiting: n.queue.len, Counts: n.counts.Counts,
@@ -182,7 +185,7 @@ func (n *Node) backends() []BackendStats {
 	for _, b := range slices.AppendSeq(slices.Collect(maps.Keys(n.all)), maps.Keys(n.apart)) {
 		s := BackendStats{
 			Serial: b.serial, PID: b.PID, Shard: p.shard, Addr: n.addr, User: n.user(), Role: p.role,
-			State: "held", Age: now.Sub(b.born), TLS: b.session.wiring.mode != TLSOff,
+			State: "held", Age: now.Sub(b.born), Local: b.socket.LocalAddr().String(), Cipher: b.cipher, Closing: n.closing(b, now),
 		}
 		switch b.state {
 		case idle:

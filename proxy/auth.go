@@ -143,8 +143,11 @@ func (s *session) enterDatabase() *pgwire.Error {
 			Hint: "add it to the user's \"databases\" in pgdrover.yaml"}
 	case s.databaseName == consoleDatabase:
 		return nil
+	case db.Disabled():
+		return errDisabled(s.databaseName)
 	}
 	s.db = db
+	s.within.Store(db)
 	if e := s.bindTenant(); e != nil {
 		return e
 	}

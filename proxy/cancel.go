@@ -5,26 +5,50 @@ import (
 	"crypto/rand"
 	"crypto/subtle"
 	"sync"
-	"time"
 
 	"github.com/pgdrover/pgdrover/pool"
 )
 
-// cancelKey is what a client shows to cancel what its session runs.
+// cancelKey is what a client shows to cancel what its session runs. Of the 31 bits of the process id (drivers read it as a signed
+// number) the first is set, the next ten are the number of its proxy, and the rest tells its sessions apart. So any proxy of a fleet
+// can tell whose it is; a secret may be too short for that.
 type cancelKey struct {
 	pid    uint32
 	secret []byte
 }
+
+// Bits of a process id: which proxy, and which of its sessions.
+const (
+	peerBits    = 10
+	sessionBits = 30 - peerBits
+)
+
+// sessionPID is set in every process id, which makes it higher than those of servers, which Linux ends at 4194304. A client knows
+// its own notifications by its process id, and must not take those of a server's process for them.
+const sessionPID = 1 << 30
+
+// peerOf is the number of the proxy that a process id is of; 0 when it is none.
+func peerOf(pid uint32) int {
+	if pid&sessionPID == 0 {
+		return 0
+	}
+	return int(pid>>sessionBits) & MaxPeer
+}
+
+// Bounds of the cancel requests for sessions of this proxy.
+const (
+	cancelsAtOnce  = 64
+	cancelsWaiting = 1024
+)
+
+// MaxPeer is the largest number that a proxy of a fleet may have.
+const MaxPeer = 1<<peerBits - 1
 
 // Lengths of the secret: protocol 3.0 has room for 4 bytes, 3.2 for more (manual, "BackendKeyData").
 const (
 	shortSecret = 4
 	longSecret  = 32
 )
-
-// firstPID is the first process id that a session gets: higher than those of servers, which Linux ends at 4194304. A client knows
-// its own notifications by it, and must not take those of a server's process for them.
-const firstPID = 1<<22 + 1
 
 // keys finds sessions by the process id they told their clients.
 type keys struct {
@@ -46,13 +70,13 @@ func (k *keys) add(s *session) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	for {
-		k.next = max((k.next+1)&(1<<31-1), firstPID)
-		if _, taken := k.byPID[k.next]; !taken {
+		k.next = (k.next + 1) & (1<<sessionBits - 1)
+		s.key = cancelKey{sessionPID | uint32(s.cfg.PeerID)<<sessionBits | k.next, secret}
+		if _, taken := k.byPID[s.key.pid]; !taken {
 			break
 		}
 	}
-	s.key = cancelKey{k.next, secret}
-	k.byPID[k.next] = s
+	k.byPID[s.key.pid] = s
 }
 
 func (k *keys) remove(s *session) {
@@ -61,6 +85,13 @@ func (k *keys) remove(s *session) {
 	if k.byPID[s.key.pid] == s {
 		delete(k.byPID, s.key.pid)
 	}
+}
+
+// session is the session with a process id, nil if there is none.
+func (k *keys) session(pid uint32) *session {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.byPID[pid]
 }
 
 func (k *keys) find(pid uint32, secret []byte) *session {
@@ -73,29 +104,33 @@ func (k *keys) find(pid uint32, secret []byte) *session {
 	return s
 }
 
-// cancelTime bounds how long a cancel request is worked on.
-const cancelTime = 10 * time.Second
-
-// cancel carries out a cancel request, which never gets an answer. by is the session of the request's own connection.
+// cancel carries out a cancel request, which never gets an answer. by is the session of the request's own connection, which ends
+// when the request was passed on. A request that other proxies of the fleet have to carry out goes to the one that its process id
+// names, once: what came from another proxy goes no further.
 func (s *Server) cancel(by *session, pid uint32, secret []byte) {
-	target := s.keys.find(pid, secret)
 	s.metrics.Cancels.Add(1)
-	if target == nil {
+	secret, forwarded := unmarked(secret)
+	if target := s.keys.find(pid, secret); target != nil {
+		done := false
+		by.t.Await(func() { done = s.cancels.carryOut(target, target.cancelRunning) })
+		if !done {
+			s.metrics.CancelsDropped.Add(1)
+		}
 		return
 	}
-	by.t.Await(func() { target.cancelRunning() })
+	if peer := peerOf(pid); !forwarded && peer != by.cfg.PeerID && by.cfg.Peers[peer] != "" {
+		by.t.Await(func() { s.forward(by.cfg, peer, pid, secret) })
+	}
 }
 
 // cancelRunning asks the nodes to stop what the session runs there, or takes it out of a pool's queue. It may block; any
 // goroutine may call it.
-func (s *session) cancelRunning() {
-	if s.waiting.Load() {
+func (s *session) cancelRunning(ctx context.Context) {
+	if s.waiting.Load() || s.database() == nil {
 		s.cancelled.Store(true)
 		s.t.Wake()
 		return
 	}
-	ctx, done := context.WithTimeout(context.Background(), cancelTime)
-	defer done()
 	s.mu.Lock()
 	serving := make([]cancelTarget, 0, len(s.serving))
 	for _, l := range s.serving {

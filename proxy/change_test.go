@@ -274,10 +274,10 @@ func TestChangeWaits(t *testing.T) {
 }
 
 func (d *Database) gateWaiters() []*session {
-	d.gate.mu.Lock()
-	defer d.gate.mu.Unlock()
+	d.gate.waiters.mu.Lock()
+	defer d.gate.waiters.mu.Unlock()
 	var all []*session
-	for s := range d.gate.waiters {
+	for s := range d.gate.waiters.all {
 		all = append(all, s)
 	}
 	return all

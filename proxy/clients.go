@@ -20,18 +20,25 @@ func (c ClientState) String() string {
 
 // Client is one session at one moment.
 type Client struct {
-	PID      uint32
-	User     string
-	Database string
-	Login    string // the user that its backends are logged in as; empty on the console
-	Address  string
-	TLS      bool
-	Mode     Mode // ModeUnset on the console
-	State    ClientState
-	Began    time.Time
-	Hold     []string // why it keeps backends
-	Channels int      // that it listens to
-	Backends []string // nodes of the backends in use
+	PID         uint32
+	User        string
+	Database    string
+	Login       string // the user that its backends are logged in as; empty on the console
+	Mode        Mode   // ModeUnset on the console
+	Replicates  bool   // it is a logical replication connection
+	Address     string // HOST:PORT
+	Local       string // the address that it connected to
+	Cipher      string // of TLS; empty in plaintext
+	Application string // its application_name
+	State       ClientState
+	Began       time.Time
+	Asked       time.Time     // its last statement; zero: there was none
+	Wait        time.Duration // for how long it has waited for a backend; 0 unless it does
+	Statements  int           // prepared by the protocol, with a name
+	Hold        []string      // why it keeps backends
+	Channels    int           // that it listens to
+	Backends    []string      // nodes of the backends in use
+	Serials     []uint64      // of the backends in use, in the same order
 }
 
 // Clients are the sessions that have logged in.
@@ -39,22 +46,47 @@ func (s *Server) Clients() []Client {
 	var all []Client
 	s.each(func(ss *session) {
 		if seen := ss.seen.Load(); seen != nil {
-			c := *seen
-			c.State = ClientState(ss.state.Load())
-			if ss.waiting.Load() {
-				c.State = ClientWaiting
-			}
-			c.Channels = int(ss.channels.Load())
-			ss.mu.Lock()
-			for _, l := range ss.serving {
-				c.Backends = append(c.Backends, l.backend.Node().String())
-			}
-			c.Hold = append(c.Hold, ss.holdReasons...)
-			ss.mu.Unlock()
-			all = append(all, c)
+			all = append(all, ss.asSeen(*seen))
 		}
 	})
 	return all
+}
+
+// LoggingIn counts the connections whose client has not logged in yet.
+func (s *Server) LoggingIn() int {
+	n := 0
+	s.each(func(ss *session) {
+		if ss.seen.Load() == nil {
+			n++
+		}
+	})
+	return n
+}
+
+// asSeen is what c, who the client is, does at this moment. Anyone may ask.
+func (s *session) asSeen(c Client) Client {
+	c.State = ClientState(s.state.Load())
+	if s.waiting.Load() {
+		c.State = ClientWaiting
+		c.Wait = max(0, time.Since(time.Unix(0, s.waitingSince.Load())))
+	}
+	if since := s.busySince.Load(); since != 0 {
+		c.Asked = time.Unix(0, max(since, -since))
+	}
+	if set := s.set.Load(); set != nil {
+		name, _ := set.lookup("application_name")
+		c.Application = name.value
+	}
+	c.Channels = int(s.channels.Load())
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, l := range s.serving {
+		c.Backends = append(c.Backends, l.backend.Node().String())
+		c.Serials = append(c.Serials, l.backend.Serial())
+	}
+	c.Hold = append(c.Hold, s.holdReasons...)
+	c.Statements = s.shown.statements
+	return c
 }
 
 // publish says what the session is doing now.

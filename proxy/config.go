@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"context"
 	"crypto/tls"
 	"log/slog"
 	"runtime"
@@ -37,6 +38,9 @@ type Config struct {
 	Clients     int           // sessions of all users and databases, but not of the console (default 0: any number)
 	AuthDelay   time.Duration // how long a client that could not prove who it is waits for its answer
 
+	PeerID int            // the number of this proxy in its fleet, from 1 to MaxPeer; 0: it has none
+	Peers  map[int]string // where cancel requests for the sessions of other proxies go: addresses (HOST:PORT) by number
+
 	turns        turns
 	pause        time.Duration // between two looks at the sessions
 	certificates *certificates
@@ -54,16 +58,43 @@ type User struct {
 	Limits    Limits
 }
 
-// Console answers the statements of a session on database "pgdrover". Run may block and is called by many sessions at once.
+// Console reads the statements of sessions on database "pgdrover". It is used by many sessions at once.
 type Console interface {
-	Run(user, sql string) (Table, error)
+	// Read gives the statements of a text, which are separated by semicolons. Its errors are *pgwire.Error.
+	Read(text string) ([]Command, error)
 }
 
-// Table is what the console answers: rows of text, or the tag of a command without rows (Columns empty).
+// Command is a statement of the console that has been read.
+type Command struct {
+	Columns []Column // of its rows; nil: it has none
+	Block   Block
+	// Run carries it out for a user, more than once if need be; its errors are *pgwire.Error. It may block, until ctx ends and a
+	// little longer. nil where Block says all there is to do.
+	Run func(ctx context.Context, user string) (Table, error)
+}
+
+// Block says what a statement of the console does to a transaction block, which is there for drivers that want one: nothing that
+// happens in it is ever undone.
+type Block uint8
+
+const (
+	BlockNone     Block = iota // nothing
+	BlockBegin                 // it begins one
+	BlockCommit                // it ends it, or is ROLLBACK if the block is aborted
+	BlockRollback              // it ends it
+)
+
+// Table is what the console answers: the tag, and rows where there are any.
 type Table struct {
-	Columns []string
-	Rows    [][]string
+	Columns []Column
+	Rows    [][]string // an empty number is NULL
 	Tag     string
+}
+
+// Column is a column of a Table: text, or a number (bigint).
+type Column struct {
+	Name   string
+	Number bool
 }
 
 const consoleDatabase = "pgdrover"

@@ -38,6 +38,7 @@ type Database struct {
 	cache   *cache.Cache // nil: off
 	place   atomic.Pointer[placement]
 	gate    gate
+	orders  orders
 	names   statementNames
 	logins  loginParams
 
@@ -93,7 +94,6 @@ func OpenDatabase(opt Options, cluster *pool.Cluster, results *cache.Cache, m *s
 	d := &Database{cluster: cluster, cache: results}
 	opt = opt.withDefaults()
 	d.opt.Store(&opt)
-	d.gate.init()
 	d.names.init()
 	d.logins.init()
 	d.listeners.init(d)
@@ -144,6 +144,14 @@ func (d *Database) Name() string { return d.options().Name }
 
 // Limits are those of all its clients.
 func (d *Database) Limits() Limits { return d.options().Limits }
+
+// Mode is that of sessions of users that have none of their own.
+func (d *Database) Mode() Mode {
+	if mode := d.options().Mode; mode != ModeUnset {
+		return mode
+	}
+	return ModeTransaction
+}
 
 // Map is the shard map in force.
 func (d *Database) Map() *shardmap.Map { return d.place.Load().shards }

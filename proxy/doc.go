@@ -10,7 +10,8 @@
 //   - Take a statement: `proxy/session.go` runs the session; `proxy/query.go` has the simple protocol, `proxy/extended.go` the
 //     extended one, with `proxy/batch.go`, `proxy/prepared.go`, `proxy/portal.go` and `proxy/ownportal.go`; `proxy/wording.go` has texts that name
 //     prepared statements, `proxy/prepare.go` PREPARE by SQL, `proxy/shape.go` results that have changed since; `proxy/local.go` and
-//     `proxy/own.go` have what PgDrover answers itself, `proxy/console.go` the console.
+//     `proxy/own.go` have what PgDrover answers itself, `proxy/console.go` the console, with
+//     `proxy/consolebatch.go` and `proxy/errand.go`.
 //   - Route: `proxy/route.go` asks the router; `proxy/gate.go` waits while `proxy/change.go` and `proxy/survey.go` change placement.
 //   - `proxy/cache.go` answers from the cache, and announces writes to it.
 //   - Acquire: `proxy/enlist.go` gets a backend, which `proxy/link.go` keeps, and prepares it: settings (`proxy/settings.go`,
@@ -20,14 +21,16 @@
 //   - Release: `proxy/transaction.go` follows the transaction, `proxy/early.go` has what comes before its first shard or concerns
 //     all, `proxy/reset.go` has RESET, `proxy/endtransaction.go` ends it, `proxy/holds.go` knows what
 //     keeps a backend, `proxy/cleanse.go` cleans what unseen code may have left.
-//   - When it fails: `proxy/fail.go`, `proxy/undo.go`, `proxy/lost.go`, `proxy/again.go`, `proxy/repair.go`, `proxy/gone.go`, `proxy/cancel.go`;
+//   - When it fails: `proxy/fail.go`, `proxy/undo.go`, `proxy/lost.go`, `proxy/again.go`, `proxy/repair.go`, `proxy/gone.go`, `proxy/cancel.go`
+//     with `proxy/canceldesk.go` and `proxy/peer.go`;
 //     `proxy/errors.go` says what the client is told.
 //
 // For how long a session has a backend says `proxy/mode.go`: one that has a single backend for good is in `proxy/direct.go`, one that
 // replicates in `proxy/replication.go`.
 //
-// Beside it: `proxy/database.go` is a database's placement in force, `proxy/config.go` what a server runs with, `proxy/clients.go`
-// and `proxy/metrics.go` what the operator sees of sessions.
+// Beside it: `proxy/database.go` is a database's placement in force, `proxy/config.go` what a server runs with, `proxy/clients.go`,
+// `proxy/metrics.go` and `proxy/usage.go` what the operator sees of sessions, `proxy/pause.go` and `proxy/kill.go` what the operator
+// orders.
 //
 // A session is one task (internal/task) that parks in task.Wait alone. All of its state belongs to that task; what others
 // may touch (the cancel key, the backends in use, the tenant of the open transaction) is atomic or behind the session's

@@ -22,11 +22,15 @@ func (s *session) enlist(r router.Route) (*link, *pgwire.Error) {
 // join is enlist for a shard that the transaction may have.
 func (s *session) join(shard int, role pool.Role) (*link, *pgwire.Error) {
 	l := s.linkTo(shard, role)
+	var e *pgwire.Error
 	if l == nil {
-		var e *pgwire.Error
-		if l, e = s.acquire(shard, role, nil); e != nil {
-			return nil, e
-		}
+		l, e = s.acquire(shard, role, nil)
+	} else if s.db.orders.paused.Load() != nil {
+		e = s.mayBegin()
+		s.acquiring.Store(false)
+	}
+	if e != nil {
+		return nil, e
 	}
 	if s.direct() && l.hold != 0 {
 		return l, nil // what is in force there is what the client made of it
@@ -95,6 +99,10 @@ func (s *session) mayJoin(shard int, r router.Route) *pgwire.Error {
 
 // acquire waits for a backend in the pool's queue. The client hears of a failure and stays connected.
 func (s *session) acquire(shard int, role pool.Role, not *pool.Node) (*link, *pgwire.Error) {
+	if e := s.mayBegin(); e != nil {
+		return nil, e
+	}
+	defer s.acquiring.Store(false)
 	l := s.spareLink()
 	l.req.Affinity, l.req.Likeness = s.settings.id, s.settings.like
 	l.req.Exclude = not
@@ -139,8 +147,7 @@ func (s *session) spareLink() *link {
 // queue waits until the pool serves the request, its time is over, or the client cancels.
 func (s *session) queue(l *link) (*pool.Backend, error) {
 	s.cancelled.Store(false)
-	s.waiting.Store(true)
-	began := time.Now()
+	began := s.beginWait()
 	defer func() {
 		s.waiting.Store(false)
 		s.timing.waited += time.Since(began)
@@ -162,6 +169,14 @@ func (s *session) queue(l *link) (*pool.Backend, error) {
 			return nil, l.req.Expire()
 		}
 	}
+}
+
+// beginWait says that the session waits for others from now on.
+func (s *session) beginWait() time.Time {
+	now := time.Now()
+	s.waitingSince.Store(now.UnixNano())
+	s.waiting.Store(true)
+	return now
 }
 
 // release gives a backend back, clean.

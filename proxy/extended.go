@@ -55,6 +55,7 @@ func (s *session) parse(frame []byte) bool {
 	if old != nil && !s.direct() {
 		return s.duplicate(&m)
 	}
+	s.work.Parses++
 	p := s.newPrepared(&m)
 	s.analyse(&p.query, p.text)
 	sts := p.query.Statements()
@@ -146,6 +147,7 @@ func (s *session) apply(l *link, d deferred) bool {
 		} else {
 			s.learn(l, d.stmt)
 		}
+		s.work.BackendParses++
 		d.stmt.proven = true
 		l.send(pgwire.AppendParse(l.conn.QueueBuffer(), d.stmt.backendName(), d.stmt.wire(), d.stmt.oids),
 			reply{kind: pgwire.MsgParse, stmt: d.stmt, gone: d.gone, name: d.stmt.shared, of: d.stmt})

@@ -21,8 +21,37 @@ const (
 // gate holds new transactions of some partitions while their placement is being changed.
 type gate struct {
 	closed  atomic.Pointer[closure]
-	mu      sync.Mutex
-	waiters map[*session]struct{}
+	waiters waiters
+}
+
+// waiters are sessions that wait for somebody outside of them. The zero value is ready.
+type waiters struct {
+	mu  sync.Mutex // guards what follows
+	all map[*session]struct{}
+}
+
+func (w *waiters) enter(s *session) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.all == nil {
+		w.all = map[*session]struct{}{}
+	}
+	w.all[s] = struct{}{}
+}
+
+func (w *waiters) leave(s *session) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	delete(w.all, s)
+}
+
+// wake has all of them look again.
+func (w *waiters) wake() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for s := range w.all {
+		s.t.Wake()
+	}
 }
 
 // closure says which partitions are held; immutable.
@@ -31,8 +60,6 @@ type closure struct {
 	partitions map[int]bool
 	keys       []shardmap.Key // tenants whose partitions are held, until those are worked out
 }
-
-func (g *gate) init() { g.waiters = map[*session]struct{}{} }
 
 // concerns reports whether a transaction, as session.partition says it, is held.
 func (c *closure) concerns(partition int64) bool {
@@ -126,16 +153,12 @@ func (s *session) partitionOf(r router.Route) int64 {
 // waitGate waits until the gate is not closed in this way any more.
 func (s *session) waitGate(c *closure) *pgwire.Error {
 	g := &s.db.gate
-	g.mu.Lock()
-	g.waiters[s] = struct{}{}
-	g.mu.Unlock()
+	g.waiters.enter(s)
 	s.cancelled.Store(false)
-	s.waiting.Store(true)
+	s.beginWait()
 	defer func() {
 		s.waiting.Store(false)
-		g.mu.Lock()
-		delete(g.waiters, s)
-		g.mu.Unlock()
+		g.waiters.leave(s)
 	}()
 	until := time.Now().Add(2 * s.db.options().Drain)
 	for s.db.gate.closed.Load() == c {
@@ -159,9 +182,5 @@ func (g *gate) close(c *closure) { g.closed.Store(c) }
 // open lets all go on.
 func (g *gate) open() {
 	g.closed.Store(nil)
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	for s := range g.waiters {
-		s.t.Wake()
-	}
+	g.waiters.wake()
 }

@@ -35,7 +35,7 @@ func (s *Server) watchSlow() {
 
 // watchClient has a session whose statement takes long look for its client. It is not the session's.
 func (s *session) watchClient(now time.Time) {
-	if since := s.busySince.Load(); since != 0 && since < now.Add(-slowAfter).UnixNano() {
+	if since := s.busySince.Load(); since > 0 && since < now.Add(-slowAfter).UnixNano() {
 		s.slow.Store(true)
 		s.t.Wake()
 	}
@@ -46,7 +46,10 @@ func (s *session) abandoned() bool { return s.slow.Load() && s.client.Gone() }
 
 // atRest notes that the statement in hand is over.
 func (s *session) atRest() {
+	s.work.statement(&s.timing)
 	s.timing = timing{}
-	s.busySince.Store(0)
+	if since := s.busySince.Load(); since > 0 {
+		s.busySince.Store(-since)
+	}
 	s.slow.Store(false)
 }

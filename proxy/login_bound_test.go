@@ -132,7 +132,7 @@ func testBoundSession(t *testing.T, l *loginRig) {
 
 type emptyConsole struct{}
 
-func (emptyConsole) Run(_, _ string) (Table, error) { return Table{Tag: "SHOW"}, nil }
+func (emptyConsole) Read(string) ([]Command, error) { return nil, nil }
 
 func testLoginLimits(t *testing.T, l *loginRig) {
 	defer l.with(t, nil)

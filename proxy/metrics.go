@@ -10,12 +10,14 @@ import (
 
 // Metrics are the counters of a Server. They only grow, and may be read at any time.
 type Metrics struct {
-	Clients  atomic.Int64 // clients that logged in
-	Cancels  atomic.Int64 // cancel requests
-	Retries  atomic.Int64 // reads that another node answered, because the first could not
-	Repaired atomic.Int64 // statements that a backend was told anew, and that ran then
-	Panics   atomic.Int64 // sessions that ended by a mistake in PgDrover
-	Refused  atomic.Int64 // statements refused by PgDrover itself
+	Clients          atomic.Int64 // clients that logged in
+	Cancels          atomic.Int64 // cancel requests
+	CancelsForwarded atomic.Int64 // of those, passed on to another proxy
+	CancelsDropped   atomic.Int64 // of those, dropped: too many at once
+	Retries          atomic.Int64 // reads that another node answered, because the first could not
+	Repaired         atomic.Int64 // statements that a backend was told anew, and that ran then
+	Panics           atomic.Int64 // sessions that ended by a mistake in PgDrover
+	Refused          atomic.Int64 // statements refused by PgDrover itself
 
 	Rejected atomic.Int64 // logins refused
 
@@ -104,6 +106,7 @@ func (h *Histogram) Snapshot() (bounds []float64, cumulative []uint64, count uin
 type timing struct {
 	began  time.Time     // zero: nothing is in hand
 	waited time.Duration // for a backend
+	took   time.Duration // until the last answer of a backend
 }
 
 // timed begins to measure.
@@ -124,6 +127,7 @@ func (s *session) sent(l *link) {
 // answered notes that a backend has answered it.
 func (s *session) answered(l *link) {
 	if !s.timing.began.IsZero() {
-		l.notes.meter.Statements.Observe(time.Since(s.timing.began))
+		s.timing.took = time.Since(s.timing.began)
+		l.notes.meter.Statements.Observe(s.timing.took)
 	}
 }

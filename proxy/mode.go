@@ -29,14 +29,10 @@ const (
 
 // modeOf is the mode of a session whose user and database are known.
 func (s *session) modeOf() Mode {
-	mode := s.db.options().Mode
 	if s.user != nil && s.user.Mode != ModeUnset {
-		mode = s.user.Mode
+		return s.user.Mode
 	}
-	if mode == ModeUnset {
-		return ModeTransaction
-	}
-	return mode
+	return s.db.Mode()
 }
 
 // keepLink has a session in session mode keep a backend that is ready for it.

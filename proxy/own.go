@@ -98,6 +98,7 @@ func (s *session) showOwn(name string) string {
 
 // applyEnv tells the router what the session's settings say, after they changed.
 func (s *session) applyEnv() {
+	s.set.Store(s.settings)
 	s.env.User = s.userName
 	path, _ := s.settings.lookup("search_path")
 	s.env.SearchPath = path.value

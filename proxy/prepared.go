@@ -233,6 +233,7 @@ func (s *session) knowUses(l *link, p *prepared) {
 
 // teach tells a backend a statement, unseen by the client unless something is wrong with it.
 func (s *session) teach(l *link, p *prepared) {
+	s.work.BackendParses++
 	if l.notes.doubtful && p.shared != nil {
 		l.send(pgwire.AppendClose(l.conn.QueueBuffer(), 'S', p.shared.name), reply{kind: pgwire.MsgClose, do: skip})
 	}

@@ -144,6 +144,7 @@ func (s *session) replicate() bool {
 			task.Interest{Conn: s.client, Read: l.conn.Pending() <= queueLimit && s.client.ReadErr() == nil, Write: s.client.Pending() > 0},
 			task.Interest{Conn: l.conn, Read: s.client.Pending() <= queueLimit && l.conn.ReadErr() == nil, Write: l.conn.Pending() > 0})
 	}
+	l.rest = down.rest
 	for until := time.Now().Add(time.Second); l.lost == nil && l.conn.Flush() == nil && l.conn.Pending() > 0; {
 		if s.t.Wait(until, task.Writing(l.conn)) {
 			break // the client's last words are lost with it

@@ -20,6 +20,8 @@ type Server struct {
 	config  atomic.Pointer[Config]
 	group   task.Group
 	keys    keys
+	cancels cancelDesk
+	fleet   fleet
 	metrics Metrics
 	serials atomic.Uint64 // of unnamed statements
 	nobody  *Verifier     // of a password that nobody has
@@ -28,8 +30,10 @@ type Server struct {
 	census    census
 
 	stop       chan struct{} // closed by Shutdown
-	watching   sync.Once     // starts watchSlow
+	watching   sync.Once     // starts what runs in the background
 	background sync.WaitGroup
+
+	usages usages
 
 	mu        sync.Mutex // guards what follows
 	listeners map[net.Listener]struct{}
@@ -45,6 +49,8 @@ func NewServer(cfg Config) (*Server, error) {
 	}
 	s := &Server{nobody: nobody, stop: make(chan struct{}), listeners: map[net.Listener]struct{}{}, sessions: map[*session]struct{}{}}
 	s.keys.init()
+	s.cancels.init(cancelsAtOnce, cancelsWaiting)
+	s.usages.latest.at = time.Now()
 	s.Reconfigure(cfg)
 	return s, nil
 }
@@ -73,7 +79,10 @@ func (s *Server) Serve(ln net.Listener) error {
 		_ = ln.Close()
 		return ErrServerClosed
 	}
-	s.watching.Do(func() { s.background.Go(s.watchSlow) })
+	s.watching.Do(func() {
+		s.background.Go(s.watchSlow)
+		s.background.Go(s.keepUsage)
+	})
 	for {
 		nc, err := ln.Accept()
 		if err != nil {
@@ -145,6 +154,13 @@ func (s *Server) leave(ss *session) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.sessions, ss)
+	if ss.db == nil {
+		return
+	}
+	if s.usages.gone == nil {
+		s.usages.gone = map[string]Usage{}
+	}
+	s.usages.gone[ss.db.Name()] = s.usages.gone[ss.db.Name()].plus(ss.shown.usage)
 }
 
 // each calls f for every session, without holding the lock.

@@ -65,6 +65,7 @@ type session struct {
 	mark    cache.Mark // what the open transaction writes, for the cache
 	unsure  bool       // some of it may be committed, whatever becomes of the rest
 	timing  timing
+	work    work
 
 	tx          transaction
 	links       []*link // in use, in the order of enlistment
@@ -81,10 +82,14 @@ type session struct {
 
 	draining, cut atomic.Bool
 	cancelled     atomic.Bool
-	waiting       atomic.Bool   // in a pool's queue
+	waiting       atomic.Bool   // in a pool's queue, or for an operator
+	acquiring     atomic.Bool   // it is about to have a backend
+	heldBack      atomic.Bool   // it waits for RESUME
+	killed        atomic.Bool   // an operator has ended it
 	partition     atomic.Int64  // of the open transaction's tenant, plus one; -1: any; 0: no transaction
 	state         atomic.Uint32 // a ClientState
-	busySince     atomic.Int64  // when the statement in hand arrived, in Unix nanoseconds; 0: there is none
+	waitingSince  atomic.Int64  // when that began, in Unix nanoseconds
+	busySince     atomic.Int64  // when the statement in hand arrived, in Unix nanoseconds; negative: when the last one did, which is over
 	slow          atomic.Bool   // it has taken long
 	channels      atomic.Int32  // that it listens to
 	overdue       overdue
@@ -92,10 +97,14 @@ type session struct {
 	within atomic.Pointer[Database] // db, for others
 	limits atomic.Pointer[Limits]   // in force
 	seen   atomic.Pointer[Client]   // who the client is, for SHOW CLIENTS
+	set    atomic.Pointer[settings] // settings, for others
+
+	console *consoleState // of a session of the console; nil for others
 
 	mu          sync.Mutex
 	serving     []*link  // links with a backend, for cancel requests
 	holdReasons []string // why backends are kept
+	shown       shownWork
 }
 
 func newSession(srv *Server, cfg *Config, t *task.Task, client *task.Conn) *session {
@@ -127,6 +136,7 @@ func (s *session) run() {
 	}
 	for step() {
 	}
+	s.farewell()
 }
 
 // recoverPanic keeps a mistake in one session from ending all others.
@@ -333,6 +343,7 @@ func (s *session) end() {
 		s.release(l)
 	}
 	if s.db != nil {
+		s.showWork()
 		s.settle(false)
 		s.forgetStatements()
 	}

@@ -142,11 +142,9 @@ func (s *session) greet(st *pgwire.Startup, until time.Time) bool {
 func (s *session) ready() {
 	s.srv.keys.add(s)
 	s.srv.metrics.Clients.Add(1)
-	_, encrypted := s.client.TLS()
-	s.within.Store(s.db)
 	s.limit()
-	s.seen.Store(&Client{PID: s.key.pid, User: s.userName, Database: s.databaseName, Login: s.backendUser(),
-		Address: s.client.RemoteAddr().String(), TLS: encrypted, Mode: s.mode, Began: s.began})
+	s.seen.Store(&Client{PID: s.key.pid, User: s.userName, Database: s.databaseName, Login: s.backendUser(), Mode: s.mode, Replicates: s.replicates,
+		Address: s.client.RemoteAddr().String(), Local: s.client.LocalAddr().String(), Cipher: s.client.Cipher(), Began: s.began})
 	s.publish(ClientIdle)
 	b := pgwire.AppendBackendKeyData(s.client.QueueBuffer(), s.key.pid, s.key.secret)
 	s.client.SetQueue(pgwire.AppendReadyForQuery(b, 'I'))

@@ -27,6 +27,11 @@ type Config struct {
 	Users []User
 	// Auth is how clients prove who they are. Key: auth.
 	Auth Auth `yaml:"auth"`
+	// PeerID is the number of this proxy among the peers, from 1 to 1023; 0 means that it is alone. Key: peer_id. Default: 0.
+	PeerID int `yaml:"peer_id"`
+	// Peers are the proxies that clients may reach by one address: a cancel request may arrive at any of them. Key: peers.
+	// Default: none.
+	Peers []Peer `yaml:"peers"`
 	// Log is what is written to stderr. Key: log.
 	Log Log `yaml:"log"`
 	// Limits bound what one proxy takes upon itself. Key: limits.

@@ -41,6 +41,39 @@ func (c *Config) Settings() []Setting {
 	return list
 }
 
+// defaults are the values of the settings where the file says nothing, by key.
+func (c *Config) defaults() map[string]string {
+	plain := Default()
+	plain.Databases = map[string]*Database{}
+	for name := range c.Databases {
+		plain.Databases[name] = &Database{}
+		plain.Databases[name].SetDefaults()
+	}
+	values := map[string]string{}
+	for _, s := range plain.Settings() {
+		values[s.Key] = s.Value
+	}
+	return values
+}
+
+// changeable reports whether a reload takes a new value of a setting into force; if not, a restart does.
+func changeable(setting string) bool {
+	for _, key := range []string{"listen", "admin.", "log."} {
+		if strings.HasPrefix(setting, key) {
+			return false
+		}
+	}
+	if !strings.HasPrefix(setting, "databases.") {
+		return true
+	}
+	for _, key := range []string{".backend.", ".pool.connect_timeout", ".cache.redis", ".cache.memory"} {
+		if strings.Contains(setting, key) {
+			return false
+		}
+	}
+	return true
+}
+
 // settingsOf lists the settings below a value, which is a struct with tags for yamlfile, a map or a single value.
 func settingsOf(key string, v reflect.Value) []Setting {
 	switch v.Kind() {

@@ -21,6 +21,7 @@ func (l *loader) validate() {
 	l.validateListen(c)
 	l.validateTLS(c.TLS)
 	l.validateAuth()
+	l.validatePeers(c)
 	if len(c.Databases) == 0 {
 		l.fault(key{"databases"}, "missing: name a database, with its shardmap and backend")
 	}

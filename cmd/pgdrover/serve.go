@@ -51,6 +51,9 @@ type service struct {
 	console *admin.Console
 
 	draining atomic.Bool
+	hasty    atomic.Bool   // open transactions are not waited for
+	stopping chan struct{} // closed when the console has asked for the end
+	asked    sync.Once     // closes it
 
 	mu        sync.Mutex // one reload at a time
 	config    *Config
@@ -71,7 +74,8 @@ func runProxy(ctx context.Context, files []string, ready chan<- proxyAddrs) erro
 	if err != nil {
 		return err
 	}
-	s := &service{paths: files, config: config, log: config.Log.Logger(os.Stderr), databases: map[string]*served{}}
+	s := &service{paths: files, config: config, log: config.Log.Logger(os.Stderr), databases: map[string]*served{},
+		stopping: make(chan struct{})}
 	defer s.close()
 	for _, name := range config.databaseNames() {
 		db, err := s.open(ctx, name, config)
@@ -127,7 +131,11 @@ func (s *service) serve(ctx context.Context, ready chan<- proxyAddrs) error {
 	if ready != nil {
 		ready <- addrs
 	}
-	<-ctx.Done()
+	select {
+	case <-ctx.Done():
+	case <-s.stopping:
+		cancel(nil)
+	}
 	s.shutdown()
 	if err := context.Cause(ctx); !errors.Is(err, context.Canceled) {
 		return err
@@ -135,11 +143,22 @@ func (s *service) serve(ctx context.Context, ready chan<- proxyAddrs) error {
 	return nil
 }
 
+// stop has the program end, as if it was told by a signal; now says that open transactions are not waited for.
+func (s *service) stop(now bool) {
+	if now {
+		s.hasty.Store(true)
+	}
+	s.asked.Do(func() { close(s.stopping) })
+}
+
 // shutdown drains the sessions within limits.drain.
 func (s *service) shutdown() {
 	s.mu.Lock()
 	drain := s.config.Limits.Drain
 	s.mu.Unlock()
+	if s.hasty.Load() {
+		drain = hastyDrain
+	}
 	s.draining.Store(true)
 	s.log.Info("stopping", "drain", drain)
 	ctx, cancel := context.WithTimeout(context.Background(), drain)
@@ -148,6 +167,10 @@ func (s *service) shutdown() {
 		s.log.Warn("clients were disconnected with transactions open", "after", drain)
 	}
 }
+
+// hastyDrain is how long sessions have to say goodbye when open transactions are not waited for: the console, which asked for it, is
+// one of them.
+const hastyDrain = 100 * time.Millisecond
 
 // closeTime bounds how long backends and Redis may take to say goodbye.
 const closeTime = 5 * time.Second

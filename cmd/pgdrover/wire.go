@@ -149,6 +149,7 @@ func (s *service) proxyConfig(config *Config, d *directories) (proxy.Config, err
 		TLSMode: clientTLS[config.TLS.Mode], Log: s.log,
 		ClientCerts: clientCerts[config.TLS.ClientCerts], Rules: config.Auth.rules(), Query: d.query, Tokens: d.tokens,
 		Logins: config.Limits.Logins, PerAddress: config.Limits.PerAddress, Clients: config.Limits.Clients, AuthDelay: config.Limits.AuthDelay,
+		PeerID: config.PeerID, Peers: config.peers(),
 	}
 	for name, db := range s.databases {
 		cfg.Databases[name] = db.Database
@@ -181,6 +182,7 @@ func (s *service) adminOptions() admin.Options {
 	return admin.Options{
 		Server:   func() *proxy.Server { return s.server },
 		Reload:   s.reload,
+		Shutdown: s.stop,
 		Version:  buildVersion(),
 		Config:   s.settings,
 		Users:    s.users,
@@ -194,12 +196,13 @@ func (s *service) adminOptions() admin.Options {
 func (s *service) users() map[string]*proxy.User { return s.server.Users() }
 
 // settings are the settings in force, secrets masked.
-func (s *service) settings() [][2]string {
+func (s *service) settings() []admin.Setting {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	var list [][2]string
+	defaults := s.config.defaults()
+	var list []admin.Setting
 	for _, e := range s.config.Settings() {
-		list = append(list, [2]string{e.Key, e.Value})
+		list = append(list, admin.Setting{Key: e.Key, Value: e.Value, Default: defaults[e.Key], Changeable: changeable(e.Key)})
 	}
 	return list
 }

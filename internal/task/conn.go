@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"fmt"
 	"net"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -24,6 +25,8 @@ type Conn struct {
 	out      *buffer // borrowed while bytes are in it
 	n        int     // out.b[:n] is queued
 	writeErr error   // what ended the write side
+
+	received, sent uint64 // bytes, without TLS's own
 
 	readFn   func(fd uintptr) bool // reads, for a task that parks in this connection alone
 	progress bool                  // what readFn achieved
@@ -115,8 +118,23 @@ func (c *Conn) TLS() (state tls.ConnectionState, ok bool) {
 	return c.tls.ConnectionState(), true
 }
 
+// Cipher is the version of TLS and the cipher suite, as in TLSv1.3/TLS_AES_128_GCM_SHA256; empty in plaintext.
+func (c *Conn) Cipher() string {
+	state, ok := c.TLS()
+	if !ok {
+		return ""
+	}
+	return strings.Replace(tls.VersionName(state.Version), "TLS ", "TLSv", 1) + "/" + tls.CipherSuiteName(state.CipherSuite)
+}
+
 // RemoteAddr is the peer's address.
 func (c *Conn) RemoteAddr() net.Addr { return c.wire.RemoteAddr() }
+
+// LocalAddr is the address at this end.
+func (c *Conn) LocalAddr() net.Addr { return c.wire.LocalAddr() }
+
+// Traffic is how many bytes have arrived and how many were written so far, without what TLS adds.
+func (c *Conn) Traffic() (received, sent uint64) { return c.received, c.sent }
 
 // Close closes the socket and waits for the connection's watchers. Queued bytes are tried once and then lost.
 func (c *Conn) Close() {

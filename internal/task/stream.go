@@ -93,6 +93,7 @@ func (c *Conn) fillTLS() bool {
 
 func (c *Conn) filled(n int, err error) bool {
 	c.w += n
+	c.received += uint64(n)
 	c.readErr = err
 	if c.r == c.w {
 		c.releaseIn()
@@ -142,6 +143,7 @@ func (c *Conn) SetQueue(b []byte) {
 func (c *Conn) QueueOrWrite(p []byte) {
 	if c.n == 0 && c.tls == nil && c.writeErr == nil {
 		n, err := c.wire.tryWrite(p)
+		c.sent += uint64(n)
 		if err != nil {
 			c.writeErr = err
 			return
@@ -174,6 +176,7 @@ func (c *Conn) Flush() error {
 func (c *Conn) flush() error {
 	if c.tls == nil {
 		n, err := c.wire.tryWrite(c.out.b[:c.n])
+		c.sent += uint64(n)
 		c.n = copy(c.out.b, c.out.b[n:c.n])
 		return err
 	}
@@ -181,6 +184,7 @@ func (c *Conn) flush() error {
 		if _, err := c.tls.Write(c.out.b[:c.n]); err != nil {
 			return err
 		}
+		c.sent += uint64(c.n)
 		c.n = 0
 	}
 	n, err := c.wire.tryWrite(c.wire.queue)

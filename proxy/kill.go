@@ -1,0 +1,94 @@
+package proxy
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/pgdrover/pgdrover/pgwire"
+)
+
+// Kill ends all sessions of the database at once, whatever they do, closes its backends, and has statements of new ones wait for
+// Resume. It returns once the sessions are gone. It may block, for as long as killTime.
+func (d *Database) Kill(ctx context.Context, srv *Server) error {
+	d.orders.paused.Store(&standstill{time.Now()}) // a PAUSE that waits is told, since it is not its own
+	var ended []*session
+	srv.each(func(s *session) {
+		if s.database() == d {
+			s.kill()
+			ended = append(ended, s)
+		}
+	})
+	d.cluster.Reconnect()
+	return srv.untilGone(ctx, ended)
+}
+
+// KillClient cancels what the session with a process id runs, and ends it. It returns once it is gone. It may block, for as long as
+// killTime.
+func (s *Server) KillClient(ctx context.Context, pid uint32) error {
+	ss := s.keys.session(pid)
+	if ss == nil {
+		return &pgwire.Error{Code: "42704", Message: fmt.Sprintf("there is no client %d", pid), Hint: "SHOW CLIENTS lists them by id"}
+	}
+	ctx, stop := context.WithTimeout(ctx, killTime)
+	defer stop()
+	ss.killed.Store(true) // it may not outlive the cancel
+	ss.cancelRunning(ctx)
+	ss.kill()
+	return s.untilGone(ctx, []*session{ss})
+}
+
+// killTime is how long sessions may take to end that were killed.
+const killTime = 10 * time.Second
+
+// untilGone waits for the end of sessions. It may block, for killTime at most.
+func (s *Server) untilGone(ctx context.Context, ended []*session) error {
+	ctx, stop := context.WithTimeout(ctx, killTime)
+	defer stop()
+	tick := time.NewTicker(2 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		left := s.present(ended)
+		if left == 0 {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return &pgwire.Error{Code: "57014", Message: fmt.Sprintf("%d of %d clients have been killed and are not gone yet", left, len(ended)),
+				Hint: "SHOW CLIENTS lists those that are left"}
+		case <-tick.C:
+		}
+	}
+}
+
+// present counts the sessions that have not ended.
+func (s *Server) present(list []*session) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	n := 0
+	for _, ss := range list {
+		if _, there := s.sessions[ss]; there {
+			n++
+		}
+	}
+	return n
+}
+
+// kill has the session end where it is. Anyone may call it.
+func (s *session) kill() {
+	s.killed.Store(true)
+	s.drain(true)
+}
+
+// farewell tells a client that was killed why its session ends, unless it is in the middle of a message.
+func (s *session) farewell() {
+	if !s.killed.Load() || s.client.WriteErr() != nil {
+		return
+	}
+	for _, l := range s.links {
+		if l.rest > 0 && !l.restSkip {
+			return
+		}
+	}
+	s.fatal(errShutdown.Code, errShutdown.Message, "")
+}

@@ -1,0 +1,180 @@
+package proxy
+
+import (
+	"maps"
+	"sync"
+	"time"
+)
+
+// Usage is what the clients of one database have done. All of it only grows.
+type Usage struct {
+	Transactions    int64 // ended, those of one statement included
+	TransactionTime time.Duration
+	Received, Sent  int64 // bytes of clients, and to them
+	Parses          int64 // statements that clients prepared by the protocol
+	BackendParses   int64 // statements that backends were told for that
+	Binds           int64
+
+	Statements    int64 // answered by backends, each of them counted
+	StatementTime time.Duration
+	Acquired      int64 // backends that sessions were given
+	Waited        time.Duration
+}
+
+// plus is the sum of two.
+func (u Usage) plus(o Usage) Usage {
+	u.Transactions += o.Transactions
+	u.TransactionTime += o.TransactionTime
+	u.Received += o.Received
+	u.Sent += o.Sent
+	u.Parses += o.Parses
+	u.BackendParses += o.BackendParses
+	u.Binds += o.Binds
+	u.Statements += o.Statements
+	u.StatementTime += o.StatementTime
+	u.Acquired += o.Acquired
+	u.Waited += o.Waited
+	return u
+}
+
+// since is what was done after an earlier moment.
+func (u Usage) since(o Usage) Usage {
+	return u.plus(Usage{
+		-o.Transactions, -o.TransactionTime, -o.Received, -o.Sent, -o.Parses, -o.BackendParses, -o.Binds,
+		-o.Statements, -o.StatementTime, -o.Acquired, -o.Waited,
+	})
+}
+
+// work is what a session has done. It costs a statement no more than additions: others see it when a transaction ends.
+type work struct {
+	Usage
+	began time.Time // the first statement of the open transaction; zero: there was none
+	ended time.Time // the last one's answer
+}
+
+// statement notes the time of a statement that is over.
+func (w *work) statement(t *timing) {
+	if t.began.IsZero() {
+		return
+	}
+	if w.began.IsZero() {
+		w.began = t.began
+	}
+	w.ended = t.began.Add(t.took)
+}
+
+// countTransaction counts the transaction that has ended, and shows others what the session has done.
+func (s *session) countTransaction() {
+	w := &s.work
+	if w.began.IsZero() {
+		return
+	}
+	w.Transactions++
+	w.TransactionTime += w.ended.Sub(w.began)
+	w.began = time.Time{}
+	s.showWork()
+}
+
+// showWork shows others what the session has done so far.
+func (s *session) showWork() {
+	received, sent := s.client.Traffic()
+	s.work.Received, s.work.Sent = int64(received), int64(sent)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.shown = shownWork{s.work.Usage, len(s.statements)}
+}
+
+// shownWork is what others see of a session's work.
+type shownWork struct {
+	usage      Usage
+	statements int // prepared by the client, with a name
+}
+
+// usages keeps the sum of what sessions have done that are gone, and what all had done at two moments.
+type usages struct {
+	gone map[string]Usage // guarded by the server's mutex
+
+	mu             sync.Mutex // guards what follows
+	before, latest usageAt
+}
+
+// usageAt is what was done up to a moment, by database.
+type usageAt struct {
+	at  time.Time
+	all map[string]Usage
+}
+
+// usagePeriod is the time that averages are of.
+const usagePeriod = time.Minute
+
+// Usage is what has been done since the server was made, by database.
+func (s *Server) Usage() map[string]Usage {
+	s.mu.Lock()
+	all := maps.Clone(s.usages.gone)
+	sessions := make([]*session, 0, len(s.sessions))
+	for ss := range s.sessions {
+		sessions = append(sessions, ss)
+	}
+	s.mu.Unlock()
+	if all == nil {
+		all = map[string]Usage{}
+	}
+	for _, ss := range sessions {
+		if d := ss.database(); d != nil {
+			ss.mu.Lock()
+			shown := ss.shown.usage
+			ss.mu.Unlock()
+			all[d.Name()] = all[d.Name()].plus(shown)
+		}
+	}
+	for key, m := range s.metrics.Meters() {
+		_, _, count, sum := m.Statements.Snapshot()
+		all[key.Database] = all[key.Database].plus(Usage{Statements: int64(count), StatementTime: time.Duration(sum * float64(time.Second))})
+	}
+	for name, d := range s.Databases() {
+		for _, n := range d.cluster.Stats() {
+			all[name] = all[name].plus(Usage{Acquired: int64(n.Counts.Acquired), Waited: n.Counts.Waited})
+		}
+	}
+	return all
+}
+
+// RecentUsage is what was done within the last whole period, which is a minute, and how long that was. Before the first one is over
+// it is what was done up to now.
+func (s *Server) RecentUsage() (all map[string]Usage, period time.Duration) {
+	u := &s.usages
+	u.mu.Lock()
+	before, latest := u.before, u.latest
+	u.mu.Unlock()
+	if before.at.IsZero() {
+		before, latest = latest, usageAt{time.Now(), s.Usage()}
+	}
+	all = map[string]Usage{}
+	for name, now := range latest.all {
+		all[name] = now.since(before.all[name])
+	}
+	return all, latest.at.Sub(before.at)
+}
+
+// noteUsage ends a period of RecentUsage.
+func (s *Server) noteUsage(now time.Time) {
+	next := usageAt{now, s.Usage()}
+	u := &s.usages
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.before, u.latest = u.latest, next
+}
+
+// keepUsage notes once a period what has been done, until Shutdown.
+func (s *Server) keepUsage() {
+	tick := time.NewTicker(usagePeriod)
+	defer tick.Stop()
+	for {
+		select {
+		case <-s.stop:
+			return
+		case now := <-tick.C:
+			s.noteUsage(now)
+		}
+	}
+}
