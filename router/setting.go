@@ -264,19 +264,10 @@ func (q *Query) configured(s setting, p Params) (Change, bool) {
 	switch {
 	case change.Reset:
 		change.SQL = "RESET " + settingName(change.Name)
-	case slices.Contains(listSettings, change.Name) && change.Value != "":
-		change.SQL = "SET " + settingName(change.Name) + " TO " + quotedList(change.Value)
+	case slices.Contains(listSettings, change.Name): // SET takes names, of which there may be none
+		change.SQL = "SELECT pg_catalog.set_config(" + quoteString(change.Name) + "," + quoteString(change.Value) + ",false)"
 	}
 	return change, ok
-}
-
-// quotedList writes a list of names as SET takes it.
-func quotedList(value string) string {
-	names := splitNames(value)
-	for i, n := range names {
-		names[i] = quoteString(n)
-	}
-	return strings.Join(names, ", ")
 }
 
 // argument reads a text argument.
