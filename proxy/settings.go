@@ -159,7 +159,7 @@ func (s *settings) apply(c router.Change, initial *settings) *settings {
 	case c.All:
 		next := initial
 		for _, e := range s.list { // RESET ALL leaves who one is (manual, "RESET")
-			if rank(e.name) > 0 && c.Name != discardAll {
+			if rank(e.name) > 0 && c.Name != router.DiscardAll {
 				next = next.with(e)
 			}
 		}
@@ -174,9 +174,6 @@ func (s *settings) apply(c router.Change, initial *settings) *settings {
 	}
 	return s.with(setting{name: c.Name, sql: c.SQL, value: c.Value})
 }
-
-// discardAll is the name that the router gives to DISCARD ALL among the changes.
-const discardAll = "discard"
 
 func quoteSetting(name string) string {
 	parts := strings.Split(name, ".")

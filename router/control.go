@@ -85,7 +85,7 @@ func (st *Statement) discard(n *node) {
 	switch n.GetDiscardStmt().GetTarget() {
 	case discardAll:
 		st.Name, st.NoBlock = "all", true
-		st.changes = []setting{{change: Change{SQL: "RESET ALL", Reset: true, All: true}}}
+		st.changes = []setting{{change: Change{Name: DiscardAll, SQL: "RESET ALL", Reset: true, All: true}}}
 	case discardPlans:
 		st.Name = "plans"
 	case discardSeqs:

@@ -27,6 +27,10 @@ const (
 	SettingScatter = ownPrefix + "scatter"
 )
 
+// DiscardAll is the name that DISCARD ALL has among the changes: unlike
+// RESET ALL it also goes back to the role and the login.
+const DiscardAll = "discard"
+
 // set analyses SET and RESET.
 func (c *compiler) set(x *setNode, src *source) Statement {
 	st := Statement{Verb: Set, Name: strings.ToLower(x.GetName()), place: placement{control: true}}
