@@ -155,6 +155,19 @@ func changeSQL(from, to *settings) string {
 // apply returns the settings after a change that was carried out; initial are the session's startup settings, which RESET goes
 // back to.
 func (s *settings) apply(c router.Change, initial *settings) *settings {
+	next := s.changed(c, initial)
+	if c.Name != "session_authorization" {
+		return next
+	}
+	// Who logs in anew has no role (set_config_with_handle in PostgreSQL's guc.c).
+	role, ok := initial.lookup("role")
+	if c.Reset && ok {
+		return next.with(role)
+	}
+	return next.without("role")
+}
+
+func (s *settings) changed(c router.Change, initial *settings) *settings {
 	switch {
 	case c.All:
 		next := initial
