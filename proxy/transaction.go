@@ -204,10 +204,9 @@ func (s *session) effect(l *link, q *router.Query, i int, set []router.Change, r
 		s.noteListen(st)
 	case router.Set:
 		s.strictness(st.Isolation)
-	case router.DDL:
-		if st.Hold&router.HoldTempTable == 0 { // which is in no catalog of others'
-			s.tx.ddl, s.tx.redefined = true, true
-		}
+	}
+	if st.Redefines {
+		s.tx.ddl, s.tx.redefined = true, true
 	}
 	s.holdFor(l, st)
 	if run := s.statements[st.Runs]; st.Runs != "" && st.WritesUnknown && run != nil { // EXPLAIN ANALYZE, CREATE TABLE AS

@@ -95,6 +95,7 @@ func (c *compiler) query(n *node, src *source) Statement {
 		st.changes = c.setConfig(q, src)
 		if q.GetIntoClause() != nil && !b.facts.temp {
 			st.place.everySelect()
+			st.Redefines = true
 		}
 	}
 	if len(st.changes) < b.facts.settings {

@@ -121,6 +121,7 @@ type Statement struct {
 	Reads         []*Table // relations read, views expanded
 	Writes        []*Table // relations written, with what foreign keys and inheritance reach
 	WritesUnknown bool     // triggers, functions or unknown SQL may write any table
+	Redefines     bool     // DDL after which the catalog of everyone may be another
 	Notifies      bool     // NOTIFY, or a call of pg_notify; what WritesUnknown says may notify too
 	Hold          Hold
 	Frees         Hold // reasons for which a backend is held that may be over with it; the server knows

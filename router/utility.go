@@ -4,7 +4,7 @@ import "strings"
 
 // utility analyses what is left: DDL and maintenance.
 func (c *compiler) utility(n *node) Statement {
-	st := Statement{Verb: DDL, WritesUnknown: true}
+	st := Statement{Verb: DDL, WritesUnknown: true, Redefines: !keepsCatalog(n)}
 	st.place.every = "DDL"
 	st.place.forbidden = "DDL is every tenant's"
 	st.writes("DDL")
@@ -15,18 +15,18 @@ func (c *compiler) utility(n *node) Statement {
 	case n.GetTruncateStmt() != nil:
 		return c.truncate(n.GetTruncateStmt().GetRelations())
 	case n.GetDoStmt() != nil:
-		st.Verb, st.WhyWrite, st.Frees = Do, "DO", freedByCode
+		st.Verb, st.WhyWrite, st.Frees, st.Redefines = Do, "DO", freedByCode, false
 		st.place = placement{opens: "the DO block", forbidden: "a DO block may touch any row"}
 		if mentionsPrepare(blockText(n)) {
 			st.Hold |= HoldPrepare
 		}
 	case n.GetVacuumStmt() != nil, n.GetReindexStmt() != nil, n.GetClusterStmt() != nil, n.GetCheckPointStmt() != nil,
 		n.GetRefreshMatViewStmt() != nil, n.GetLoadStmt() != nil:
-		st.Verb, st.WhyWrite = Utility, "maintenance"
+		st.Verb, st.WhyWrite, st.Redefines = Utility, "maintenance", false
 		st.place.every = "maintenance"
 	case isTemporary(n):
 		st.Hold |= HoldTempTable
-		st.WritesUnknown = false
+		st.WritesUnknown, st.Redefines = false, false
 		st.place = placement{}
 		if n.GetCreateStmt().GetOncommit() == onCommitDrop {
 			st.Frees = HoldTempTable
@@ -36,6 +36,17 @@ func (c *compiler) utility(n *node) Statement {
 	}
 	st.place.temporary = st.place.every != "" && c.onTemporary(n)
 	return st
+}
+
+// keepsCatalog reports DDL that changes nothing of what a Catalog holds.
+func keepsCatalog(n *node) bool {
+	return n.GetGrantStmt() != nil || n.GetGrantRoleStmt() != nil || n.GetAlterDefaultPrivilegesStmt() != nil ||
+		n.GetCreateRoleStmt() != nil || n.GetAlterRoleStmt() != nil || n.GetAlterRoleSetStmt() != nil || n.GetDropRoleStmt() != nil ||
+		n.GetCommentStmt() != nil || n.GetSecLabelStmt() != nil || n.GetCreateStatsStmt() != nil || n.GetAlterStatsStmt() != nil ||
+		n.GetCreatedbStmt() != nil || n.GetDropdbStmt() != nil || n.GetAlterDatabaseSetStmt() != nil || n.GetAlterSystemStmt() != nil ||
+		n.GetCreateTableSpaceStmt() != nil || n.GetDropTableSpaceStmt() != nil ||
+		n.GetCreatePublicationStmt() != nil || n.GetAlterPublicationStmt() != nil ||
+		n.GetCreateSubscriptionStmt() != nil || n.GetAlterSubscriptionStmt() != nil || n.GetDropSubscriptionStmt() != nil
 }
 
 // isTemporary reports CREATE of a temporary table, view or sequence, or of a function or type in the schema of those.
@@ -145,6 +156,7 @@ func (c *compiler) createAs(x *createAsNode, src *source) Statement {
 	st.uncache("CREATE TABLE AS")
 	st.Verb, st.Name, st.along = DDL, "", st.along && isTemp(x.GetInto().GetRel())
 	st.writes("CREATE TABLE AS")
+	st.Redefines = !isTemp(x.GetInto().GetRel())
 	switch {
 	case isTemp(x.GetInto().GetRel()):
 		st.Hold |= HoldTempTable
