@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
@@ -10,6 +11,7 @@ import (
 	"time"
 
 	"github.com/pgdrover/pgdrover/cache"
+	"github.com/pgdrover/pgdrover/pgwire"
 	"github.com/pgdrover/pgdrover/pool"
 	"github.com/pgdrover/pgdrover/router"
 	"github.com/pgdrover/pgdrover/shardmap"
@@ -182,6 +184,12 @@ func LoadCatalog(ctx context.Context, c *pool.Cluster, m *shardmap.Map) (*router
 	slices.SortStableFunc(shards, func(a, b shardmap.Shard) int { return min(b.Owned, 1) - min(a.Owned, 1) })
 	for _, sh := range shards {
 		rows, err := c.Exec(ctx, sh.Name, pool.Primary, router.CatalogSQL)
+		for range catalogTries - 1 {
+			if !dropped(err) {
+				break
+			}
+			rows, err = c.Exec(ctx, sh.Name, pool.Primary, router.CatalogSQL)
+		}
 		if err != nil {
 			last = fmt.Errorf("shard %s: %w", sh.Name, err)
 			continue
@@ -189,6 +197,16 @@ func LoadCatalog(ctx context.Context, c *pool.Cluster, m *shardmap.Map) (*router
 		return router.ParseCatalog(rows.Rows[0][0])
 	}
 	return nil, fmt.Errorf("no shard gave its catalog: %w", last)
+}
+
+// catalogTries is how often one shard is asked for its catalog while others drop what it is about to tell of.
+const catalogTries = 20
+
+// dropped reports the error of PostgreSQL's functions that write out a definition, when what they are asked for has just been dropped
+// (an internal one, "could not open relation with OID", or "cache lookup failed").
+func dropped(err error) bool {
+	var answer *pgwire.Error
+	return errors.As(err, &answer) && answer.Code == "XX000"
 }
 
 // refreshCatalog loads the catalog again and, if it changed, routes by it from the next transaction on. Whoever asks while it is

@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"sync"
 	"testing"
 	"time"
 
@@ -36,4 +37,33 @@ func TestCatalogIsReadAfterWhatChangesIt(t *testing.T) {
 			t.Errorf("%s: read again: %v, want %v", step.sql, got, step.read)
 		}
 	}
+}
+
+// TestCatalogIsReadWhileOthersDrop reads the catalog while views come and go: the server, asked for what one is defined as, fails where
+// its own look at the catalog was older than the DROP.
+func TestCatalogIsReadWhileOthersDrop(t *testing.T) {
+	r := startRig(t, pgcluster.Test(t, pgcluster.Config{}), rigOptions{size: 2, wait: 20 * time.Second, schema: []string{
+		"do $$ begin for i in 1..200 loop execute format('create view kept%s as select relname, attname from pg_class join pg_attribute on attrelid = pg_class.oid', i); end loop; end $$"}})
+	done := make(chan struct{})
+	var ended sync.WaitGroup
+	conn := r.direct(r.cluster.Shards[0].Primary.URL())
+	ended.Go(func() {
+		for {
+			select {
+			case <-done:
+				return
+			default:
+				_, _ = conn.Exec(t.Context(), "create table passing (a int); create view zz as select * from passing")
+				_, _ = conn.Exec(t.Context(), "drop view zz; drop table passing")
+			}
+		}
+	})
+	for range 40 {
+		if _, err := LoadCatalog(t.Context(), r.db.cluster, r.db.Map()); err != nil {
+			t.Error(err)
+			break
+		}
+	}
+	close(done)
+	ended.Wait()
 }
