@@ -39,7 +39,7 @@ func (s *session) resets(q *router.Query) string {
 	var calls []string
 	for _, c := range changes {
 		for _, e := range s.initial.sent() {
-			if c.Reset && (c.All || c.Name == e.name) {
+			if takesBack(c, e.name) {
 				calls = append(calls, "pg_catalog.set_config("+quoteLiteral(e.name)+","+quoteLiteral(e.value)+","+onOff(c.Local)+")")
 			}
 		}
@@ -48,6 +48,18 @@ func (s *session) resets(q *router.Query) string {
 		return ""
 	}
 	return "SELECT " + strings.Join(calls, ",")
+}
+
+// takesBack reports whether a change takes a setting of the startup packet back: RESET ALL leaves who one is, and who goes back to the
+// login goes back to the role that it began with.
+func takesBack(c router.Change, name string) bool {
+	switch {
+	case !c.Reset:
+		return false
+	case c.All:
+		return rank(name) == 0 || c.Name == router.DiscardAll
+	}
+	return c.Name == name || c.Name == "session_authorization" && name == "role"
 }
 
 func onOff(b bool) string {
