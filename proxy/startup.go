@@ -167,10 +167,7 @@ func (s *session) takeParams(st *pgwire.Startup) bool {
 		}
 	}
 	initial := noSettings
-	if s.db.options().NameAddHost && !s.replicates {
-		pairs = s.addHost(pairs)
-	}
-	for _, p := range pairs {
+	for _, p := range s.nameApplication(pairs) {
 		if initial = s.takeParam(initial, p.Name, p.Value); initial == nil {
 			return false
 		}
