@@ -18,6 +18,7 @@ FUZZTIME  ?= 10s
 BENCH     ?= .
 DEMOFLAGS ?=
 DRIVERS   ?=
+SUITES    ?=
 
 .DEFAULT_GOAL := help
 
@@ -50,6 +51,12 @@ test-drivers: ## run the checks of every driver through the program and straight
 	@scripts/install drivers
 	@$(MAKE) --no-print-directory build
 	@scripts/drivers $(DRIVERS)
+
+.PHONY: test-suites
+test-suites: ## run suites that others wrote straight to PostgreSQL, through the program and through PgBouncer (SUITES="regress pgx")
+	@scripts/install suites
+	@$(MAKE) --no-print-directory build
+	@scripts/suites $(SUITES)
 
 .PHONY: fuzz
 fuzz: ## run every fuzz target for a short while (FUZZTIME=10s)
