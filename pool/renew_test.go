@@ -76,3 +76,52 @@ func TestDrainedReplicaIsSentNoReads(t *testing.T) {
 		b.Release()
 	}
 }
+
+// TestDrainedReplicaOfLogins: the pools of logins are drained with their node, those that are made meanwhile too.
+func TestDrainedReplicaOfLogins(t *testing.T) {
+	noLeaks(t)
+	primary, replica := startFake(t), startFake(t)
+	c := open(t, quick())
+	top := c.Apply(mapOf(t, shardOf(primary, replica)))
+	una, vera := loginOf(t, c, "una", Keys{}), loginOf(t, c, "vera", Keys{})
+	mustAcquire(t, una.Topology(top), Replica).Release()
+	node := top.Replicas(0)[0]
+	readsAt := func(l *Login, role Role) {
+		t.Helper()
+		b := mustAcquire(t, l.Topology(top), Replica)
+		defer b.Release()
+		if b.Role() != role {
+			t.Errorf("a read went to %s", b.Node())
+		}
+	}
+	node.Drain(true)
+	for _, s := range c.Stats() {
+		if s.Role == Replica && (!s.Drained || s.Idle+s.Busy != 0) {
+			t.Errorf("%+v", s)
+		}
+	}
+	readsAt(una, Primary)
+	readsAt(vera, Primary)
+	node.Drain(false)
+	readsAt(una, Replica)
+	readsAt(vera, Replica)
+}
+
+// TestExchangedIsNotAboutToClose: a backend that serves its holder alone is to be closed before that has left only if new ones are
+// asked for.
+func TestExchangedIsNotAboutToClose(t *testing.T) {
+	noLeaks(t)
+	_, c, top := single(t, quick())
+	b, err := mustAcquire(t, top, Primary).Exchange(t.Context(), map[string]string{"replication": "database"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if all := c.Backends(); len(all) != 1 || all[0].Closing {
+		t.Errorf("%+v", all)
+	}
+	c.Reconnect()
+	if all := c.Backends(); len(all) != 1 || !all[0].Closing {
+		t.Errorf("%+v", all)
+	}
+	b.Release()
+}

@@ -82,7 +82,7 @@ func (s *session) kill() {
 
 // farewell tells a client that was killed why its session ends, unless it is in the middle of a message.
 func (s *session) farewell() {
-	if !s.killed.Load() || s.client.WriteErr() != nil {
+	if !s.killed.Load() || s.dismissed || s.client.WriteErr() != nil {
 		return
 	}
 	for _, l := range s.links {

@@ -333,3 +333,23 @@ func TestQueryWaitOfUser(t *testing.T) {
 		t.Fatal(got)
 	}
 }
+
+// TestWaitForResumeOfUser: who waits for RESUME waits as for a backend.
+func TestWaitForResumeOfUser(t *testing.T) {
+	r, _ := limitRig(t, Limits{QueryWait: 200 * time.Millisecond}, Limits{}, rigOptions{wait: time.Minute})
+	hasty := r.connect()
+	if err := r.db.Pause(t.Context(), r.server); err != nil {
+		t.Fatal(err)
+	}
+	began := time.Now()
+	r.refuses(hasty, "57P03", "select 1")
+	if took := time.Since(began); took > 30*time.Second {
+		t.Errorf("after %s", took)
+	}
+	if err := r.db.Resume(); err != nil {
+		t.Error(err)
+	}
+	if got := r.value(hasty, "select 1"); got != "1" {
+		t.Error(got)
+	}
+}

@@ -79,6 +79,7 @@ type session struct {
 	skipping    bool // an error was met: messages are discarded until Sync
 	lookup      lookup
 	stopped     bool // backends were told to stop a statement that ran for too long
+	dismissed   bool // the client was told why the session ends
 
 	draining, cut atomic.Bool
 	cancelled     atomic.Bool
@@ -307,6 +308,7 @@ func (s *session) fatal(code, message, hint string) {
 func (s *session) fatalError(e *pgwire.Error) {
 	last := *e
 	last.Severity = pgwire.SeverityFatal
+	s.dismissed = true
 	s.client.SetQueue(pgwire.AppendError(s.client.QueueBuffer(), &last))
 	s.flushOut(time.Now().Add(time.Second))
 }

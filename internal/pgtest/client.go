@@ -239,6 +239,19 @@ func (c *Client) Read() ([]byte, error) {
 	return frame, nil
 }
 
+// ReadRest reads what comes until the server closes the connection, whole frames
+// or not.
+func (c *Client) ReadRest() ([]byte, error) {
+	if err := c.conn.SetReadDeadline(time.Now().Add(c.timeout)); err != nil {
+		return nil, err
+	}
+	b, err := io.ReadAll(c.in)
+	if isReset(err) {
+		err = nil
+	}
+	return b, err
+}
+
 // ReadUntil reads frames up to the first of a type, and returns the trace of
 // all of them. What was read before an error is returned with it.
 func (c *Client) ReadUntil(typ byte) ([]string, error) {
