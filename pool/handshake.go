@@ -3,6 +3,7 @@ package pool
 import (
 	"cmp"
 	"context"
+	"crypto/rand"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -35,7 +36,7 @@ func logIn(ctx context.Context, n *Node, user string, keys *Keys, params map[str
 	if err != nil {
 		return nil, err
 	}
-	h := handshake{conn: nc, keys: keys, greeting: greeting{conn: nc, params: map[string]string{}}}
+	h := handshake{conn: nc, keys: keys, nonce: rand.Text(), greeting: greeting{conn: nc, params: map[string]string{}}}
 	stop := context.AfterFunc(ctx, func() { _ = nc.SetDeadline(time.Unix(1, 0)) })
 	err = h.run(n.cluster.cfg.startup(n.id, user, params))
 	if !stop() && err == nil {
@@ -74,6 +75,7 @@ func (cfg *Config) params() map[string]string {
 type handshake struct {
 	conn   net.Conn
 	keys   *Keys
+	nonce  string
 	prover *prover // nil: no exchange was begun
 	proven bool    // by the server
 	known  bool    // the server let the client in
@@ -190,7 +192,7 @@ func (h *handshake) propose(content []byte) error {
 		now := tc.ConnectionState()
 		state = &now
 	}
-	p, mechanism, err := newProver(h.keys, offered, state)
+	p, mechanism, err := newProver(h.keys, h.nonce, offered, state)
 	if err != nil {
 		return err
 	}

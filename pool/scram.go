@@ -2,7 +2,6 @@ package pool
 
 import (
 	"crypto/hmac"
-	"crypto/rand"
 	"crypto/sha256"
 	"crypto/tls"
 	"encoding/base64"
@@ -49,9 +48,10 @@ type prover struct {
 	signed  string // the AuthMessage
 }
 
-// newProver begins an exchange with a server that offers mechanisms, over TLS if state is not nil, and says which one it chose.
-func newProver(keys *Keys, offered []string, state *tls.ConnectionState) (p *prover, mechanism string, err error) {
-	p = &prover{keys: keys, header: "n,,", nonce: rand.Text()}
+// newProver begins an exchange with a server that offers mechanisms, over TLS if state is not nil, and says which one it chose. The nonce
+// has to be random.
+func newProver(keys *Keys, nonce string, offered []string, state *tls.ConnectionState) (p *prover, mechanism string, err error) {
+	p = &prover{keys: keys, header: "n,,", nonce: nonce}
 	p.bare = "n=,r=" + p.nonce
 	plus := slices.Contains(offered, scramPlus)
 	if state != nil {
