@@ -21,7 +21,7 @@ type batch struct {
 const batchLimit = 4096
 
 // deferredText is how much text several statements may have that wait for their backend, in bytes.
-const deferredText = 2 << 20
+const deferredText = 512 << 10
 
 // deferred is a message, or an owed reply, that waits for the batch's backend.
 type deferred struct {

@@ -43,10 +43,10 @@ func (s *session) cleanse(l *link) bool {
 }
 
 // discardHeld takes from a backend all that a session which has ended had there. It reports whether that is certain: nobody knows what
-// a function that is declared to need its backend leaves there, and the name of a setting that is nobody's own stays known, which in
-// session mode the next client is not to see.
+// a function that is declared to need its backend leaves there, and the name of a setting that is nobody's own stays known, as does
+// the schema of temporary tables, which in session mode the next client is not to see.
 func (s *session) discardHeld(l *link) bool {
-	if l.hold&router.HoldFunction != 0 || s.mode == ModeSession && (l.custom || l.unsure) {
+	if l.hold&router.HoldFunction != 0 || s.mode == ModeSession && (l.custom || l.unsure || s.temporary) {
 		return false
 	}
 	var out sink
