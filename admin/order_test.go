@@ -94,15 +94,20 @@ func TestKill(t *testing.T) {
 	r.do(inside, "select pg_advisory_xact_lock(1)")
 	await(t, "both have a backend", func() bool { return r.cell(ops, "SHOW NODES", "cl_active") == "2" })
 
+	node := r.cluster.Shards[0].Primary
+	sleeping := func() string {
+		rows, err := node.Query(t.Context(), "select count(*) from pg_stat_activity where query like '%pg_sleep(100)%' and state = 'active' and pid <> pg_backend_pid()")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return rows[0][0]
+	}
+	await(t, "the statement runs", func() bool { return sleeping() == "1" })
 	r.do(ops, fmt.Sprint("KILL CLIENT ", asleep.PgConn().PID()))
 	if err := <-sleeps; err == nil {
 		t.Fatal("a client that was killed got its answer")
 	}
-	node := r.cluster.Shards[0].Primary
-	await(t, "its statement is cancelled", func() bool {
-		rows, err := node.Query(t.Context(), "select count(*) from pg_stat_activity where query like '%pg_sleep(100)%' and state = 'active' and pid <> pg_backend_pid()")
-		return err == nil && rows[0][0] == "0"
-	})
+	await(t, "its statement is cancelled", func() bool { return sleeping() == "0" })
 	_, err := ops.Exec(t.Context(), "KILL CLIENT 12345678")
 	wantCode(t, err, "42704")
 	_, err = ops.Exec(t.Context(), "KILL CLIENT me")
@@ -126,6 +131,26 @@ func TestKill(t *testing.T) {
 	await(t, "a new client waits", func() bool { return r.cell(ops, "SHOW POOLS", "cl_waiting") == "1" })
 	r.do(ops, "RESUME app")
 	within(t, "a new client", fresh)
+}
+
+// TestKillLeavesNothingRunning kills clients at the moment at which their statements begin: a node that has not begun one yet ignores
+// the cancel request, and would run it to its end for nobody.
+func TestKillLeavesNothingRunning(t *testing.T) {
+	r := serve(t, pgcluster.Test(t, pgcluster.Config{Shards: 1}))
+	ops := r.connect("ops", "pgdrover")
+	for i := range 20 {
+		c := r.connectBy([]string{"simple_protocol", "exec"}[i%2], "app", "app")
+		over := start(c, "select pg_sleep(100)")
+		time.Sleep(time.Duration(i%5) * 200 * time.Microsecond)
+		r.do(ops, fmt.Sprint("KILL CLIENT ", c.PgConn().PID()))
+		if err := <-over; err == nil {
+			t.Fatal("a client that was killed got its answer")
+		}
+	}
+	await(t, "nothing runs", func() bool {
+		rows, err := r.cluster.Shards[0].Primary.Query(t.Context(), "select count(*) from pg_stat_activity where query like '%pg_sleep(100)%' and state = 'active' and pid <> pg_backend_pid()")
+		return err == nil && rows[0][0] == "0"
+	})
 }
 
 // TestKillTellsWhy: a client that waits for nothing hears why its session ends.

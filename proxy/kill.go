@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/pgdrover/pgdrover/internal/task"
 	"github.com/pgdrover/pgdrover/pgwire"
 )
 
@@ -30,10 +31,7 @@ func (s *Server) KillClient(ctx context.Context, pid uint32) error {
 	if ss == nil {
 		return &pgwire.Error{Code: "42704", Message: fmt.Sprintf("there is no client %d", pid), Hint: "SHOW CLIENTS lists them by id"}
 	}
-	ctx, stop := context.WithTimeout(ctx, killTime)
-	defer stop()
-	ss.killed.Store(true) // it may not outlive the cancel
-	ss.cancelRunning(ctx)
+	ss.stops.Store(true)
 	ss.kill()
 	return s.untilGone(ctx, []*session{ss})
 }
@@ -82,7 +80,13 @@ func (s *session) kill() {
 
 // farewell tells a client that was killed why its session ends, unless it is in the middle of a message.
 func (s *session) farewell() {
-	if !s.killed.Load() || s.dismissed || s.client.WriteErr() != nil {
+	if !s.killed.Load() {
+		return
+	}
+	if s.stops.Load() {
+		s.stopBackends()
+	}
+	if s.dismissed || s.client.WriteErr() != nil {
 		return
 	}
 	for _, l := range s.links {
@@ -91,4 +95,44 @@ func (s *session) farewell() {
 		}
 	}
 	s.fatal(errShutdown.Code, errShutdown.Message, "")
+}
+
+// stopTime is how long a statement is given to end when it is cancelled, before its connection is closed, which it would outlive.
+const stopTime = 2 * time.Second
+
+// stopBackends cancels what backends run for the session, again and again until it is over: a server that has not begun a statement
+// yet ignores the request.
+func (s *session) stopBackends() {
+	ctx, done := context.WithTimeout(context.Background(), stopTime)
+	defer done()
+	for ctx.Err() == nil && s.client.Pending() <= queueLimit {
+		busy := s.busyLinks()
+		if len(busy) == 0 {
+			return
+		}
+		s.t.Await(func() {
+			for _, l := range busy {
+				_ = l.backend.Cancel(ctx, &l.req) // it is repeated
+			}
+		})
+		on := make([]task.Interest, 0, len(busy))
+		for _, l := range busy {
+			on = append(on, task.Interest{Conn: l.conn, Read: true, Write: l.conn.Pending() > 0})
+		}
+		s.t.Wait(time.Now().Add(stopTime/40), on...)
+		for _, l := range busy {
+			s.pump(l)
+		}
+	}
+}
+
+// busyLinks are the links with replies outstanding.
+func (s *session) busyLinks() []*link {
+	var busy []*link
+	for _, l := range s.links {
+		if l.busy() && l.lost == nil {
+			busy = append(busy, l)
+		}
+	}
+	return busy
 }

@@ -87,6 +87,7 @@ type session struct {
 	acquiring     atomic.Bool   // it is about to have a backend
 	heldBack      atomic.Bool   // it waits for RESUME
 	killed        atomic.Bool   // an operator has ended it
+	stops         atomic.Bool   // and what backends run for it
 	partition     atomic.Int64  // of the open transaction's tenant, plus one; -1: any; 0: no transaction
 	state         atomic.Uint32 // a ClientState
 	waitingSince  atomic.Int64  // when that began, in Unix nanoseconds
@@ -135,7 +136,7 @@ func (s *session) run() {
 	} else if s.replicates {
 		step = s.replicate
 	}
-	for step() {
+	for step() && !s.killed.Load() {
 	}
 	s.farewell()
 }
