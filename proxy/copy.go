@@ -16,12 +16,13 @@ func (s *session) copyFromClient(l *link) bool {
 		s.query = *s.query.Clone() // its text is about to be consumed
 		s.take()
 	}
-	for l.copyIn && l.conn.Pending() <= queueLimit {
+	short := false // a message is not whole
+	for l.copyIn && !short && l.conn.Pending() <= queueLimit {
 		b := s.client.Buffered()
 		if s.copyRest > 0 {
 			n := min(s.copyRest, len(b))
-			if n == 0 {
-				break
+			if short = n == 0; short {
+				continue
 			}
 			l.conn.QueueOrWrite(b[:n])
 			s.consume(n)
@@ -33,8 +34,8 @@ func (s *session) copyFromClient(l *link) bool {
 			s.fatal("08P01", "invalid message length", "")
 			return false
 		}
-		if size == 0 || typ != pgwire.MsgCopyData && len(b) < size {
-			break
+		if short = size == 0 || typ != pgwire.MsgCopyData && len(b) < size; short {
+			continue
 		}
 		switch typ {
 		case pgwire.MsgCopyData:
@@ -54,7 +55,7 @@ func (s *session) copyFromClient(l *link) bool {
 		}
 	}
 	_ = l.conn.Flush()
-	return s.client.ReadErr() == nil || len(s.client.Buffered()) > 0 || !l.copyIn
+	return s.client.ReadErr() == nil || !short || !l.copyIn
 }
 
 // copyTail gives the backend the rest of a CopyData that was being moved when the COPY failed: it discards that, and must have all of

@@ -57,3 +57,28 @@ func check(t *testing.T, err error) {
 		t.Fatal(err)
 	}
 }
+
+// TestClientLeavesWithinACopyHeader leaves in the middle of COPY with part of a message sent: the only backend is free for the next.
+func TestClientLeavesWithinACopyHeader(t *testing.T) {
+	c := pgcluster.Test(t, pgcluster.Config{})
+	r := startRig(t, c, rigOptions{size: 1, wait: 20 * time.Second})
+	for _, part := range []string{"", "d", "d\x00\x00", "d\x00\x00\x00", "d\x00\x00\x00\x08", "d\x00\x00\x00\x08x", "Q\x00\x00\x00\x08x", "c\x00"} {
+		for _, half := range []bool{false, true} {
+			options := pgtest.Options{User: rigUser, Password: rigPassword, Database: c.Database, Timeout: 10 * time.Second}
+			leaver := pgtest.Connect(t, r.addr, options)
+			check(t, leaver.SendFrame('Q', []byte("copy users (tenant_id, id, name) from stdin\x00")))
+			if _, err := leaver.ReadUntil('G'); err != nil {
+				t.Fatal(err)
+			}
+			check(t, leaver.SendBytes([]byte(part)))
+			if half {
+				check(t, leaver.CloseWrite())
+			} else {
+				check(t, leaver.Abort())
+			}
+			if _, err := pgtest.Connect(t, r.addr, options).Query("select 1"); err != nil {
+				t.Fatalf("after %q, half-closed %v: %v", part, half, err)
+			}
+		}
+	}
+}
