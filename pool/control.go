@@ -22,16 +22,15 @@ type Rows struct {
 	Tag     string     // of the last statement
 }
 
-// Exec runs a control query, by the simple protocol, over a connection that is no backend to a shard of the map in force. With role
+// Exec runs a control query, by the simple protocol, over a connection of its own to a shard of the map in force. With role
 // Replica it asks a replica that is up, and the primary if there is none. With several statements it returns the rows of the
-// last one that had any. The connection is kept a while for the next query, and may prove broken then: the query is sent anew, so it
-// must change nothing. An error is an *Error when there was no connection; a *pgwire.Error is the server's answer.
+// last one that had any. An error is an *Error when there was no connection; a *pgwire.Error is the server's answer.
 func (c *Cluster) Exec(ctx context.Context, shard string, role Role, sql string) (*Rows, error) {
 	t := c.current.Load()
 	if t != nil {
 		for i := range t.shards {
 			if t.shards[i].name == shard {
-				return t.shards[i].pick(role, nil).execKept(ctx, sql)
+				return t.shards[i].pick(role, nil).exec(ctx, sql)
 			}
 		}
 	}
@@ -52,14 +51,9 @@ func (n *Node) exec(ctx context.Context, sql string) (*Rows, error) {
 		return nil, err
 	}
 	defer conn.close()
-	return conn.query(ctx, n, sql)
-}
-
-// query is run, whose errors name the node, and whose query ends when nobody waits for it.
-func (c *control) query(ctx context.Context, n *Node, sql string) (*Rows, error) {
-	rows, err := c.run(ctx, sql)
+	rows, err := conn.run(ctx, sql)
 	if ctx.Err() != nil {
-		c.interrupt()
+		conn.interrupt()
 	}
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", n, err)

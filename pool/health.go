@@ -26,7 +26,6 @@ type health struct {
 // watch probes a node, one probe at a time, until ctx ends.
 func (n *Node) watch(ctx context.Context) {
 	var conn *control
-	defer n.spare.end()
 	defer func() {
 		if conn != nil {
 			conn.close()

@@ -28,7 +28,6 @@ func (c *Cluster) clean(ctx context.Context) {
 		now := time.Now()
 		for _, n := range c.Nodes() {
 			n.sweep(now)
-			n.spare.expire(now)
 		}
 		c.dismissLogins()
 		c.bury(now)

@@ -41,8 +41,6 @@ type Node struct {
 	// inFlight are the requests in flight on the server, which its pools share: backends in use and requests that wait.
 	inFlight *atomic.Int64
 
-	spare spare // of control queries
-
 	users map[*Login]*Node // the pools of logins; guarded by cluster.mu
 
 	mu       sync.Mutex // guards what follows

@@ -40,7 +40,6 @@ func TestRealServers(t *testing.T) {
 	t.Run("login", func(t *testing.T) { testLogin(t, cfg, shard) })
 	t.Run("wrong password", func(t *testing.T) { testWrongPassword(t, cfg, shard) })
 	t.Run("control queries", func(t *testing.T) { testExec(t, cfg, shard) })
-	t.Run("the connection of control queries", func(t *testing.T) { testExecKeeps(t, cfg, shard) })
 	t.Run("exchange", func(t *testing.T) { testExchange(t, cfg, shard) })
 	t.Run("cancel never hits the next holder", func(t *testing.T) { testCancelRace(t, cfg, shard) })
 	t.Run("killed backends", func(t *testing.T) { testKilled(t, cfg, shard, servers.Shards[0].Primary) })
@@ -133,43 +132,6 @@ func testExec(t *testing.T, cfg Config, shard shardmap.Shard) {
 	}
 	await(t, "the query that nobody waits for has ended", func() bool {
 		rows, err := c.Exec(t.Context(), "s1", Primary, "select count(*) from pg_stat_activity where query = 'select pg_sleep(100)' and state = 'active'")
-		return err == nil && string(rows.Rows[0][0]) == "0"
-	})
-}
-
-// testExecKeeps has control queries that follow one another share a connection, which is given up when it breaks, is idle for a while, or
-// its cluster ends.
-func testExecKeeps(t *testing.T, cfg Config, shard shardmap.Shard) {
-	noLeaks(t)
-	c := open(t, cfg)
-	c.Apply(mapOf(t, shard))
-	value := func(sql string) string {
-		t.Helper()
-		rows, err := c.Exec(t.Context(), "s1", Primary, sql)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return string(rows.Rows[0][0])
-	}
-	first := value("select pg_backend_pid()")
-	if _, err := c.Exec(t.Context(), "s1", Primary, "select 1/0"); err == nil {
-		t.Fatal("no error")
-	}
-	if again := value("select pg_backend_pid()"); again != first {
-		t.Errorf("two queries, backends %s and %s", first, again)
-	}
-	_, _ = c.Exec(t.Context(), "s1", Primary, "select pg_terminate_backend(pg_backend_pid())")
-	second := value("select pg_backend_pid()")
-	if second == first {
-		t.Error("a backend that was terminated serves on")
-	}
-	rows, err := c.ExecOn(t.Context(), "s1", Primary, shard.Primary, "select pg_terminate_backend("+second+", 20000)")
-	if err != nil || string(rows.Rows[0][0]) != "t" {
-		t.Fatal(rows, err)
-	}
-	third := value("select pg_backend_pid()") // over a new connection, when the old one turns out to be broken
-	await(t, "the connection that nobody uses is closed", func() bool {
-		rows, err := c.ExecOn(t.Context(), "s1", Primary, shard.Primary, "select count(*) from pg_stat_activity where pid = "+third)
 		return err == nil && string(rows.Rows[0][0]) == "0"
 	})
 }
