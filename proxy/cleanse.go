@@ -46,7 +46,7 @@ func (s *session) cleanse(l *link) bool {
 // a function that is declared to need its backend leaves there, and the name of a setting that is nobody's own stays known, as does
 // the schema of temporary tables, which in session mode the next client is not to see.
 func (s *session) discardHeld(l *link) bool {
-	if l.hold&router.HoldFunction != 0 || s.mode == ModeSession && (l.custom || l.unsure || s.temporary) {
+	if l.hold&router.HoldFunction != 0 || s.mode == ModeSession && (l.custom || l.unsure) {
 		return false
 	}
 	var out sink
