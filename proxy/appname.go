@@ -81,19 +81,6 @@ func (s *session) sendName(l *link) {
 // setNameSQL sets the application's name, which is all that a statement sets that runs as often as clients take turns.
 func setNameSQL(name string) string { return "SET application_name TO " + quoteLiteral(name) }
 
-// nameApplication sees to the application_name among startup settings: what the configuration adds to it, and in session mode that a
-// client without a name has none on its backend either.
-func (s *session) nameApplication(pairs []pgwire.Param) []pgwire.Param {
-	switch {
-	case s.replicates:
-	case s.db.options().NameAddHost:
-		return s.addHost(pairs)
-	case s.mode == ModeSession:
-		return append([]pgwire.Param{{Name: applicationName}}, pairs...) // what the client says goes before it
-	}
-	return pairs
-}
-
 // addHost adds the client's address and port to the application_name among startup settings.
 func (s *session) addHost(pairs []pgwire.Param) []pgwire.Param {
 	address := s.client.RemoteAddr()

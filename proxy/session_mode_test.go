@@ -222,27 +222,3 @@ func TestSessionModeOwnStatements(t *testing.T) {
 		}
 	}
 }
-
-// TestSessionModeWithoutName has a client that does not say what it is called: as on a backend of its own, it has no name there, and what
-// PgDrover calls itself on backends is not seen.
-func TestSessionModeWithoutName(t *testing.T) {
-	r := startRig(t, pgcluster.Test(t, pgcluster.Config{}), rigOptions{mode: ModeSession, size: 2})
-	for _, step := range []struct{ param, want string }{{"", ""}, {"application_name=", ""}, {"application_name=shop", "shop"}, {"options=-c%20application_name%3Dtill", "till"}} {
-		var params []string
-		if step.param != "" {
-			params = []string{step.param}
-		}
-		conn := r.connect(params...)
-		if got := r.value(conn, "show application_name"); got != step.want || conn.PgConn().ParameterStatus("application_name") != step.want {
-			t.Errorf("%q: shown %q, reported %q", step.param, got, conn.PgConn().ParameterStatus("application_name"))
-		}
-		r.exec(conn, "set application_name to 'other'")
-		r.exec(conn, "reset application_name")
-		if got := r.value(conn, "show application_name"); got != step.want {
-			t.Errorf("%q: %q after RESET", step.param, got)
-		}
-		if err := conn.Close(t.Context()); err != nil {
-			t.Fatal(err)
-		}
-	}
-}

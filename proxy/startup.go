@@ -167,7 +167,10 @@ func (s *session) takeParams(st *pgwire.Startup) bool {
 		}
 	}
 	initial := noSettings
-	for _, p := range s.nameApplication(pairs) {
+	if s.db.options().NameAddHost && !s.replicates {
+		pairs = s.addHost(pairs)
+	}
+	for _, p := range pairs {
 		if initial = s.takeParam(initial, p.Name, p.Value); initial == nil {
 			return false
 		}
