@@ -125,7 +125,8 @@ func (th *theater) improvise(span time.Duration, seed uint64) {
 	for _, st := range th.stages {
 		st.options.Timeout = 4 * time.Second
 	}
-	rounds, goroutines, memory := 0, runtime.NumGoroutine(), heap()
+	const late = 8 // goroutines of the proxies that may not have begun yet
+	rounds, goroutines, memory := 0, runtime.NumGoroutine()+late, heap()
 	var before []utterance
 	for until := time.Now().Add(span); time.Now().Before(until); rounds++ {
 		im := &improviser{Rand: rand.New(rand.NewPCG(seed, 0)), free: th.exact}
