@@ -11,6 +11,8 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgproto3"
+
+	"github.com/pgdrover/pgdrover/internal/pgcluster"
 )
 
 // faultRig is a rig that a test shuts down by itself.
@@ -165,7 +167,9 @@ func TestClientLeaves(t *testing.T) {
 
 // TestShutdown drains: idle sessions are told, open transactions end, nobody new comes in, and nothing is left running.
 func TestShutdown(t *testing.T) {
-	sharedCluster(t)
+	if !pgcluster.Composed() { // what runs with the shared cluster runs before, and after
+		sharedCluster(t)
+	}
 	before := runtime.NumGoroutine()
 	t.Run("drain", testShutdownDrains)
 	t.Run("cut", testShutdownCuts)

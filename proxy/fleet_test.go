@@ -13,12 +13,13 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/pgdrover/pgdrover/internal/pgcluster"
 )
 
 // startFleet runs n proxies, numbered from 1, in front of one cluster.
-func startFleet(t *testing.T, n int, o rigOptions) []*rig {
+func startFleet(t *testing.T, c *pgcluster.Cluster, n int, o rigOptions) []*rig {
 	t.Helper()
-	c := sharedCluster(t)
 	change := o.config
 	configs := make([]Config, n)
 	rigs := make([]*rig, n)
@@ -48,7 +49,7 @@ func startFleet(t *testing.T, n int, o rigOptions) []*rig {
 const fleetSleep = "select pg_sleep(20) from (select count(*) from orders where tenant_id = $1) o"
 
 func TestCancelAcrossTheFleet(t *testing.T) {
-	rigs := startFleet(t, 2, rigOptions{wait: 20 * time.Second, size: 2})
+	rigs := startFleet(t, sharedCluster(t), 2, rigOptions{wait: 20 * time.Second, size: 2})
 	k := rigs[0].tenants(0, 1)[0]
 	for i, home := range rigs {
 		other := rigs[1-i]
@@ -89,7 +90,7 @@ func TestCancelAcrossTheFleet(t *testing.T) {
 
 // TestCancelDoesNotCircle has two proxies each believe that the other is number 9.
 func TestCancelDoesNotCircle(t *testing.T) {
-	rigs := startFleet(t, 2, rigOptions{})
+	rigs := startFleet(t, sharedCluster(t), 2, rigOptions{})
 	for i, r := range rigs {
 		cfg := *r.server.config.Load()
 		cfg.Peers = map[int]string{9: rigs[1-i].addr}
@@ -104,7 +105,7 @@ func TestCancelDoesNotCircle(t *testing.T) {
 func TestCancelAcrossTheFleetEncrypted(t *testing.T) {
 	secure := newAuthority(t).sign(newECKey(t), []string{"localhost"})
 	for _, mode := range []TLSMode{TLSPrefer, TLSRequire} {
-		rigs := startFleet(t, 2, rigOptions{wait: 20 * time.Second, config: func(cfg *Config) {
+		rigs := startFleet(t, sharedCluster(t), 2, rigOptions{wait: 20 * time.Second, config: func(cfg *Config) {
 			cfg.TLSMode, cfg.TLS = mode, &tls.Config{Certificates: []tls.Certificate{secure}}
 		}})
 		k := rigs[0].tenants(0, 1)[0]
@@ -142,7 +143,7 @@ func TestPeerThatDoesNotAnswer(t *testing.T) {
 			silent.Go(func() { _, _ = io.Copy(io.Discard, nc); _ = nc.Close() })
 		}
 	})
-	r := startFleet(t, 1, rigOptions{wait: 20 * time.Second})[0]
+	r := startFleet(t, apart(t), 1, rigOptions{wait: 20 * time.Second})[0]
 	cfg := *r.server.config.Load()
 	cfg.Peers = map[int]string{2: ln.Addr().String()}
 	r.server.Reconfigure(cfg)
@@ -174,7 +175,7 @@ func TestPeerThatDoesNotAnswer(t *testing.T) {
 
 // TestCancelStormAcrossTheFleet sends 10,000 cancels for one session to both proxies of a fleet while others use the same few backends.
 func TestCancelStormAcrossTheFleet(t *testing.T) {
-	rigs := startFleet(t, 2, rigOptions{wait: 60 * time.Second, size: 3})
+	rigs := startFleet(t, sharedCluster(t), 2, rigOptions{wait: 60 * time.Second, size: 3})
 	k := rigs[0].tenants(0, 1)[0]
 	ctx, stop := context.WithCancel(t.Context())
 	defer stop()

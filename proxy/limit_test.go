@@ -26,7 +26,7 @@ func limitRig(t *testing.T, user, database Limits, o rigOptions) (*rig, *Config)
 		c.Users["ops"] = &User{Name: "ops", Verifier: c.Users[rigUser].Verifier, Admin: true}
 		cfg = *c
 	}
-	return startRig(t, sharedCluster(t), o), &cfg
+	return startRig(t, apart(t), o), &cfg
 }
 
 // login tries to log in, and returns the SQLSTATE and the words of a refusal.

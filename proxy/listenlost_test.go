@@ -84,6 +84,7 @@ func TestListenBeforeALoss(t *testing.T) {
 
 // TestListenWhileDown stops the node: LISTEN says so, and works when it is back.
 func TestListenWhileDown(t *testing.T) {
+	t.Parallel()
 	c := pgcluster.Test(t, pgcluster.Config{})
 	r := startRig(t, c, rigOptions{size: 4, wait: time.Second})
 	conn, idle, other := r.connect(simpleMode), r.connect(), r.connect()
@@ -127,6 +128,7 @@ func TestListenWhileDown(t *testing.T) {
 
 // TestListenerStuck stops the node's processes: the wait is bounded.
 func TestListenerStuck(t *testing.T) {
+	t.Parallel()
 	c := pgcluster.Test(t, pgcluster.Config{})
 	r := startRig(t, c, rigOptions{size: 4, wait: time.Second})
 	conn, other := r.connect(simpleMode), r.connect(simpleMode)

@@ -3,6 +3,7 @@ package proxy
 import (
 	"context"
 	"errors"
+	"flag"
 	"os"
 	"sync"
 	"testing"
@@ -22,6 +23,9 @@ var shared struct {
 // sharedCluster is the shared cluster. Whoever stops a node of it starts it again.
 func sharedCluster(t testing.TB) *pgcluster.Cluster {
 	t.Helper()
+	if pgcluster.Composed() {
+		return pgcluster.Test(t, pgcluster.Config{Shards: 2, Replicas: 1})
+	}
 	shared.once.Do(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
 		defer cancel()
@@ -41,7 +45,18 @@ func sharedCluster(t testing.TB) *pgcluster.Cluster {
 	return shared.cluster
 }
 
+// apart is a cluster of the test's own, two shards without replicas, for a test that mostly waits: it runs beside others of its kind.
+func apart(t *testing.T) *pgcluster.Cluster {
+	t.Helper()
+	t.Parallel()
+	return pgcluster.Test(t, pgcluster.Config{Shards: 2})
+}
+
 func TestMain(m *testing.M) {
+	flag.Parse()
+	if err := flag.Set("test.parallel", "8"); err != nil { // such tests wait for most of their time
+		panic(err)
+	}
 	code := m.Run()
 	if shared.cluster != nil {
 		if err := shared.cluster.Stop(context.Background()); err != nil {

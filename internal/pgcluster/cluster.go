@@ -60,7 +60,7 @@ type Cluster struct {
 // machine has no PostgreSQL that would do.
 func Start(ctx context.Context, config Config) (*Cluster, error) {
 	config = config.withDefaults()
-	if os.Getenv(composeVariable) == "compose" {
+	if Composed() {
 		return startCompose(ctx, config)
 	}
 	bin, err := FindBinaries(ctx)

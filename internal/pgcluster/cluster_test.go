@@ -13,6 +13,14 @@ import (
 	"time"
 )
 
+// ownServers skips a test of the servers that this package starts when it starts none.
+func ownServers(t *testing.T) {
+	t.Helper()
+	if Composed() {
+		t.Skipf("%v", errTooSmall)
+	}
+}
+
 func TestCluster(t *testing.T) {
 	var progress bytes.Buffer
 	c := Test(t, Config{Shards: 2, Replicas: 1, TLS: true, Log: &locked{w: &progress}})
@@ -166,6 +174,7 @@ func TestCluster(t *testing.T) {
 }
 
 func TestStopLeavesNothing(t *testing.T) {
+	ownServers(t)
 	c := Test(t, Config{Shards: 1, Replicas: 1})
 	var pids []int
 	for _, node := range c.Nodes() {
@@ -191,6 +200,7 @@ func TestStopLeavesNothing(t *testing.T) {
 }
 
 func TestStartFailsClean(t *testing.T) {
+	ownServers(t)
 	for name, test := range map[string]struct {
 		config Config
 		cancel time.Duration
@@ -228,6 +238,7 @@ func TestStartFailsClean(t *testing.T) {
 }
 
 func TestPortTaken(t *testing.T) {
+	ownServers(t)
 	c := Test(t, Config{})
 	node := c.Shards[0].Primary
 	if err := node.Stop(t.Context()); err != nil {

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"syscall"
+	"time"
 )
 
 // composeVariable, when it is "compose", makes Start use the nodes of
@@ -17,19 +18,21 @@ const composeVariable = "PGDROVER_TEST_CLUSTER"
 
 // What deploy/compose.yaml starts and publishes on 127.0.0.1.
 const (
-	composeShards   = 2
-	composeReplicas = 1
-	composePort     = 15400 // + 10*shard + replica
-	composeRedis    = "127.0.0.1:16379"
-	composePassword = "postgres" // of the superuser, unless POSTGRES_PASSWORD says otherwise
+	composeShards    = 2
+	composeReplicas  = 1
+	composePort      = 15400 // + 10*shard + replica
+	composeRedis     = "127.0.0.1:16379"
+	composeRedisName = "redis"
+	composePassword  = "postgres" // of the superuser, unless POSTGRES_PASSWORD says otherwise
 )
 
 // errTooSmall is what the compose cluster answers to whoever wants more of it.
 var errTooSmall = errors.New("the compose cluster is what it is")
 
-// composeLock is the advisory lock that one user of the compose cluster holds
-// at a time, since each begins with an empty database.
-const composeLock = 0x70676472 // "pgdr"
+// composeLock is the file, in the directory for temporary files, that one user
+// of the compose cluster has locked at a time, since each begins with an empty
+// database.
+const composeLock = "pgdrover-compose.lock"
 
 // startCompose waits its turn, then hands out the running compose cluster with
 // an empty database that config.User owns.
@@ -81,23 +84,39 @@ func composeNode(access login, shard, replica int) *Node {
 	}
 }
 
-// takeTurn returns the connection that holds the lock; closing it gives the
-// turn to the next.
-func (c *Cluster) takeTurn(ctx context.Context) (*Conn, error) {
-	access := c.Shards[0].Primary.login
-	access.database = superuser
-	node := composeNode(access, 1, 0)
-	conn, err := Connect(ctx, node.SuperuserURL())
+// takeTurn waits until no other process, and nobody else in this one, uses the
+// compose cluster, and notes the server's version. Closing the file gives the
+// turn to the next. A lock on a server would end when a test stops that server.
+func (c *Cluster) takeTurn(ctx context.Context) (*os.File, error) {
+	turn, err := os.OpenFile(filepath.Join(os.TempDir(), composeLock), os.O_CREATE|os.O_RDWR, 0o666)
 	if err != nil {
-		return nil, fmt.Errorf("%s=compose: start it first with `docker compose -f deploy/compose.yaml up --wait s1-replica-1 s2-replica-1 redis`: %w", composeVariable, err)
-	}
-	rows, err := conn.Query(ctx, fmt.Sprintf("select pg_advisory_lock(%d); show server_version", composeLock))
-	if err != nil {
-		conn.Close()
 		return nil, fmt.Errorf("wait for the compose cluster: %w", err)
 	}
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for syscall.Flock(int(turn.Fd()), syscall.LOCK_EX|syscall.LOCK_NB) != nil {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return nil, errors.Join(fmt.Errorf("wait for the compose cluster: %w", ctx.Err()), turn.Close())
+		}
+	}
+	if err := c.readVersion(ctx); err != nil {
+		return nil, errors.Join(err, turn.Close())
+	}
+	return turn, nil
+}
+
+// readVersion asks the first shard.
+func (c *Cluster) readVersion(ctx context.Context) error {
+	access := c.Shards[0].Primary.login
+	access.database = superuser
+	rows, err := composeNode(access, 1, 0).Query(ctx, "show server_version")
+	if err != nil {
+		return fmt.Errorf("%s=compose: start it first with `docker compose -f deploy/compose.yaml up --wait s1-replica-1 s2-replica-1 redis`: %w", composeVariable, err)
+	}
 	c.Version = rows[0][0]
-	return conn, nil
+	return nil
 }
 
 // resetCompose drops and creates the database on every shard, and sets the
@@ -126,7 +145,14 @@ func (c *Cluster) resetCompose(ctx context.Context) error {
 type composeControl struct{}
 
 func (composeControl) signal(ctx context.Context, node string, sig syscall.Signal) error {
-	return compose(ctx, "kill", "--signal", fmt.Sprint(int(sig)), node)
+	switch sig {
+	case syscall.SIGSTOP: // of every process in the container, where a signal reaches the first
+		return compose(ctx, "pause", node)
+	case syscall.SIGCONT:
+		return compose(ctx, "unpause", node)
+	default:
+		return compose(ctx, "kill", "--signal", fmt.Sprint(int(sig)), node)
+	}
 }
 
 func (composeControl) start(ctx context.Context, node string) error {
@@ -157,12 +183,44 @@ func compose(ctx context.Context, args ...string) error {
 	return nil
 }
 
-// composeRedisServer is the compose cluster's Redis, emptied.
+// composeRedisServer is the compose cluster's Redis, emptied. A test that
+// failed may have left it paused or ended.
 func composeRedisServer(ctx context.Context) (*Redis, error) {
+	r := &Redis{Addr: composeRedis, control: composeControl{}}
+	if err := r.empty(ctx, time.Second); err == nil {
+		return r, nil
+	}
+	if err := r.control.signal(ctx, composeRedisName, syscall.SIGCONT); err != nil && ctx.Err() != nil {
+		return nil, err
+	}
+	return r, r.startComposed(ctx)
+}
+
+// startComposed starts the compose cluster's Redis, empty.
+func (r *Redis) startComposed(ctx context.Context) error {
+	if err := r.control.start(ctx, composeRedisName); err != nil {
+		return err
+	}
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
-	if _, err := redisCommand(ctx, composeRedis, "FLUSHALL"); err != nil {
-		return nil, fmt.Errorf("empty the compose cluster's Redis: %w", err)
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		err := r.empty(ctx, time.Second)
+		if err == nil {
+			return nil
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return fmt.Errorf("empty the compose cluster's Redis: %w", err)
+		}
 	}
-	return &Redis{Addr: composeRedis}, nil
+}
+
+func (r *Redis) empty(ctx context.Context, within time.Duration) error {
+	ctx, cancel := context.WithTimeout(ctx, within)
+	defer cancel()
+	_, err := redisCommand(ctx, r.Addr, "FLUSHALL")
+	return err
 }

@@ -55,6 +55,7 @@ func becomeOrphanMaker() {
 }
 
 func TestKilledProgramLeavesNothing(t *testing.T) {
+	ownServers(t)
 	if _, err := FindBinaries(t.Context()); err != nil {
 		t.Skip(err)
 	}

@@ -29,6 +29,7 @@ type Redis struct {
 	proc     *process
 	keeper   *keeper
 	embedded *miniredis.Miniredis
+	control  control // of the compose cluster's; nil: its process is proc
 }
 
 // ErrEmbedded is what an embedded Redis answers to what needs a process.
@@ -39,7 +40,7 @@ var ErrEmbedded = errors.New("this Redis is embedded and has no process: install
 // system's directory for temporary files when dir is empty. In a compose
 // cluster it is the Redis there, emptied.
 func StartRedis(ctx context.Context, dir string) (*Redis, error) {
-	if os.Getenv(composeVariable) == "compose" {
+	if Composed() {
 		return composeRedisServer(ctx)
 	}
 	path, err := exec.LookPath("redis-server")
@@ -185,6 +186,11 @@ func (r *Redis) Pause() error { return r.signal(syscall.SIGSTOP) }
 func (r *Redis) Resume() error { return r.signal(syscall.SIGCONT) }
 
 func (r *Redis) signal(sig syscall.Signal) error {
+	if r.control != nil {
+		ctx, cancel := context.WithTimeout(context.Background(), startTimeout)
+		defer cancel()
+		return r.control.signal(ctx, composeRedisName, sig)
+	}
 	if r.proc == nil {
 		return ErrEmbedded
 	}
@@ -196,6 +202,9 @@ func (r *Redis) Kill() error {
 	if r.embedded != nil {
 		r.embedded.Close()
 		return nil
+	}
+	if r.control != nil {
+		return r.signal(syscall.SIGKILL)
 	}
 	if r.proc == nil {
 		return ErrEmbedded
@@ -209,6 +218,9 @@ func (r *Redis) Start(ctx context.Context) error {
 	if r.embedded != nil {
 		r.embedded.FlushAll()
 		return r.embedded.Restart()
+	}
+	if r.control != nil {
+		return r.startComposed(ctx)
 	}
 	_, text, err := net.SplitHostPort(r.Addr)
 	if err != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"time"
 )
 
@@ -22,6 +23,10 @@ const (
 	testStart = 3 * time.Minute
 	testLog   = 4096 // bytes of each node's log that a failed test prints
 )
+
+// Composed reports whether Start hands out the compose cluster, of which there is
+// one: whoever asks for it waits until it is stopped by the one before.
+func Composed() bool { return os.Getenv(composeVariable) == "compose" }
 
 // Test starts a cluster that is stopped when the test ends. A test that fails
 // prints the end of each node's log. The test is skipped if, and only if, this
