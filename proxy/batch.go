@@ -18,7 +18,7 @@ type batch struct {
 
 // batchLimit is how many messages of a batch may wait for its backend, or for their replies, until the client is given what it is
 // owed so far, as PostgreSQL does when its output buffer is full.
-const batchLimit = 4096
+const batchLimit = 1024
 
 // deferredText is how much text several statements may have that wait for their backend, in bytes.
 const deferredText = 512 << 10
