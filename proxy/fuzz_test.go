@@ -14,8 +14,8 @@ import (
 	"github.com/pgdrover/pgdrover/pgwire"
 )
 
-// patience is how long a fuzzed peer waits before it is left hanging.
-const patience = 10 * time.Second
+// patience is how long a fuzzed peer waits before it is left hanging: less than the 10 s after which a fuzz worker ends without a word.
+const patience = 7 * time.Second
 
 var fuzzLogin = pgtest.Options{User: rigUser, Password: rigPassword, Database: "app", Timeout: patience}
 
