@@ -163,8 +163,11 @@ func (st *servant) answer(c *pgtest.Conn, frame []byte) error {
 	if st.skipping {
 		return nil
 	}
-	fails := bytes.Contains(frame, []byte("fail")) || st.copying
-	st.copying = false
+	if st.copying { // nothing else belongs there
+		st.copying = false
+		return c.Write(append(failed, ready...))
+	}
+	fails := bytes.Contains(frame, []byte("fail"))
 	switch frame[0] {
 	case pgwire.MsgQuery:
 		if bytes.Contains(frame, []byte("copy")) && !fails {

@@ -219,6 +219,7 @@ func (s *session) unitEnd() bool {
 // legacy passes a call of the fast-path interface to a primary, or a Query that cannot be understood. The function may do anything:
 // it counts as a write of a tenant that is not known.
 func (s *session) legacy(frame []byte) bool {
+	s.timed()
 	s.publish(ClientActive)
 	if !s.closeBatch() || s.skipping {
 		return s.skipping
