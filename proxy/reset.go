@@ -25,6 +25,9 @@ func (s *session) sendSimple(l *link, frame []byte, q *router.Query, w *wording)
 		l.replies.push(reply{kind: pgwire.MsgQuery, text: q, words: w})
 		return
 	}
+	if s.direct() { // a Query would have ended the unnamed statement there
+		l.send(pgwire.AppendClose(l.conn.QueueBuffer(), 'S', ""), reply{kind: pgwire.MsgClose, do: skip})
+	}
 	l.run(string(q.SQL()), reply{kind: pgwire.MsgExecute, text: q})
 	s.sendBack(l, back)
 	l.send(pgwire.AppendSync(l.conn.QueueBuffer()), reply{kind: pgwire.MsgSync})
