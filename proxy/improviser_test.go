@@ -70,7 +70,7 @@ func (im *improviser) say() []string {
 	case 5:
 		// A Parse that is answered for a backend takes no snapshot there, so an isolation level is chosen with nothing before it.
 		return im.pick([]string{"Query " + im.control()}, []string{"Query " + im.control()}, []string{"Sync",
-			"Query begin isolation level serializable"}, []string{"Sync", "Query begin; set transaction isolation level repeatable read"})
+			"Query rollback", "Query begin isolation level serializable"}, []string{"Sync", "Query rollback", "Query begin; set transaction isolation level repeatable read"})
 	case 6, 7:
 		return im.batch(im.control())
 	case 8, 9:
