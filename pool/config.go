@@ -41,7 +41,7 @@ type Config struct {
 	Password  string
 	TLS       TLSMode
 	TLSConfig *tls.Config       // root and client certificates; not changed after New
-	Params    map[string]string // run-time parameters of every backend; application_name is pgdrover if not given
+	Params    map[string]string // run-time parameters of every backend
 
 	Size       int // backends for each node (20)
 	MaxWaiting int // requests that may wait for each node (10,000)

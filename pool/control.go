@@ -69,6 +69,10 @@ type control struct {
 	frame   bytes.Buffer // the last message that was read
 }
 
+// controlName is the application_name of control connections. Backends begin without one: so a client that says none has none, and RESET
+// goes back to that.
+const controlName = "pgdrover"
+
 // openControl logs in, within the node's ConnectTimeout.
 func (n *Node) openControl(ctx context.Context) (*control, error) {
 	if n.loginErr != nil {
@@ -76,7 +80,7 @@ func (n *Node) openControl(ctx context.Context) (*control, error) {
 	}
 	attempt, cancel := context.WithTimeout(ctx, n.cluster.cfg.ConnectTimeout)
 	defer cancel()
-	g, err := connect(attempt, n.login)
+	g, err := connect(attempt, n.login, map[string]string{"application_name": controlName})
 	if err != nil {
 		return nil, n.faultOf(err).err
 	}

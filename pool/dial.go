@@ -6,7 +6,6 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
-	"maps"
 	"math/rand/v2"
 	"net"
 	"slices"
@@ -33,14 +32,18 @@ func (cfg *Config) loginTo(id identity) (*pgconn.Config, error) {
 	login.User, login.Password = cfg.User, cfg.Password
 	login.RequireAuth, login.KerberosSrvName, login.KerberosSpn = "", "", ""
 	login.Fallbacks, login.ValidateConnect = nil, nil
-	login.RuntimeParams = cfg.params()
+	login.RuntimeParams = cfg.Params
 	login.TLSConfig, login.DialFunc = nil, cfg.wiringTo(id.host).dial
 	login.MaxProtocolMessageBodyLen, login.BuildFrontend = maxMessage, pgwire.BoundedFrontend
 	return login, nil
 }
 
-// connect logs in and hands over the connection, on which the server waits for a query.
-func connect(ctx context.Context, login *pgconn.Config) (*greeting, error) {
+// connect logs in, with run-time parameters besides those of the login, and hands over the connection, on which the server waits for a query.
+func connect(ctx context.Context, login *pgconn.Config, params map[string]string) (*greeting, error) {
+	if len(params) > 0 {
+		login = login.Copy()
+		login.RuntimeParams = with(login.RuntimeParams, params)
+	}
 	pc, err := pgconn.ConnectConfig(ctx, login)
 	if err != nil {
 		return nil, err
@@ -69,12 +72,7 @@ func (n *Node) greet(ctx context.Context, params map[string]string) (*greeting, 
 	case n.loginErr != nil:
 		return nil, n.loginErr
 	}
-	login := n.login
-	if len(params) > 0 {
-		login = login.Copy()
-		maps.Copy(login.RuntimeParams, params)
-	}
-	return connect(ctx, login)
+	return connect(ctx, n.login, params)
 }
 
 // dial makes a backend. Nobody holds it.

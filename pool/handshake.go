@@ -56,19 +56,19 @@ func logIn(ctx context.Context, n *Node, user string, keys *Keys, params map[str
 // startup are the parameters of the startup packet of a user, its name and the database first; others are besides those of the pool.
 func (cfg *Config) startup(id identity, user string, others map[string]string) []pgwire.Param {
 	list := []pgwire.Param{{Name: "user", Value: user}, {Name: "database", Value: id.database}}
-	more := cfg.params()
-	maps.Copy(more, others)
+	more := with(cfg.Params, others)
 	for _, name := range slices.Sorted(maps.Keys(more)) {
 		list = append(list, pgwire.Param{Name: name, Value: more[name]})
 	}
 	return list
 }
 
-// params are the run-time parameters that backends begin with.
-func (cfg *Config) params() map[string]string {
-	params := map[string]string{"application_name": "pgdrover"}
-	maps.Copy(params, cfg.Params)
-	return params
+// with is a copy of run-time parameters, with others besides.
+func with(params, others map[string]string) map[string]string {
+	both := make(map[string]string, len(params)+len(others))
+	maps.Copy(both, params)
+	maps.Copy(both, others)
+	return both
 }
 
 // handshake is one login by keys (manual, "Start-up"). It blocks. It reads no byte that comes after the server's first ReadyForQuery.

@@ -89,7 +89,7 @@ func testLoginAsUser(t *testing.T, cfg Config, shard shardmap.Shard, node *pgclu
 		}
 		b := mustAcquire(t, own, Primary)
 		for sql, want := range map[string]string{
-			"select current_user || session_user": "unauna", "show work_mem": "123kB", "show application_name": "pgdrover",
+			"select current_user || session_user": "unauna", "show work_mem": "123kB", "show application_name": "",
 			"select ssl from pg_stat_ssl where pid = pg_backend_pid()": map[TLSMode]string{TLSOff: "f", TLSRequire: "t"}[mode],
 			"select pg_backend_pid()":                                  fmt.Sprint(b.PID),
 		} {

@@ -61,9 +61,6 @@ func (im *improviser) say() []string {
 		return []string{"Query " + im.sql()}
 	case 3:
 		first, second := im.sql(), im.sql()
-		if both := first + second; im.free && (strings.Contains(both, "reset") || strings.Contains(both, "discard")) { // docs/design/0008 has what differs
-			return []string{"Query " + first}
-		}
 		return []string{"Query " + first + "; " + second}
 	case 4:
 		return append([]string{"Query copy e from stdin"}, im.copy()...)

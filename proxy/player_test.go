@@ -113,7 +113,7 @@ func (p *player) login(st *step) error {
 		return err
 	}
 	for _, name := range slices.Sorted(maps.Keys(c.Params)) {
-		if name != "in_hot_standby" && (name != "application_name" || o.Params[name] != "") {
+		if name != "in_hot_standby" {
 			p.note(st.client, "is told "+name+"="+c.Params[name])
 		}
 	}

@@ -125,7 +125,6 @@ func (th *theater) improvise(span time.Duration, seed uint64) {
 	for _, st := range th.stages {
 		st.options.Timeout = 4 * time.Second
 	}
-	th.nameless = true
 	rounds, goroutines, memory := 0, runtime.NumGoroutine(), heap()
 	var before []utterance
 	for until := time.Now().Add(span); time.Now().Before(until); rounds++ {

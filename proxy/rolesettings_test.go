@@ -21,7 +21,7 @@ func TestSettingsOfTheRole(t *testing.T) {
 	if got := r.value(conn, "show work_mem"); got != "9MB" {
 		t.Errorf("the session's own setting became %s", got)
 	}
-	r.terminate(0, "application_name <> '' and pid <> pg_backend_pid() and usename = '"+c.User+"'")
+	r.terminate(0, "application_name = '' and usename = '"+c.User+"'")
 	if got := r.value(conn, "show work_mem"); got != "9MB" {
 		t.Errorf("on a new backend the session's own setting is %s", got)
 	}

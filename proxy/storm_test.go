@@ -104,7 +104,7 @@ func TestReconnectStorm(t *testing.T) {
 		}()
 		for waiting := true; waiting; {
 			var n int
-			_, _ = fmt.Sscan(r.on(c.Shards[0].Primary, "select count(*) from pg_stat_activity where application_name = 'pgdrover' and query not like '%pg_is_in_recovery%'"), &n)
+			_, _ = fmt.Sscan(r.on(c.Shards[0].Primary, "select count(*) from pg_stat_activity where application_name = '' and usename = '"+c.User+"'"), &n)
 			most = max(most, n)
 			select {
 			case <-done:

@@ -23,9 +23,7 @@ type theater struct {
 	stages []*stage
 	last   *stage // that a script was played on last
 	told   string // the script
-
-	nameless bool // no application names itself
-	exact    bool // nothing may differ from what PostgreSQL says
+	exact  bool   // nothing may differ from what PostgreSQL says
 }
 
 // stage is one way of playing a script.
@@ -160,7 +158,7 @@ func (th *theater) compareOn(stages []*stage, steps []step) (truth *player, diff
 	}
 	for _, st := range stages {
 		p, err := th.play(st, steps)
-		if d := differ(th.reportsFirst(truth.trace), th.reportsFirst(p.trace), st.exact); d != "" || err != nil {
+		if d := differ(reportsFirst(truth.trace), reportsFirst(p.trace), st.exact); d != "" || err != nil {
 			if err != nil {
 				d += "\n" + err.Error()
 			}
@@ -170,12 +168,9 @@ func (th *theater) compareOn(stages []*stage, steps []step) (truth *player, diff
 	return truth, ""
 }
 
-// reportsFirst has settings reported before the notifications beside them: both come when they come. Of applications that have not named
-// themselves it leaves out what they are told of that.
-func (th *theater) reportsFirst(trace []string) []string {
-	trace = slices.DeleteFunc(slices.Clone(trace), func(line string) bool {
-		return th.nameless && strings.Contains(line, ` B ParameterStatus `) && strings.Contains(line, ` "application_name" `)
-	})
+// reportsFirst has settings reported before the notifications beside them: both come when they come.
+func reportsFirst(trace []string) []string {
+	trace = slices.Clone(trace)
 	for i := range trace {
 		for j := i; j > 0 && strings.Contains(trace[j], " B ParameterStatus ") && strings.Contains(trace[j-1], " B NotificationResponse "); j-- {
 			trace[j-1], trace[j] = trace[j], trace[j-1]
