@@ -19,6 +19,8 @@ type ear struct {
 	early    bool               // the open transaction has had listeners LISTEN for it
 	told     bool               // a transaction is over that may have notified
 	due      bool               // a transaction is over, and its listeners have to be told before its client is
+	begun    bool               // one has begun, and its first ReadyForQuery has not come
+	ends     bool               // one is over that has ended something that was in force
 
 	arrived atomic.Bool // inbox has something, or fault
 
@@ -26,6 +28,7 @@ type ear struct {
 	topics  map[topic]bool                // inForce, with true, and those that the open transaction LISTENs to
 	subs    map[*listener]map[string]bool // what that means by the placement in force
 	tickets map[*listener]uint64          // answers to wait for
+	began   map[*listener]uint64          // those to the questions with which the last transaction began that had something in force
 	inbox   []notification
 	size    int           // of what is in inbox, in bytes
 	fault   *pgwire.Error // why the session has to end
@@ -35,6 +38,8 @@ type ear struct {
 type notification struct {
 	channel string
 	frame   []byte
+	by      *listener
+	after   uint64 // the last answer before it; math.MaxUint64 for the notifier itself
 }
 
 // ownership is a backend whose notifications are known to be the session's.
@@ -92,12 +97,12 @@ func (e *ear) deaf() bool { return len(e.inForce) == 0 && !e.early && !e.due }
 func (s *session) openEar() {
 	if s.ear == nil {
 		encoding, _ := s.reported.value("client_encoding")
-		s.ear = &ear{s: s, of: &s.db.listeners, encoding: encoding, inForce: map[topic]struct{}{}, tickets: map[*listener]uint64{}}
+		s.ear = &ear{s: s, of: &s.db.listeners, encoding: encoding, inForce: map[topic]struct{}{}, tickets: map[*listener]uint64{}, began: map[*listener]uint64{}}
 	}
 }
 
-// hear gives the client what has been heard for it: between its transactions, as PostgreSQL does. With all false it leaves what
-// the client does not take at once. It reports false when the session has to end; the client has been told why.
+// hear gives the client what has been heard for it: between its transactions, as PostgreSQL does, and while one is open what was
+// notified before it began. With all false it leaves what the client does not take at once. It reports false when the session has to end; the client has been told why.
 func (s *session) hear(all bool) bool {
 	if fault := s.empty(all); fault != nil && len(s.ear.inForce) > 0 {
 		s.ending(fault)
@@ -114,7 +119,11 @@ func (s *session) empty(all bool) *pgwire.Error {
 	i := 0
 	for ; i < len(e.inbox) && (all || s.client.Pending() <= queueLimit); i++ {
 		n := e.inbox[i]
-		if e.listening(n.channel) {
+		before := n.after < e.began[n.by] // a transaction that UNLISTENs hears that, as in PostgreSQL
+		if s.tx.open && !before {
+			break
+		}
+		if before || e.listening(n.channel) {
 			s.client.Queue(n.frame)
 		}
 		e.size -= len(n.frame) + notificationCost

@@ -282,7 +282,7 @@ func (s *session) readyAgain(l *link, first *reply, frame []byte) verdict {
 	}
 	s.answering(l)
 	s.synced(l, status)
-	if s.ear != nil && (s.ear.due || !s.tx.open) {
+	if s.ear != nil && (s.ear.due || s.ear.begun || !s.tx.open) {
 		s.readyOwed = true
 		return drop
 	}

@@ -22,6 +22,19 @@ type listening struct {
 // longName is from where on PostgreSQL may cut a name off, and say so: a name has 63 bytes at most, and whole characters.
 const longName = 60
 
+// askListeners asks, when the client has sent a message, what it will have to be told of before the answer to it ends. A backend is at
+// it meanwhile.
+func (s *session) askListeners(typ byte) {
+	if s.ear == nil || len(s.ear.inForce) == 0 {
+		return
+	}
+	begins := !s.tx.open && !s.batch.open
+	if begins || endsUnit(typ) {
+		s.ear.of.askAgain(s.ear, begins)
+	}
+	s.ear.begun = s.ear.begun || begins
+}
+
 // listensItself reports whether PgDrover itself answers a statement that is LISTEN or UNLISTEN. A name that PostgreSQL may have
 // something to say about, because it is long or in the client's own encoding, goes to a backend, and so does what a session may not
 // run that is bound to a tenant: the router refuses it.
@@ -152,7 +165,9 @@ func (s *session) settleListens() {
 			e.inForce[do.topic] = struct{}{}
 			continue
 		}
+		before := len(e.inForce)
 		maps.DeleteFunc(e.inForce, func(t topic, _ struct{}) bool { return do.topic.channel == "" || do.topic.channel == t.channel })
+		e.ends = e.ends || len(e.inForce) < before
 	}
 }
 
@@ -169,13 +184,16 @@ func (s *session) readyForQuery() {
 // catchUp reports false when the session has to end; the client has been told why.
 func (s *session) catchUp() bool {
 	e := s.ear
+	if !s.hearBefore() {
+		return false
+	}
 	if e.due {
 		e.due = false
 		s.channels.Store(int32(len(e.inForce)))
 		e.of.listenTo(e, s.topics())
 		if e.told {
 			e.told = false
-			e.of.askAgain(e)
+			e.of.askAgain(e, false)
 		}
 	} else if s.tx.open {
 		return true
@@ -198,6 +216,22 @@ func (s *session) catchUp() bool {
 		s.ear = nil
 	}
 	return true
+}
+
+// hearBefore has the client told of what was notified before a transaction began, where that is not over or has UNLISTENed: what comes
+// later it does not hear, or not yet. It reports false when the session has to end; the client has been told why.
+func (s *session) hearBefore() bool {
+	e := s.ear
+	wait, ends := e.begun && (s.tx.open || e.ends), e.ends
+	e.begun, e.ends = false, false
+	if !wait {
+		return true
+	}
+	if fault := s.awaitAnswers(); fault != nil && ends {
+		s.ending(fault)
+		return false
+	}
+	return !e.arrived.Load() || s.hear(true)
 }
 
 // topics are those in force, with true, and those of the transaction that is open.

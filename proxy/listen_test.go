@@ -174,6 +174,44 @@ func TestNothingIsMissed(t *testing.T) {
 	group.Wait()
 }
 
+// TestNothingIsMissedBeforeUnlisten has clients UNLISTEN as soon as another has notified: they are told of it, as PostgreSQL tells
+// them, and of nothing that was notified later.
+func TestNothingIsMissedBeforeUnlisten(t *testing.T) {
+	r := faultRig(t, rigOptions{size: 2, wait: 20 * time.Second})
+	k := itoa(r.tenants(0, 1)[0])
+	other := r.connect(simpleMode)
+	for _, mode := range []string{simpleMode, "default_query_exec_mode=exec"} {
+		c := r.connect(mode)
+		for _, conn := range []*pgx.Conn{c, other} {
+			r.exec(conn, "set pgdrover.tenant = "+k)
+		}
+		for i := range 60 {
+			ends := [][]string{{"unlisten news"}, {"unlisten *"}, {"discard all"}, {"begin", "select 1", "unlisten news", "commit"}}[i%4]
+			r.exec(c, "listen news")
+			if i%2 == 0 {
+				r.exec(c, "listen more")
+			}
+			r.exec(other, fmt.Sprintf("notify news, '%d'", i))
+			r.exec(c, ends[0])
+			if len(ends) > 1 {
+				r.exec(other, "notify news, 'inside'")
+			}
+			for _, sql := range ends[1:] {
+				r.exec(c, sql)
+			}
+			r.exec(other, "notify news, 'late'")
+			ctx, cancel := context.WithCancel(t.Context())
+			cancel() // what there is has come with the answer
+			if n, err := c.WaitForNotification(ctx); err != nil || n.Payload != itoa(int64(i)) {
+				t.Fatalf("%s, round %d, %v: got %+v, %v", mode, i, ends, n, err)
+			}
+			r.hearsNothing(c)
+			r.exec(c, "unlisten *")
+			r.exec(c, "set pgdrover.tenant = "+k)
+		}
+	}
+}
+
 // listenFor listens to a channel for some notifications, which have to come without a gap from the first one on that was sent after
 // the LISTEN was acknowledged; sent is the last that is known to have been committed.
 func listenFor(c *pgx.Conn, ch int, inside bool, sent func() int) error {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/binary"
+	"math"
 	"slices"
 	"strings"
 	"time"
@@ -359,13 +360,17 @@ func (l *listener) deliver(pid uint32, channel, frame []byte) {
 	if len(ears) == 0 {
 		return
 	}
-	n := notification{channel: string(channel), frame: bytes.Clone(frame)}
+	n := notification{string(channel), bytes.Clone(frame), l, l.answered}
 	owner := l.owners[pid]
 	if owner != nil {
 		binary.BigEndian.PutUint32(n.frame[pgwire.HeaderLen:], owner.s.key.pid)
 	}
 	for e, from := range ears {
-		if from <= l.answered || e == owner {
+		switch own := n; {
+		case e == owner:
+			own.after = math.MaxUint64
+			e.receive(own)
+		case from <= l.answered:
 			e.receive(n)
 		}
 	}

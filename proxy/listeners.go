@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"context"
+	"maps"
 	"math"
 	"slices"
 	"sync"
@@ -215,12 +216,17 @@ func (ls *listeners) disown(e *ear, l *listener, pid uint32) {
 	}
 }
 
-// askAgain has e wait for one more answer of each of its listeners: after that it has heard what was committed before the question.
-func (ls *listeners) askAgain(e *ear) {
+// askAgain has e wait for one more answer of each of its listeners: after that it has heard what was committed before the question. With
+// begins, its next transaction begins with the question.
+func (ls *listeners) askAgain(e *ear, begins bool) {
 	ls.mu.Lock()
 	defer ls.mu.Unlock()
 	for l := range e.subs {
 		e.tickets[l] = l.question()
+	}
+	if begins {
+		clear(e.began)
+		maps.Copy(e.began, e.tickets)
 	}
 }
 

@@ -172,9 +172,7 @@ func (s *session) handle(frame []byte) bool {
 		s.fatal("08P01", "invalid frontend message type "+strconv.Itoa(int(typ)), "")
 		return false
 	}
-	if s.ear != nil && len(s.ear.inForce) > 0 && endsUnit(typ) {
-		s.ear.of.askAgain(s.ear) // while a backend is at it
-	}
+	s.askListeners(typ)
 	switch typ {
 	case pgwire.MsgTerminate:
 		return false
