@@ -8,6 +8,7 @@ import (
 	"hash/fnv"
 	"io"
 	"maps"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -47,11 +48,29 @@ func (p *player) play(steps []step) error {
 		}
 	}()
 	for i := range steps {
-		if err := p.step(&steps[i]); err != nil {
+		err := p.step(&steps[i])
+		if errors.Is(err, os.ErrDeadlineExceeded) {
+			err = fmt.Errorf("%w\nthe node has:%s", err, p.atWork())
+		}
+		if err != nil {
 			return fmt.Errorf("%s: %w", steps[i].line, err)
 		}
 	}
 	return nil
+}
+
+// atWork is what the node does at this moment.
+func (p *player) atWork() string {
+	r := p.look.ExecParams(context.Background(), `select concat_ws(' ', pid, application_name, state, wait_event, pg_blocking_pids(pid)::text, now() - state_change, query)
+		from pg_stat_activity where backend_type = 'client backend' order by pid`, nil, nil, nil, nil).Read()
+	if r.Err != nil {
+		return " " + r.Err.Error()
+	}
+	var all strings.Builder
+	for _, row := range r.Rows {
+		fmt.Fprintf(&all, "\n\t%s", row[0])
+	}
+	return all.String()
 }
 
 func (p *player) step(st *step) error {
@@ -80,7 +99,7 @@ func (p *player) step(st *step) error {
 }
 
 // login connects a client, with what it was told of its settings in the trace: but for in_hot_standby, which is a node's own
-// affair, and the name of an application that has not said it, which PgDrover fills in.
+// affair.
 func (p *player) login(st *step) error {
 	o := p.options
 	o.Params = maps.Clone(o.Params)
