@@ -49,7 +49,7 @@ func (m *Metrics) crossed(k LimitKey) {
 // MeterKey says what a Meter is of.
 type MeterKey struct{ Database, Shard, Role string }
 
-// Meter measures the statements of one shard and role.
+// Meter measures the statements of one shard and role. One that several shards are told of counts once: with the shard that is told first.
 type Meter struct {
 	Statements Histogram // from the arrival of a statement to the end of its answer
 	Own        Histogram // PgDrover's own part of it: from arrival until it is sent, without the wait for a backend
@@ -107,6 +107,7 @@ type timing struct {
 	began  time.Time     // zero: nothing is in hand
 	waited time.Duration // for a backend
 	took   time.Duration // until the last answer of a backend
+	first  *Meter        // of the first of several backends that are told of it; nil: not of several
 }
 
 // timed begins to measure.
@@ -124,10 +125,28 @@ func (s *session) sent(l *link) {
 	}
 }
 
+// sentToSeveral is sent for each of several backends.
+func (s *session) sentToSeveral(l *link) {
+	if s.timing.first == nil {
+		s.timing.first = l.notes.meter
+		s.sent(l)
+	}
+}
+
 // answered notes that a backend has answered it.
-func (s *session) answered(l *link) {
+func (s *session) answered(l *link) { s.answeredFor(l.notes.meter) }
+
+// answeredBySeveral notes that those of several backends have answered it that were told of it.
+func (s *session) answeredBySeveral() {
+	if s.timing.first != nil {
+		s.answeredFor(s.timing.first)
+		s.timing.first = nil
+	}
+}
+
+func (s *session) answeredFor(m *Meter) {
 	if !s.timing.began.IsZero() {
 		s.timing.took = time.Since(s.timing.began)
-		l.notes.meter.Statements.Observe(s.timing.took)
+		m.Statements.Observe(s.timing.took)
 	}
 }

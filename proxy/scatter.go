@@ -49,10 +49,16 @@ func (s *session) several(q *router.Query, r router.Route, set []router.Change, 
 	if s.tx.aborted {
 		return nil, errAborted
 	}
-	if r.Kind != router.Every {
-		return s.early(q, set, send)
+	measured := send
+	measured.send = func(l *link, do action) {
+		s.sentToSeveral(l)
+		send.send(l, do)
 	}
-	return s.every(q, r, send)
+	defer s.answeredBySeveral()
+	if r.Kind != router.Every {
+		return s.early(q, set, measured)
+	}
+	return s.every(q, r, measured)
 }
 
 // sender tells a backend a statement, as it came by either protocol.
