@@ -26,6 +26,7 @@ type Cluster struct {
 	empty   chan struct{} // rung when live becomes 0
 	group   sync.WaitGroup
 	stop    context.CancelFunc // of the janitor
+	spares  spares             // of control queries
 
 	mu     sync.Mutex // guards what follows; taken before a node's
 	nodes  map[identity]*Node

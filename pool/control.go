@@ -22,9 +22,11 @@ type Rows struct {
 	Tag     string     // of the last statement
 }
 
-// Exec runs a control query, by the simple protocol, over a connection of its own to a shard of the map in force. With role
+// Exec runs a control query, by the simple protocol, over a connection that is no backend to a shard of the map in force. With role
 // Replica it asks a replica that is up, and the primary if there is none. With several statements it returns the rows of the
-// last one that had any. An error is an *Error when there was no connection; a *pgwire.Error is the server's answer.
+// last one that had any. It runs in a clean session: the connection is kept a while for the next query, which discards what this one has
+// left there. The query must end the transactions that it begins. An error is an *Error when there was no connection; a *pgwire.Error is
+// the server's answer.
 func (c *Cluster) Exec(ctx context.Context, shard string, role Role, sql string) (*Rows, error) {
 	t := c.current.Load()
 	if t != nil {
@@ -46,14 +48,19 @@ func (c *Cluster) ExecOn(ctx context.Context, shard string, role Role, node shar
 }
 
 func (n *Node) exec(ctx context.Context, sql string) (*Rows, error) {
-	conn, err := n.openControl(ctx)
+	conn, err := n.readyControl(ctx)
 	if err != nil {
 		return nil, err
 	}
-	defer conn.close()
 	rows, err := conn.run(ctx, sql)
-	if ctx.Err() != nil {
+	switch {
+	case ctx.Err() != nil:
 		conn.interrupt()
+		conn.close()
+	case err == nil || answered(err):
+		n.cluster.spares.put(n.id, conn)
+	default:
+		conn.close()
 	}
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", n, err)
@@ -67,6 +74,8 @@ type control struct {
 	session serverSession
 	in      *bufio.Reader
 	frame   bytes.Buffer // the last message that was read
+	born    time.Time
+	since   time.Time // when it was last used, while it is kept
 }
 
 // controlName is the application_name of control connections. Backends begin without one: so a client that says none has none, and RESET
@@ -84,7 +93,7 @@ func (n *Node) openControl(ctx context.Context) (*control, error) {
 	if err != nil {
 		return nil, n.faultOf(err).err
 	}
-	return &control{conn: g.conn, session: n.sessionOf(g), in: bufio.NewReader(g.conn)}, nil
+	return &control{conn: g.conn, session: n.sessionOf(g), in: bufio.NewReader(g.conn), born: time.Now()}, nil
 }
 
 // interrupt ends a query that nobody waits for any more, if the server can be told so quickly.

@@ -5,7 +5,7 @@
 // (`pool/request.go`, `pool/queue.go`), `pool/keeper.go` decides when to dial and `pool/dial.go` does, `pool/exchange.go` makes one for its holder alone, `pool/backend.go` is
 // what the holder has in hands, `pool/cancel.go` interrupts what it runs. Beside it: `pool/wiring.go` connects and encrypts sockets, `pool/health.go` probes nodes,
 // `pool/trouble.go` decides what a failure means for those who wait, `pool/janitor.go` ends what is idle or old,
-// `pool/control.go` runs control queries, `pool/stats.go` shows all.
+// `pool/control.go` runs control queries (`pool/spare.go` keeps their connections a while), `pool/stats.go` shows all.
 //
 // Backends are logged in as the user of the configuration, or as a client's own (`pool/login.go`): its pools are Nodes of their own, beside
 // those that are probed. `pool/handshake.go` and `pool/scram.go` log in with the keys of the client's own SCRAM login.
@@ -13,7 +13,7 @@
 // A pool is one node, one database and one login. Each has one mutex, which is never held across I/O or a callback; the lock
 // order is Cluster before Node. Acquire and Release never block and allocate nothing.
 //
-// Beside its backends a Cluster keeps one connection to each node, for probes, and opens one for each control query.
+// Beside its backends a Cluster keeps one connection to each node, for probes, and for a while those that it had control queries on.
 //
 // # When a node cannot be dialled
 //

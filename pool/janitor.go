@@ -10,6 +10,7 @@ const linger = time.Minute
 
 // clean ends what is idle or old until ctx ends.
 func (c *Cluster) clean(ctx context.Context) {
+	defer c.spares.end()
 	for {
 		l := c.limits.Load()
 		pause := time.Second
@@ -29,6 +30,7 @@ func (c *Cluster) clean(ctx context.Context) {
 		for _, n := range c.Nodes() {
 			n.sweep(now)
 		}
+		c.spares.expire(now)
 		c.dismissLogins()
 		c.bury(now)
 	}

@@ -40,6 +40,7 @@ func TestRealServers(t *testing.T) {
 	t.Run("login", func(t *testing.T) { testLogin(t, cfg, shard) })
 	t.Run("wrong password", func(t *testing.T) { testWrongPassword(t, cfg, shard) })
 	t.Run("control queries", func(t *testing.T) { testExec(t, cfg, shard) })
+	t.Run("connections of control queries", func(t *testing.T) { testExecKeeps(t, cfg, shard) })
 	t.Run("exchange", func(t *testing.T) { testExchange(t, cfg, shard) })
 	t.Run("cancel never hits the next holder", func(t *testing.T) { testCancelRace(t, cfg, shard) })
 	t.Run("killed backends", func(t *testing.T) { testKilled(t, cfg, shard, servers.Shards[0].Primary) })
@@ -136,6 +137,57 @@ func testExec(t *testing.T, cfg Config, shard shardmap.Shard) {
 	}
 	await(t, "the query that nobody waits for has ended", func() bool {
 		rows, err := c.Exec(t.Context(), "s1", Primary, "select count(*) from pg_stat_activity where query = 'select pg_sleep(100)' and state = 'active'")
+		return err == nil && string(rows.Rows[0][0]) == "0"
+	})
+}
+
+// testExecKeeps has control queries that follow one another share a connection, on which each finds a clean session; it is given up when it
+// breaks, is idle for a while, or its cluster ends.
+func testExecKeeps(t *testing.T, cfg Config, shard shardmap.Shard) {
+	noLeaks(t)
+	c := open(t, cfg)
+	c.Apply(mapOf(t, shard))
+	value := func(role Role, sql string) string {
+		t.Helper()
+		rows, err := c.Exec(t.Context(), "s1", role, sql)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(rows.Rows[0][0])
+	}
+	for _, role := range []Role{Primary, Replica} {
+		first := value(role, "select pg_backend_pid()")
+		for _, dirty := range []string{"select 1/0", "prepare p as select 1", "set work_mem = '1MB'", "select pg_advisory_lock(1)", "declare c cursor with hold for select 1",
+			"set session characteristics as transaction read only", "set application_name to 'x'"} {
+			if _, err := c.Exec(t.Context(), "s1", role, dirty); (err != nil) != (dirty == "select 1/0") {
+				t.Fatal(dirty, err)
+			}
+		}
+		left := value(role, "select (select count(*) from pg_prepared_statements) + (select count(*) from pg_cursors) + (select count(*) from pg_locks where locktype = 'advisory' and pid = pg_backend_pid())")
+		if set := value(role, "select current_setting('work_mem') || current_setting('default_transaction_read_only') || current_setting('application_name')"); left != "0" || set != "4MBoffpgdrover" {
+			t.Errorf("%s: %s things are left, and set is %s", role, left, set)
+		}
+		if again := value(role, "select pg_backend_pid()"); again != first {
+			t.Errorf("%s: backends %s and %s", role, first, again)
+		}
+	}
+	first := value(Primary, "select pg_backend_pid()")
+	_, _ = c.Exec(t.Context(), "s1", Primary, "select pg_terminate_backend(pg_backend_pid())")
+	second := value(Primary, "select pg_backend_pid()")
+	other := open(t, cfg)
+	end := func(pid string) {
+		rows, err := other.ExecOn(t.Context(), "s1", Primary, shard.Primary, "select pg_terminate_backend("+pid+", 20000)")
+		if err != nil || string(rows.Rows[0][0]) != "t" {
+			t.Fatal(rows, err)
+		}
+	}
+	end(second)
+	third := value(Primary, "select pg_backend_pid()") // a new one, since the old one turns out to be broken
+	if second == first || third == second {
+		t.Errorf("backends %s, %s and %s", first, second, third)
+	}
+	await(t, "the connection that nobody uses is closed", func() bool {
+		rows, err := other.ExecOn(t.Context(), "s1", Primary, shard.Primary, "select count(*) from pg_stat_activity where pid = "+third)
 		return err == nil && string(rows.Rows[0][0]) == "0"
 	})
 }

@@ -122,9 +122,7 @@ func TestImprovised(t *testing.T) {
 // improvise plays one conversation after the other.
 func (th *theater) improvise(span time.Duration, seed uint64) {
 	t := th.t
-	for _, st := range th.stages {
-		st.options.Timeout = 4 * time.Second
-	}
+	th.patience(20 * time.Second)
 	rounds, goroutines, memory := 0, runtime.NumGoroutine(), heap()
 	var before []utterance
 	for until := time.Now().Add(span); time.Now().Before(until); rounds++ {
@@ -135,7 +133,9 @@ func (th *theater) improvise(span time.Duration, seed uint64) {
 			if th.tell(talk) == "" && th.tell(both) != "" { // the one before has its part in it
 				talk = both
 			}
+			th.patience(4 * time.Second) // it may hang each time
 			less := th.shrink(talk)
+			th.patience(20 * time.Second)
 			if again := th.tell(less); again != "" {
 				t.Fatalf("seed %d:\n%s\n%s", seed, script(less), again)
 			}
@@ -148,6 +148,13 @@ func (th *theater) improvise(span time.Duration, seed uint64) {
 		t.Errorf("%d kB of memory stay", grown>>10)
 	}
 	t.Logf("%d conversations, the last of seed %d", rounds, seed-1)
+}
+
+// patience is how long clients wait for an answer.
+func (th *theater) patience(d time.Duration) {
+	for _, st := range th.stages {
+		st.options.Timeout = d
+	}
 }
 
 // atRest waits until no session is left but the movers', no backend is in use, and no goroutine runs that did not before, but for one a
