@@ -225,6 +225,88 @@ func counting(n int) string {
 	return strings.Join(words, " ")
 }
 
+// TestCrowdIsServedInOrder has clients ask far more often than there are backends, all at once and again and again: each waits for about
+// as many others to be served as any other does, and they are served about as fast as a few are.
+func TestCrowdIsServedInOrder(t *testing.T) {
+	const rounds = 5
+	clients := 5000
+	if raced || testing.Short() { // the race detector takes 8,000 goroutines, and sessions that wait have two
+		clients = 1500
+	}
+	r := stormRig(t, 8)
+	statement := fmt.Sprintf("select count(*) from orders where tenant_id = %d", r.tenants(0, 1)[0])
+	few := r.crowd(statement, 16, 100)
+	many := r.crowd(statement, clients, rounds)
+	t.Logf("%d clients of 8 backends log in in %s, and are served %.0f times a second, 16 are %.0f times; they wait for %d others at the median, %d at the 99th percentile and %d at most: %s, %s and %s", clients,
+		many.logins, many.rate, few.rate, many.others[0], many.others[1], many.others[2], many.took[0], many.took[1], many.took[2])
+	if many.others[1] > 2*many.others[0] {
+		t.Errorf("the 99th percentile waits for %d others to be served, the median for %d", many.others[1], many.others[0])
+	}
+	if many.rate < few.rate/4 {
+		t.Errorf("many clients are served %.0f times a second, a few %.0f times", many.rate, few.rate)
+	}
+}
+
+// crowded is how a crowd was served: the median, the 99th percentile and the maximum of how many others were served meanwhile, and of how
+// long it took.
+type crowded struct {
+	others [3]int
+	took   [3]time.Duration
+	logins time.Duration // until all are in
+	rate   float64       // statements a second
+}
+
+// crowd has clients log in at once, and each ask a number of times as soon as it has its answer. The first round does not count: all ask
+// at the same moment.
+func (r *rig) crowd(statement string, clients, rounds int) crowded {
+	conns, began := make([]*pgtest.Client, clients), time.Now()
+	var logins, group sync.WaitGroup
+	var next, served atomic.Int64
+	for range min(clients, 500) {
+		logins.Go(func() {
+			for i := next.Add(1) - 1; i < int64(clients); i = next.Add(1) - 1 {
+				c, err := r.dialStorm("cheap", rigPassword)
+				if err != nil {
+					r.t.Errorf("client %d: %v", i, err)
+					return
+				}
+				conns[i] = c
+			}
+		})
+	}
+	logins.Wait()
+	if r.t.Failed() {
+		r.t.FailNow()
+	}
+	all := crowded{logins: time.Since(began)}
+	others, took := make([]int, clients*(rounds-1)), make([]time.Duration, clients*(rounds-1))
+	began = time.Now()
+	for i, c := range conns {
+		group.Go(func() {
+			defer c.Close()
+			for round := range rounds {
+				asked, before := time.Now(), served.Load()
+				lines, err := c.Query(statement)
+				if err != nil || len(lines) != 4 {
+					r.t.Errorf("client %d: %q, %v", i, lines, err)
+					return
+				}
+				if n := served.Add(1) - 1 - before; round > 0 {
+					others[i*(rounds-1)+round-1], took[i*(rounds-1)+round-1] = int(n), time.Since(asked)
+				}
+			}
+		})
+	}
+	group.Wait()
+	all.rate = float64(clients*rounds) / time.Since(began).Seconds()
+	slices.Sort(others)
+	slices.Sort(took)
+	for i, at := range []int{len(took) / 2, len(took) * 99 / 100, len(took) - 1} {
+		all.others[i], all.took[i] = others[at], took[at]
+	}
+	return all
+}
+
 // BenchmarkManyClients has 500 clients share 5 backends, each in a hurry, and reports how long their statements take, waiting included.
 func BenchmarkManyClients(b *testing.B) {
 	const clients, backends, warm = 500, 5, 3
