@@ -118,6 +118,7 @@ func TestPauseUnderLoad(t *testing.T) {
 		over := make(chan error, 1)
 		clients = append(clients, over)
 		go func() {
+			defer c.Close(context.Background()) // a transaction that was left open would keep PAUSE waiting
 			for ctx.Err() == nil {
 				for _, sql := range []string{"begin", r.on(i%2, "select pg_sleep(0.001)"), r.on((i+1)%2, "select 1"), "commit", r.on(i%2, "select 2"), "select 3"} {
 					if _, err := c.Exec(context.Background(), sql); err != nil {

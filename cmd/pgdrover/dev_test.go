@@ -43,7 +43,8 @@ func devProcess(t *testing.T, args ...string) *exec.Cmd {
 		t.Skip(err)
 	}
 	cmd := exec.Command(os.Args[0])
-	cmd.Env = append(os.Environ(), devVariable+"="+strings.Join(args, devSeparator), "PGHOSTADDR=192.0.2.1")
+	cmd.Env = append(os.Environ(), devVariable+"="+strings.Join(args, devSeparator), "PGHOSTADDR=192.0.2.1",
+		"PGDROVER_TEST_CLUSTER=") // dev runs servers of its own
 	return cmd
 }
 
