@@ -39,7 +39,12 @@ func (d *Database) Change(ctx context.Context, m *shardmap.Map, srv *Server) err
 	if err := d.drained(ctx, concerned.closure, srv); err != nil {
 		return err
 	}
-	look := survey{cluster: d.cluster, catalog: old.router.Catalog(), before: old.shards, after: m}
+	if d.catalog.behind() { // of tables that were made meanwhile
+		if err := d.refreshCatalog(ctx); err != nil {
+			return err
+		}
+	}
+	look := survey{cluster: d.cluster, catalog: d.Router().Catalog(), before: old.shards, after: m}
 	if err := look.changes(ctx, concerned.changes); err != nil {
 		return err
 	}

@@ -16,11 +16,14 @@ const (
 	cleansePrimary = cleanseReplica + ";UNLISTEN *;DISCARD TEMP"
 )
 
-// suspect notes that a query which is being sent may change unseen what the backend keeps for the session, also if it fails.
+// suspect notes that a query which is being sent may change unseen what the backend keeps for the session, also if it fails. After DDL
+// nobody knows what a name stands for, in its transaction and, until the catalog tells of it, in any other.
 func (s *session) suspect(l *link, q *router.Query) {
+	l.unsure = l.unsure || s.db.catalog.behind()
 	sts := q.Statements()
 	for i := range sts {
-		l.unsure = l.unsure || s.carriedOut(&sts[i]).Unsettles
+		st := s.carriedOut(&sts[i])
+		l.unsure = l.unsure || st.Unsettles || st.Redefines
 	}
 }
 

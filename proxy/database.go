@@ -2,16 +2,12 @@ package proxy
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"log/slog"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/pgdrover/pgdrover/cache"
-	"github.com/pgdrover/pgdrover/pgwire"
 	"github.com/pgdrover/pgdrover/pool"
 	"github.com/pgdrover/pgdrover/router"
 	"github.com/pgdrover/pgdrover/shardmap"
@@ -44,11 +40,9 @@ type Database struct {
 	names   statementNames
 	logins  loginParams
 
-	loads loads
+	catalog catalogLoads
 
 	listeners listeners
-
-	redefined atomic.Int64 // when the catalog last changed, in Unix nanoseconds
 
 	mu sync.Mutex // one change of the map or the options at a time
 }
@@ -99,6 +93,7 @@ func OpenDatabase(opt Options, cluster *pool.Cluster, results *cache.Cache, m *s
 	d.names.init()
 	d.logins.init()
 	d.listeners.init(d)
+	d.catalog.init()
 	d.place.Store(&placement{shards: m, router: d.newRouter(m, c), nodes: cluster.Apply(m)})
 	return d
 }
@@ -170,83 +165,9 @@ func (d *Database) Cache() *cache.Cache { return d.cache }
 // Close closes the backends and the cache. No session may be left.
 func (d *Database) Close(ctx context.Context) {
 	d.listeners.close()
+	d.catalog.close()
 	d.cluster.Close(ctx)
 	if d.cache != nil {
 		d.cache.Close()
 	}
-}
-
-// LoadCatalog reads the catalog from the first shard that answers. One that was added and owns nothing may have no tables yet: it is
-// asked last.
-func LoadCatalog(ctx context.Context, c *pool.Cluster, m *shardmap.Map) (*router.Catalog, error) {
-	var last error
-	shards := m.Shards()
-	slices.SortStableFunc(shards, func(a, b shardmap.Shard) int { return min(b.Owned, 1) - min(a.Owned, 1) })
-	for _, sh := range shards {
-		rows, err := c.Exec(ctx, sh.Name, pool.Primary, router.CatalogSQL)
-		for range catalogTries - 1 {
-			if !dropped(err) {
-				break
-			}
-			rows, err = c.Exec(ctx, sh.Name, pool.Primary, router.CatalogSQL)
-		}
-		if err != nil {
-			last = fmt.Errorf("shard %s: %w", sh.Name, err)
-			continue
-		}
-		return router.ParseCatalog(rows.Rows[0][0])
-	}
-	return nil, fmt.Errorf("no shard gave its catalog: %w", last)
-}
-
-// catalogTries is how often one shard is asked for its catalog while others drop what it is about to tell of.
-const catalogTries = 20
-
-// dropped reports the error of PostgreSQL's functions that write out a definition, when what they are asked for has just been dropped
-// (an internal one, "could not open relation with OID", or "cache lookup failed").
-func dropped(err error) bool {
-	var answer *pgwire.Error
-	return errors.As(err, &answer) && answer.Code == "XX000"
-}
-
-// refreshCatalog loads the catalog again and, if it changed, routes by it from the next transaction on. Whoever asks while it is
-// being loaded waits for a load that begins after the question.
-func (d *Database) refreshCatalog(ctx context.Context) error {
-	asked := d.loads.asked.Add(1)
-	d.loads.mu.Lock()
-	defer d.loads.mu.Unlock()
-	if d.loads.covers >= asked {
-		return nil
-	}
-	covers := d.loads.asked.Load()
-	old := d.place.Load()
-	c, err := LoadCatalog(ctx, d.cluster, old.shards)
-	if err != nil {
-		return err
-	}
-	d.loads.covers = covers
-	for c.Version() != old.router.Catalog().Version() {
-		next := &placement{shards: old.shards, router: d.newRouter(old.shards, c), nodes: old.nodes}
-		if d.place.CompareAndSwap(old, next) {
-			d.redefined.Store(time.Now().UnixNano())
-			return nil
-		}
-		old = d.place.Load()
-	}
-	return nil
-}
-
-// redefinedLately reports whether the catalog changed so recently that a replica may not have heard of it.
-func (d *Database) redefinedLately() bool {
-	return time.Now().UnixNano()-d.redefined.Load() < int64(replayTime)
-}
-
-// replayTime is how long a replica may take to replay DDL before a read of what it defines fails.
-const replayTime = 10 * time.Second
-
-// loads keeps many who ask for the catalog from loading it many times.
-type loads struct {
-	asked  atomic.Uint64 // questions so far
-	mu     sync.Mutex    // one load at a time; held while a shard answers, by goroutines that may wait
-	covers uint64        // the questions that the last load answers
 }

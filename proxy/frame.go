@@ -215,7 +215,7 @@ func (s *session) failed(l *link, first *reply, frame []byte) verdict {
 func (s *session) unable(frame []byte) error {
 	code := string(pgwire.ErrorField(frame, pgwire.FieldCode))
 	switch {
-	case undefined(code) && s.db.redefinedLately():
+	case undefined(code) && s.db.catalog.redefinedLately():
 		return errReadOnly // it may not have replayed what was defined a moment ago
 	case code == "25006" || code == "40001": // it writes; or it conflicts with what the replica has to replay
 		return errReadOnly

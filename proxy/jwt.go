@@ -282,6 +282,9 @@ func (s *session) wrongToken(detail string) *pgwire.Error {
 		Hint: "the password is a token of the issuer that \"auth: jwt\" in pgdrover.yaml names"}
 }
 
+// bind reports whether tokens bind sessions to tenants; t may be nil.
+func (t *Tokens) bind() bool { return t != nil && t.cfg.Tenant != "" }
+
 // bindTenant binds the session to the tenant of its token, which it can never leave.
 func (s *session) bindTenant() *pgwire.Error {
 	if s.login.claim == nil || s.login.claim.tenant == "" {

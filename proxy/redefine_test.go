@@ -30,10 +30,10 @@ func TestCatalogIsReadAfterWhatChangesIt(t *testing.T) {
 		{"vacuum kept", false},
 		{"drop table made, another, more", true},
 	} {
-		before := r.db.loads.asked.Load()
+		before := r.db.catalog.asked.Load()
 		r.exec(conn, step.sql)
 		r.value(conn, "select 1") // the session has done by now what came after the answer
-		if got := r.db.loads.asked.Load() > before; got != step.read {
+		if got := r.db.catalog.asked.Load() > before; got != step.read {
 			t.Errorf("%s: read again: %v, want %v", step.sql, got, step.read)
 		}
 	}

@@ -47,12 +47,25 @@ func (s *session) stand(on *placement) {
 }
 
 // afterDDL reads the catalog again once DDL is committed, before the client that awaits the answer of all shards hears of it: what
-// it tells others of can be used by them.
+// it tells others of can be used by them. Where routes are the same with a catalog that is behind, nobody waits for it.
 func (s *session) afterDDL() {
-	if s.lookup.ddl && !s.tx.open {
-		s.lookup.ddl = false
-		s.t.Await(func() { s.refreshCatalog() })
+	if !s.lookup.ddl || s.tx.open {
+		return
 	}
+	s.lookup.ddl = false
+	if s.routesBehind() {
+		s.db.keepUp()
+		return
+	}
+	s.t.Await(func() { s.refreshCatalog() })
+}
+
+// routesBehind reports whether statements of all sessions go where they belong while the catalog is behind: to the one node there is,
+// with no cache, no session that may only do what the catalog allows, and no function that is declared to need its backend. What is
+// left that the catalog says is what may change a session unseen, and meanwhile everything may (suspect).
+func (s *session) routesBehind() bool {
+	p := s.place
+	return p.single() && len(p.nodes.Replicas(0)) == 0 && s.db.cache == nil && s.db.options().Holding == nil && !s.srv.config.Load().Tokens.bind()
 }
 
 func (s *session) refreshCatalog() {
@@ -60,6 +73,7 @@ func (s *session) refreshCatalog() {
 	defer cancel()
 	if err := s.db.refreshCatalog(ctx); err != nil {
 		s.log().Warn("the catalog could not be read again", "database", s.db.Name(), "error", err)
+		s.db.keepUp()
 	}
 }
 

@@ -136,6 +136,7 @@ func (s *session) transactionEnded(wrote bool) {
 	hadTenant := !s.tx.tenant.IsZero()
 	if s.tx.ddl && !s.tx.faulted {
 		s.lookup.ddl = true
+		s.db.catalog.changed()
 		s.db.names.renew()
 	}
 	s.tx = transaction{prelude: s.tx.prelude[:0], marks: s.tx.marks[:0], listens: s.tx.listens[:0]}

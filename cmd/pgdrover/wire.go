@@ -134,11 +134,14 @@ func cachedTables(listed map[string]CachedTable) func(schema, name string) bool 
 
 // holdFunctions tells the router which functions are listed.
 func holdFunctions(listed []string) func(schema, name string) bool {
+	if len(listed) == 0 {
+		return nil
+	}
 	names := map[string]bool{}
 	for _, name := range listed {
 		names[name] = true
 	}
-	return func(schema, name string) bool { return len(names) > 0 && names[schema+"."+name] }
+	return func(schema, name string) bool { return names[schema+"."+name] }
 }
 
 // proxyConfig is the configuration in the words of package proxy, with the directories that it asks for.

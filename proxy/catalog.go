@@ -1,0 +1,170 @@
+package proxy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/pgdrover/pgdrover/pgwire"
+	"github.com/pgdrover/pgdrover/pool"
+	"github.com/pgdrover/pgdrover/router"
+	"github.com/pgdrover/pgdrover/shardmap"
+)
+
+// LoadCatalog reads the catalog from the first shard that answers. One that was added and owns nothing may have no tables yet: it is
+// asked last.
+func LoadCatalog(ctx context.Context, c *pool.Cluster, m *shardmap.Map) (*router.Catalog, error) {
+	var last error
+	shards := m.Shards()
+	slices.SortStableFunc(shards, func(a, b shardmap.Shard) int { return min(b.Owned, 1) - min(a.Owned, 1) })
+	for _, sh := range shards {
+		rows, err := c.Exec(ctx, sh.Name, pool.Primary, router.CatalogSQL)
+		for range catalogTries - 1 {
+			if !dropped(err) {
+				break
+			}
+			rows, err = c.Exec(ctx, sh.Name, pool.Primary, router.CatalogSQL)
+		}
+		if err != nil {
+			last = fmt.Errorf("shard %s: %w", sh.Name, err)
+			continue
+		}
+		return router.ParseCatalog(rows.Rows[0][0])
+	}
+	return nil, fmt.Errorf("no shard gave its catalog: %w", last)
+}
+
+// catalogTries is how often one shard is asked for its catalog while others drop what it is about to tell of.
+const catalogTries = 20
+
+// dropped reports the error of PostgreSQL's functions that write out a definition, when what they are asked for has just been dropped
+// (an internal one, "could not open relation with OID", or "cache lookup failed").
+func dropped(err error) bool {
+	var answer *pgwire.Error
+	return errors.As(err, &answer) && answer.Code == "XX000"
+}
+
+// catalogLoads keeps the catalog that statements are routed by up with the shards', and many who ask for it from loading it many
+// times. It owns the goroutine that keeps up.
+type catalogLoads struct {
+	asked     atomic.Uint64 // changes and questions so far
+	covers    atomic.Uint64 // those of them that the last load answers
+	redefined atomic.Int64  // when it last changed, in Unix nanoseconds
+	load      sync.Mutex    // one load at a time; held while a shard answers, by goroutines that may wait
+
+	group sync.WaitGroup
+	ctx   context.Context // ends with close
+	end   context.CancelFunc
+
+	mu       sync.Mutex // guards what follows
+	keepsUp  bool       // the goroutine runs
+	finished bool
+}
+
+func (c *catalogLoads) init() { c.ctx, c.end = context.WithCancel(context.Background()) }
+
+// close ends the goroutine and waits for it.
+func (c *catalogLoads) close() {
+	c.mu.Lock()
+	c.finished = true
+	c.mu.Unlock()
+	c.end()
+	c.group.Wait()
+}
+
+// changed notes that DDL was committed: until a load that begins from now on has ended, the catalog is behind.
+func (c *catalogLoads) changed() { c.asked.Add(1) }
+
+// behind reports whether there was DDL of which the catalog may not tell yet.
+func (c *catalogLoads) behind() bool { return c.covers.Load() < c.asked.Load() }
+
+// redefinedLately reports whether the catalog changed so recently that a replica may not have heard of it.
+func (c *catalogLoads) redefinedLately() bool {
+	return time.Now().UnixNano()-c.redefined.Load() < int64(replayTime)
+}
+
+// replayTime is how long a replica may take to replay DDL before a read of what it defines fails.
+const replayTime = 10 * time.Second
+
+// refreshCatalog loads the catalog again and, if it changed, routes by it from the next transaction on. Whoever asks while it is
+// being loaded waits for a load that begins after the question.
+func (d *Database) refreshCatalog(ctx context.Context) error {
+	loads := &d.catalog
+	return d.loadCatalog(ctx, loads.asked.Add(1))
+}
+
+// loadCatalog is refreshCatalog for a change or a question that was noted before, by its number.
+func (d *Database) loadCatalog(ctx context.Context, asked uint64) error {
+	loads := &d.catalog
+	loads.load.Lock()
+	defer loads.load.Unlock()
+	if loads.covers.Load() >= asked {
+		return nil
+	}
+	covers := loads.asked.Load()
+	old := d.place.Load()
+	c, err := LoadCatalog(ctx, d.cluster, old.shards)
+	if err != nil {
+		return err
+	}
+	for c.Version() != old.router.Catalog().Version() {
+		next := &placement{shards: old.shards, router: d.newRouter(old.shards, c), nodes: old.nodes}
+		if d.place.CompareAndSwap(old, next) {
+			loads.redefined.Store(time.Now().UnixNano())
+			break
+		}
+		old = d.place.Load()
+	}
+	loads.covers.Store(covers)
+	return nil
+}
+
+// keepUp has the catalog loaded again while nobody waits for it, as often as it takes until it is not behind.
+func (d *Database) keepUp() {
+	loads := &d.catalog
+	loads.mu.Lock()
+	defer loads.mu.Unlock()
+	if loads.keepsUp || loads.finished {
+		return
+	}
+	loads.keepsUp = true
+	loads.group.Go(d.catchUp)
+}
+
+// catchUp does the work of keepUp. After a load it pauses for a multiple of the time that it took: however much DDL there is, the
+// shard and the proxy are busy with other things most of the time.
+func (d *Database) catchUp() {
+	loads := &d.catalog
+	for {
+		began := time.Now()
+		ctx, cancel := context.WithTimeout(loads.ctx, catalogTime)
+		err := d.loadCatalog(ctx, loads.asked.Load())
+		cancel()
+		if err != nil && loads.ctx.Err() == nil {
+			d.options().Log.Warn("the catalog could not be read again", "database", d.Name(), "error", err)
+		}
+		pause := time.NewTimer(max(loadPause*time.Since(began), minLoadPause))
+		select {
+		case <-loads.ctx.Done():
+			pause.Stop()
+		case <-pause.C:
+		}
+		loads.mu.Lock()
+		if loads.finished || !loads.behind() {
+			loads.keepsUp = false
+			loads.mu.Unlock()
+			return
+		}
+		loads.mu.Unlock()
+	}
+}
+
+// The pause after a load: so many times as long as the load, and this at least.
+const (
+	loadPause    = 4
+	minLoadPause = 20 * time.Millisecond
+)
