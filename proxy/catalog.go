@@ -135,36 +135,49 @@ func (d *Database) keepUp() {
 	loads.group.Go(d.catchUp)
 }
 
-// catchUp does the work of keepUp. After a load it pauses for a multiple of the time that it took: however much DDL there is, the
-// shard and the proxy are busy with other things most of the time.
+// catchUp does the work of keepUp. DDL comes in bursts, and to read the catalog takes longer than most of it and keeps VACUUM from its
+// work meanwhile: so it waits for the end of the burst.
 func (d *Database) catchUp() {
 	loads := &d.catalog
-	for {
-		began := time.Now()
+	for loads.burstEnds() {
 		ctx, cancel := context.WithTimeout(loads.ctx, catalogTime)
 		err := d.loadCatalog(ctx, loads.asked.Load())
 		cancel()
 		if err != nil && loads.ctx.Err() == nil {
 			d.options().Log.Warn("the catalog could not be read again", "database", d.Name(), "error", err)
 		}
-		pause := time.NewTimer(max(loadPause*time.Since(began), minLoadPause))
-		select {
-		case <-loads.ctx.Done():
-			pause.Stop()
-		case <-pause.C:
-		}
-		loads.mu.Lock()
-		if loads.finished || !loads.behind() {
-			loads.keepsUp = false
-			loads.mu.Unlock()
+		if loads.upToDate() {
 			return
 		}
-		loads.mu.Unlock()
 	}
 }
 
-// The pause after a load: so many times as long as the load, and this at least.
+// burstEnds waits until nothing has been asked for some time, or for long. It reports whether the catalog is to be loaded.
+func (c *catalogLoads) burstEnds() bool {
+	began, tick := time.Now(), time.NewTicker(burstPause)
+	defer tick.Stop()
+	for last := c.asked.Load(); ; last = c.asked.Load() {
+		select {
+		case <-c.ctx.Done():
+			return false
+		case <-tick.C:
+		}
+		if c.asked.Load() == last || time.Since(began) > burstLength {
+			return true
+		}
+	}
+}
+
+// upToDate ends the goroutine's work if there is none left.
+func (c *catalogLoads) upToDate() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.keepsUp = c.behind() && !c.finished
+	return !c.keepsUp
+}
+
+// A burst of DDL is over when there was none for so long, and is interrupted by a load when it lasts so long.
 const (
-	loadPause    = 4
-	minLoadPause = 20 * time.Millisecond
+	burstPause  = time.Second
+	burstLength = 10 * time.Second
 )

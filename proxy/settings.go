@@ -185,7 +185,11 @@ func (s *settings) changed(c router.Change, initial *settings) *settings {
 	case isOwn(c.Name):
 		return s.with(setting{name: c.Name, value: c.Value})
 	}
-	return s.with(setting{name: c.Name, sql: c.SQL, value: c.Value})
+	e := setting{name: c.Name, sql: c.SQL, value: c.Value}
+	if old, ok := s.lookup(c.Name); ok && c.Name == dateStyle {
+		e = e.onto(old)
+	}
+	return s.with(e)
 }
 
 func quoteSetting(name string) string {

@@ -49,7 +49,7 @@ func keepsCatalog(n *node) bool {
 		n.GetCreateSubscriptionStmt() != nil || n.GetAlterSubscriptionStmt() != nil || n.GetDropSubscriptionStmt() != nil
 }
 
-// isTemporary reports CREATE of a temporary table, view or sequence, or of a function, type or operator in the schema of those.
+// isTemporary reports CREATE of a temporary table, view or sequence, or of something else in the schema of those.
 func isTemporary(n *node) bool {
 	for _, r := range []*rangeNode{
 		n.GetCreateStmt().GetRelation(), n.GetViewStmt().GetView(), n.GetCreateSeqStmt().GetSequence(), n.GetCompositeTypeStmt().GetTypevar(),
@@ -60,7 +60,8 @@ func isTemporary(n *node) bool {
 	}
 	for _, name := range [][]*node{
 		n.GetCreateFunctionStmt().GetFuncname(), n.GetCreateDomainStmt().GetDomainname(), n.GetCreateEnumStmt().GetTypeName(),
-		n.GetCreateRangeStmt().GetTypeName(), n.GetDefineStmt().GetDefnames(),
+		n.GetCreateRangeStmt().GetTypeName(), n.GetDefineStmt().GetDefnames(), n.GetCreateStatsStmt().GetDefnames(),
+		n.GetCreateConversionStmt().GetConversionName(), n.GetCreateOpClassStmt().GetOpclassname(), n.GetCreateOpFamilyStmt().GetOpfamilyname(),
 	} {
 		if len(name) == 2 && strings.HasPrefix(stringOf(name[0]), "pg_temp") {
 			return true
