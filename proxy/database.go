@@ -43,6 +43,7 @@ type Database struct {
 	catalog catalogLoads
 
 	listeners listeners
+	senders   senders
 
 	mu sync.Mutex // one change of the map or the options at a time
 }

@@ -68,6 +68,9 @@ func (s *session) leaveDirect() {
 	if s.mode != ModeSession || s.place.single() {
 		return
 	}
+	for _, l := range s.links {
+		s.db.senders.remove(processOf(l.backend))
+	}
 	for _, p := range s.statements {
 		if p.own {
 			continue

@@ -130,6 +130,9 @@ func (s *session) acquire(shard int, role pool.Role, not *pool.Node) (*link, *pg
 		s.destroy(l, "others had temporary tables there")
 		return s.acquire(shard, role, not)
 	}
+	if s.direct() {
+		s.db.senders.add(processOf(b), s.key.pid)
+	}
 	return l, nil
 }
 
@@ -203,6 +206,9 @@ func (s *session) destroy(l *link, reason string) {
 
 func (s *session) unlink(l *link) {
 	s.disown(l)
+	if s.mode == ModeSession {
+		s.db.senders.remove(processOf(l.backend))
+	}
 	s.mu.Lock()
 	s.serving = slices.DeleteFunc(s.serving, func(o *link) bool { return o == l })
 	s.mu.Unlock()

@@ -321,9 +321,11 @@ func (s *session) notified(l *link, frame []byte) verdict {
 		l.unsure = true
 		return drop
 	}
-	if pid == l.backend.PID {
-		binary.BigEndian.PutUint32(frame[pgwire.HeaderLen:], s.key.pid)
+	from := s.key.pid
+	if pid != l.backend.PID {
+		from = s.db.senders.known(serverProcess{l.backend.Node().Addr(), pid})
 	}
+	binary.BigEndian.PutUint32(frame[pgwire.HeaderLen:], from)
 	s.answering(l)
 	return pass
 }

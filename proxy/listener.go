@@ -354,6 +354,7 @@ func (l *listener) answer() {
 // deliver gives a notification to those who listen: under the process id that their clients know the notifier by, if that is one of
 // them, and else that of the server's process, which no client has.
 func (l *listener) deliver(pid uint32, channel, frame []byte) {
+	sender := l.of.db.senders.known(serverProcess{l.node.Addr(), pid})
 	l.of.mu.Lock()
 	defer l.of.mu.Unlock()
 	ears := l.subs[string(channel)]
@@ -363,8 +364,9 @@ func (l *listener) deliver(pid uint32, channel, frame []byte) {
 	n := notification{string(channel), bytes.Clone(frame), l, l.answered}
 	owner := l.owners[pid]
 	if owner != nil {
-		binary.BigEndian.PutUint32(n.frame[pgwire.HeaderLen:], owner.s.key.pid)
+		sender = owner.s.key.pid
 	}
+	binary.BigEndian.PutUint32(n.frame[pgwire.HeaderLen:], sender)
 	for e, from := range ears {
 		switch own := n; {
 		case e == owner:

@@ -5,6 +5,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
+
 	"github.com/pgdrover/pgdrover/internal/pgcluster"
 )
 
@@ -66,4 +68,52 @@ func TestCatalogIsReadWhileOthersDrop(t *testing.T) {
 	}
 	close(done)
 	ended.Wait()
+}
+
+// TestNobodyWaitsForTheCatalog has DDL on one shard while the catalog cannot be read: its client goes on, and so do others. What the DDL
+// has made of a function, and the catalog does not tell of, keeps no backend from being clean. Then the catalog is read, by itself.
+func TestNobodyWaitsForTheCatalog(t *testing.T) {
+	r := startRig(t, pgcluster.Test(t, pgcluster.Config{}), rigOptions{size: 1, wait: 20 * time.Second,
+		schema: []string{"create function f() returns text language sql as 'select 1::text'"}})
+	r.db.catalog.load.Lock()
+	a, b := r.connect(simpleMode), r.connect(simpleMode)
+	prepared := r.connect()
+	r.value(prepared, "select f()")
+	r.exec(a, "create or replace function f() returns text language sql as $$ select set_config('app.mine', 'x', false) $$")
+	for _, conn := range []*pgx.Conn{a, prepared} {
+		if got := r.value(conn, "select f()"); got != "x" {
+			t.Errorf("f() is %s", got)
+		}
+		if got := r.value(b, "select coalesce(current_setting('app.mine', true), '')"); got != "" {
+			t.Errorf("another client has app.mine = %q", got)
+		}
+	}
+	if r.db.Router().Catalog().Unsettling {
+		t.Fatal("the catalog has been read")
+	}
+	r.db.catalog.load.Unlock()
+	await(t, "the catalog is read again", func() bool { return !r.db.catalog.behind() })
+	if !r.db.Router().Catalog().Unsettling {
+		t.Error("the catalog does not tell of f()")
+	}
+}
+
+// TestCatalogIsWaitedFor has DDL where the route of another client's statement may depend on it: it is in the catalog before the next
+// statement of whoever made it.
+func TestCatalogIsWaitedFor(t *testing.T) {
+	holding := func(_, name string) bool { return name == "open_session" }
+	r := startRig(t, pgcluster.Test(t, pgcluster.Config{}), rigOptions{size: 2, wait: 20 * time.Second})
+	opt := *r.db.options()
+	opt.Holding = holding
+	r.db.Adjust(opt)
+	a, b := r.connect(simpleMode), r.connect(simpleMode)
+	r.exec(a, "create function open_session() returns int language sql as 'select 1'")
+	r.value(a, "select 1")
+	if r.db.catalog.behind() {
+		t.Fatal("the catalog is behind")
+	}
+	r.value(b, "select open_session()")
+	if got := r.clientOf(b).Hold; len(got) != 1 {
+		t.Errorf("held: %v", got)
+	}
 }

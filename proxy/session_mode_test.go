@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
+
 	"github.com/pgdrover/pgdrover/internal/pgcluster"
 	"github.com/pgdrover/pgdrover/internal/pgtest"
 	"github.com/pgdrover/pgdrover/pgwire"
@@ -78,6 +80,41 @@ func TestModeOfUser(t *testing.T) {
 			t.Errorf("database %q, user %q: %v", database, user, err)
 		}
 	}
+}
+
+// TestSessionModeSender has a client of session mode notify: whoever hears it, in whichever mode, is told the process id that the
+// client was told.
+func TestSessionModeSender(t *testing.T) {
+	r := startRig(t, pgcluster.Test(t, pgcluster.Config{}), rigOptions{mode: ModeSession, size: 5, wait: 20 * time.Second})
+	listener, sender, gone := r.connect(simpleMode), r.connect(simpleMode), r.connect(simpleMode)
+	r.db.Adjust(withMode(r.db.options(), ModeTransaction))
+	other := r.connect(simpleMode)
+	for _, conn := range []*pgx.Conn{listener, other} {
+		r.exec(conn, "listen news")
+	}
+	r.exec(gone, "notify news, 'gone'")
+	r.hears(listener, "gone")
+	r.hears(other, "gone")
+	if err := gone.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	r.exec(sender, "notify news, 'one'")
+	for _, conn := range []*pgx.Conn{listener, other} {
+		if n := r.hears(conn, "one"); n.PID != sender.PgConn().PID() {
+			t.Errorf("it is from %d, and not from %d", n.PID, sender.PgConn().PID())
+		}
+	}
+	await(t, "who has left is forgotten", func() bool {
+		r.db.senders.mu.Lock()
+		defer r.db.senders.mu.Unlock()
+		return len(r.db.senders.told) == 2
+	})
+}
+
+func withMode(opt *Options, mode Mode) Options {
+	changed := *opt
+	changed.Mode = mode
+	return changed
 }
 
 // TestSessionModePool has clients wait for those before them to leave.
