@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"slices"
 	"strings"
 	"time"
 
@@ -27,20 +28,22 @@ func (s *session) suspect(l *link, q *router.Query) {
 	}
 }
 
-// cleanse takes from a backend what such queries may have left there, before anyone else gets it. It waits for the result, after
-// the client has got its own, and reports whether the backend is clean.
+// cleanse takes from a backend what such queries may have left there, before anyone else gets it, and puts the session's settings in
+// force again, by which the session finds it the next time. It waits for the result, after the client has got its own, and reports
+// whether the backend is clean.
 func (s *session) cleanse(l *link) bool {
 	_ = s.client.Flush()
 	faulted := s.tx.faulted
 	var out sink
+	sql := cleansePrimary
 	if l.isReplica() {
-		l.sendQuery(cleanseReplica)
-	} else {
-		l.sendQuery(cleansePrimary)
+		sql = cleanseReplica
 	}
+	l.noteCustoms(s.settings)
+	l.sendQuery(sql + ";" + changeSQL(noSettings, s.settings))
 	s.command(l, &out, time.Now().Add(cleanseTime))
 	s.tx.faulted = faulted // it is the session's transaction that this would say something of
-	l.notes.settings, l.before = noSettings, noSettings
+	l.notes.settings, l.before = s.settings, s.settings
 	l.notes.temporary = true // it may have been the code that made some
 	return out.fault == nil && l.lost == nil && l.status == 'I'
 }
@@ -66,6 +69,11 @@ func (l *link) noteCustom(name string) {
 	if l != nil && isCustom(name) {
 		l.custom = true
 	}
+}
+
+// noteCustoms is noteCustom for settings that are being put in force.
+func (l *link) noteCustoms(to *settings) {
+	l.custom = l.custom || slices.ContainsFunc(to.sent(), func(e setting) bool { return isCustom(e.name) })
 }
 
 // isCustom reports whether a setting is nobody's own: any name with a dot may be set.

@@ -258,7 +258,7 @@ func (s *session) sendSettings(l *link) *pgwire.Error {
 		return nil
 	}
 	var out sink
-	l.custom = l.custom || slices.ContainsFunc(s.settings.sent(), func(e setting) bool { return isCustom(e.name) })
+	l.noteCustoms(s.settings)
 	l.sendQuery(changeSQL(l.notes.settings, s.settings))
 	l.notes.settings = nil
 	s.command(l, &out, time.Now().Add(commitTime))
