@@ -178,6 +178,6 @@ func (c *catalogLoads) upToDate() bool {
 
 // A burst of DDL is over when there was none for so long, and is interrupted by a load when it lasts so long.
 const (
-	burstPause  = time.Second
-	burstLength = 10 * time.Second
+	burstPause  = 250 * time.Millisecond
+	burstLength = 5 * time.Second
 )

@@ -10,8 +10,8 @@ import (
 	"github.com/pgdrover/pgdrover/internal/pgcluster"
 )
 
-// TestCatalogIsReadAfterWhatChangesIt counts how often the catalog is read again. A read takes longer than most DDL, and the session's
-// next statement waits for it: an application that truncates its tables, or grants, has no part in that.
+// TestCatalogIsReadAfterWhatChangesIt counts how often the catalog is to be read again. A read takes longer than most DDL, and
+// statements wait for it, or are followed by a cleaning: an application that truncates its tables, or grants, has no part in that.
 func TestCatalogIsReadAfterWhatChangesIt(t *testing.T) {
 	r := startRig(t, pgcluster.Test(t, pgcluster.Config{}), rigOptions{size: 2, wait: 20 * time.Second, schema: []string{"create table kept (a int)"}})
 	conn := r.connect(simpleMode)
