@@ -57,22 +57,20 @@ type catalogLoads struct {
 	load      sync.Mutex    // one load at a time; held while a shard answers, by goroutines that may wait
 
 	group sync.WaitGroup
-	ctx   context.Context // ends with close
-	end   context.CancelFunc
 
-	mu       sync.Mutex // guards what follows
-	keepsUp  bool       // the goroutine runs
-	finished bool
+	mu     sync.Mutex         // guards what follows
+	stop   context.CancelFunc // ends the goroutine; nil: it does not run
+	closed bool
 }
-
-func (c *catalogLoads) init() { c.ctx, c.end = context.WithCancel(context.Background()) }
 
 // close ends the goroutine and waits for it.
 func (c *catalogLoads) close() {
 	c.mu.Lock()
-	c.finished = true
+	c.closed = true
+	if c.stop != nil {
+		c.stop()
+	}
 	c.mu.Unlock()
-	c.end()
 	c.group.Wait()
 }
 
@@ -128,22 +126,23 @@ func (d *Database) keepUp() {
 	loads := &d.catalog
 	loads.mu.Lock()
 	defer loads.mu.Unlock()
-	if loads.keepsUp || loads.finished {
+	if loads.stop != nil || loads.closed {
 		return
 	}
-	loads.keepsUp = true
-	loads.group.Go(d.catchUp)
+	ctx, stop := context.WithCancel(context.Background())
+	loads.stop = stop
+	loads.group.Go(func() { d.catchUp(ctx) })
 }
 
 // catchUp does the work of keepUp. DDL comes in bursts, and to read the catalog takes longer than most of it and keeps VACUUM from its
 // work meanwhile: so it waits for the end of the burst.
-func (d *Database) catchUp() {
+func (d *Database) catchUp(ctx context.Context) {
 	loads := &d.catalog
-	for loads.burstEnds() {
-		ctx, cancel := context.WithTimeout(loads.ctx, catalogTime)
-		err := d.loadCatalog(ctx, loads.asked.Load())
+	for loads.burstEnds(ctx) {
+		bounded, cancel := context.WithTimeout(ctx, catalogTime)
+		err := d.loadCatalog(bounded, loads.asked.Load())
 		cancel()
-		if err != nil && loads.ctx.Err() == nil {
+		if err != nil && ctx.Err() == nil {
 			d.options().Log.Warn("the catalog could not be read again", "database", d.Name(), "error", err)
 		}
 		if loads.upToDate() {
@@ -153,12 +152,12 @@ func (d *Database) catchUp() {
 }
 
 // burstEnds waits until nothing has been asked for some time, or for long. It reports whether the catalog is to be loaded.
-func (c *catalogLoads) burstEnds() bool {
+func (c *catalogLoads) burstEnds(ctx context.Context) bool {
 	began, tick := time.Now(), time.NewTicker(burstPause)
 	defer tick.Stop()
 	for last := c.asked.Load(); ; last = c.asked.Load() {
 		select {
-		case <-c.ctx.Done():
+		case <-ctx.Done():
 			return false
 		case <-tick.C:
 		}
@@ -172,8 +171,12 @@ func (c *catalogLoads) burstEnds() bool {
 func (c *catalogLoads) upToDate() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.keepsUp = c.behind() && !c.finished
-	return !c.keepsUp
+	if c.behind() && !c.closed {
+		return false
+	}
+	c.stop()
+	c.stop = nil
+	return true
 }
 
 // A burst of DDL is over when there was none for so long, and is interrupted by a load when it lasts so long.

@@ -94,7 +94,6 @@ func OpenDatabase(opt Options, cluster *pool.Cluster, results *cache.Cache, m *s
 	d.names.init()
 	d.logins.init()
 	d.listeners.init(d)
-	d.catalog.init()
 	d.place.Store(&placement{shards: m, router: d.newRouter(m, c), nodes: cluster.Apply(m)})
 	return d
 }
