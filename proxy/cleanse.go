@@ -29,10 +29,12 @@ func (s *session) suspect(l *link, q *router.Query) {
 }
 
 // cleanse takes from a backend what such queries may have left there, before anyone else gets it, and puts the session's settings in
-// force again, by which the session finds it the next time. It waits for the result, after the client has got its own, and reports
-// whether the backend is clean.
+// force again, by which the session finds it the next time. It waits for the result, after the client has got its own unless that is
+// to wait for the catalog, and reports whether the backend is clean.
 func (s *session) cleanse(l *link) bool {
-	_ = s.client.Flush()
+	if !s.lookup.ddl || s.routesBehind() {
+		_ = s.client.Flush()
+	}
 	faulted := s.tx.faulted
 	var out sink
 	sql := cleansePrimary

@@ -248,11 +248,11 @@ func (s *session) topics() map[topic]bool {
 	return all
 }
 
-// own makes what a backend notifies known as the session's, before it gets a statement that may notify, if the session listens
-// there: its client knows its own notifications by the process id, and gets them before it is told that the transaction is over.
-// q is nil for a function call.
+// own makes what a backend notifies known as the session's, before it gets a statement that may notify, as anything may of which the
+// catalog does not tell yet, if the session listens there: its client knows its own notifications by the process id, and gets them
+// before it is told that the transaction is over. q is nil for a function call.
 func (s *session) own(l *link, q *router.Query) {
-	if s.ear != nil && l.owner.of == nil && l.lost == nil && !l.isReplica() && (q == nil || mayNotify(q)) {
+	if s.ear != nil && l.owner.of == nil && l.lost == nil && !l.isReplica() && (q == nil || s.db.catalog.behind() || mayNotify(q)) {
 		s.ownLink(l)
 	}
 }

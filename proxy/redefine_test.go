@@ -98,6 +98,18 @@ func TestNobodyWaitsForTheCatalog(t *testing.T) {
 	}
 }
 
+// TestRefusedWhileTheCatalogIsBehind has a session with a tenant use a table whose columns have changed places.
+func TestRefusedWhileTheCatalogIsBehind(t *testing.T) {
+	r := startRig(t, pgcluster.Test(t, pgcluster.Config{}), rigOptions{size: 1, wait: 20 * time.Second, schema: []string{"create table mine (tenant_id bigint, id bigint)"}})
+	conn := r.connect(simpleMode)
+	r.exec(conn, "set pgdrover.tenant = 1")
+	r.refuses(conn, "0A000", "insert into mine values (2, 1)")
+	r.exec(conn, "drop table mine")
+	r.exec(conn, "create table mine (id bigint, tenant_id bigint)")
+	r.exec(conn, "insert into mine values (2, 1)")
+	r.refuses(conn, "0A000", "insert into mine values (1, 2)")
+}
+
 // TestCatalogIsWaitedFor has DDL where the route of another client's statement may depend on it: it is in the catalog before the next
 // statement of whoever made it.
 func TestCatalogIsWaitedFor(t *testing.T) {

@@ -62,7 +62,8 @@ func (s *session) afterDDL() {
 
 // routesBehind reports whether statements of all sessions go where they belong while the catalog is behind: to the one node there is,
 // with no cache, no session that may only do what the catalog allows, and no function that is declared to need its backend. What is
-// left that the catalog says is what may change a session unseen, and meanwhile everything may (suspect).
+// left that the catalog says is what may change a session unseen, or notify, and meanwhile everything may (suspect, own), and that
+// a statement is not of the tenant that its session has named: before it is refused for that, the catalog is waited for.
 func (s *session) routesBehind() bool {
 	p := s.place
 	return p.single() && len(p.nodes.Replicas(0)) == 0 && s.db.cache == nil && s.db.options().Holding == nil && !s.srv.config.Load().Tokens.bind()
@@ -88,7 +89,7 @@ func (s *session) route(q *router.Query, p router.Params) (router.Route, *pgwire
 	for {
 		s.env.TempTables = s.holds(router.HoldTempTable)
 		r, err := s.router().Route(q, p, &s.env)
-		if ((r.Unknown || undefinedTable(err)) && !s.env.TempTables || r.Temporary) && !s.place.single() {
+		if s.mayBeOld(r, err) {
 			r, err = s.routeUnknown(q, p, r, err)
 		}
 		if err != nil {
@@ -117,10 +118,19 @@ func undefinedTable(err error) bool {
 	return errors.As(err, &e) && e.Code == "42P01"
 }
 
-// routeUnknown routes a statement on a relation that the catalog does not know, after reading the catalog again: it may have been
-// made since. What is still unknown is refused as PostgreSQL would: on the wrong shard it could be created or written.
+// mayBeOld reports whether a newer catalog may route a statement that the one in force does not know a relation of, or that it
+// refuses while it is behind.
+func (s *session) mayBeOld(r router.Route, err error) bool {
+	if s.place.single() {
+		return err != nil && s.db.catalog.behind()
+	}
+	return (r.Unknown || undefinedTable(err)) && !s.env.TempTables || r.Temporary
+}
+
+// routeUnknown routes such a statement after reading the catalog again. What is still unknown is refused as PostgreSQL would: on the
+// wrong shard it could be created or written.
 func (s *session) routeUnknown(q *router.Query, p router.Params, r router.Route, unknown error) (router.Route, error) {
-	if !s.tx.ddl && time.Since(s.lookup.asked) > time.Second {
+	if !s.tx.ddl && (s.db.catalog.behind() || time.Since(s.lookup.asked) > time.Second) {
 		s.lookup.asked = time.Now()
 		s.t.Await(func() { s.refreshCatalog() })
 	}
