@@ -55,6 +55,16 @@ func (f *fake) listen(addr string) {
 			if err != nil {
 				return
 			}
+			f.mu.Lock()
+			stopped := f.ln != ln
+			if !stopped {
+				f.conns[nc] = 0
+			}
+			f.mu.Unlock()
+			if stopped { // as one that was in the port's queue
+				_ = nc.Close()
+				continue
+			}
 			f.done.Go(func() { f.serve(nc) })
 		}
 	})
@@ -83,7 +93,6 @@ func (f *fake) set(change func()) {
 }
 
 func (f *fake) serve(nc net.Conn) {
-	f.set(func() { f.conns[nc] = 0 })
 	defer func() {
 		_ = nc.Close()
 		f.set(func() { delete(f.conns, nc) })
