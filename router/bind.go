@@ -14,6 +14,10 @@ type binder struct {
 	links map[*sublinkNode]result // subqueries are bound once
 	needs []need
 	facts facts
+
+	watch    *selectNode // the query of which top is to be the scope
+	top      *scope
+	nullable []reach // what outer joins may leave without a row
 }
 
 // need is a table that must be bound to the tenant.

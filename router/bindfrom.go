@@ -158,8 +158,12 @@ func (b *binder) join(x *joinNode, s *scope) names {
 		r = reach{lo, hi}
 	case joinLeft:
 		r = reach{mid, hi}
+		b.nullable = append(b.nullable, r)
 	case joinRight:
 		r = reach{lo, mid}
+		b.nullable = append(b.nullable, r)
+	default:
+		b.nullable = append(b.nullable, reach{lo, hi})
 	}
 	merged := b.using(x, left, right, r)
 	joined := left.beside(right)

@@ -88,6 +88,9 @@ func (b *binder) plain(q *selectNode, s *scope) result {
 		level.names = level.beside(b.from(n, level))
 	}
 	own := reach{lo, b.items}
+	if q == b.watch {
+		b.top = level
+	}
 	b.filter(q.GetWhereClause(), level, own)
 	b.expressions(level, q.GetTargetList()...)
 	b.expressions(level, q.GetGroupClause()...)
