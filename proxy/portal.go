@@ -97,14 +97,19 @@ func (s *session) bind(frame []byte) bool {
 		return !s.cut.Load()
 	}
 	if s.isForSeveral(&p.query, r) || r.Kind == router.Scatter {
-		at.every = true
-		at.gathering = p.query.Gathering()
-		at.set, _ = p.query.Changes(0, &s.params)
-		at.bind = append([]byte(nil), frame...)
-		s.owe(deferred{fake: bindComplete, made: at})
+		s.bindForAll(frame, at)
 		return true
 	}
 	return s.bindOnShard(frame, at)
+}
+
+// bindForAll keeps a Bind until Execute: several shards are told of it then.
+func (s *session) bindForAll(frame []byte, at *portal) {
+	at.every = true
+	at.gathering = at.stmt.query.Gathering()
+	at.set, _ = at.stmt.query.Changes(0, &s.params)
+	at.bind = append([]byte(nil), frame...)
+	s.owe(deferred{fake: bindComplete, made: at})
 }
 
 // bindOnShard sends a Bind to the shard of its route, unless the cache has the answer.
