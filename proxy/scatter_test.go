@@ -20,6 +20,7 @@ var scatterSchema = []string{
 	`create table items (tenant_id bigint not null, order_id int not null, line int not null, product text, price numeric, took interval, primary key (tenant_id, order_id, line))`,
 	`create table events (tenant_id bigint not null, id uuid primary key, kind text, data jsonb, n smallint)`,
 	`create table countries (code text primary key, name text)`,
+	`create view paid as select o.tenant_id, o.id, o.total, u.name from orders o join users u using (tenant_id, id) where status = 'paid'`,
 }
 
 // scatterRows are the rows of one tenant.
@@ -134,6 +135,8 @@ var scatterStatements = []string{
 	"select data, id from events order by data, id /* in order */", "select born, active from users where mood is null order by born, tenant_id, id /* in order */", "select max(name), min(email), max(name collate \"C\") from users",
 	"select total from orders order by total fetch first 3 rows with ties", "select id from orders order by tenant_id, id limit 0", "select id from orders limit null", "select count(*) from orders where false",
 	"select status, count(*) from orders where false group by status", "select max(id) from orders having count(*) > 1000", "select o from orders o order by o.tenant_id, o.id limit 2 /* in order */",
+	"select * from paid", "select name, count(*), sum(total) from paid group by name", "select p.name, i.price from paid p join items i on i.tenant_id = p.tenant_id and i.order_id = p.id",
+	"select x.s, count(*) from (select tenant_id, upper(status) as s from orders where id > 2) x group by x.s",
 	"select 1 as one, 'x' as x, null as n from users limit 3", "select status as count, count(*) from orders group by status", "select 1/(id - 3) from orders", "select nosuch from orders order by 1", "select name, count(*) from users",
 	"select tenant_id, count(*) from orders group by tenant_id, id having id = 3 order by tenant_id limit 4 /* in order */", "select 'a\"b\\c' as q, count(*) from users", "select E'\\\\x' || status from orders group by 1",
 }

@@ -53,7 +53,7 @@ func (b *binder) subselect(x *subselectNode, s *scope) names {
 	if x.GetLateral() {
 		around = s
 	}
-	res := b.query(x.GetSubquery().GetSelectStmt(), around)
+	res := b.source(x.GetSubquery().GetSelectStmt(), around)
 	it := b.item(x.GetAlias())
 	fresh := result{open: res.open}
 	for _, o := range res.cols {

@@ -48,8 +48,8 @@ func (q *Query) verbatim(i int) string {
 // spreads says why the rows of the answer do not each come from one shard; nil
 // if they do.
 //
-// They do if a sharded table T of the outermost FROM is such that every row of
-// the answer is made from one row of T, and only rows of the same tenant as
+// They do if a sharded table T of the outermost FROM, or of a view or subquery
+// in it, is such that every row of the answer is made from one row of T, and only rows of the same tenant as
 // that one matter to it. Then a shard's answer is what its tenants contribute,
 // and no row is another shard's too.
 func (b *binder) spreads() *Error {
@@ -76,7 +76,10 @@ func (b *binder) spreads() *Error {
 		return refuse(alone, "%q lives on one shard: it is not read along with the tables of all", p.on[0].table.Name)
 	}
 	var last *Error
-	for _, n := range b.drivers() {
+	for _, n := range b.drivers {
+		if b.leaves(b.g.owner[n]) {
+			continue
+		}
 		if last = b.follows(n); last == nil {
 			return nil
 		}
@@ -84,36 +87,14 @@ func (b *binder) spreads() *Error {
 	if last != nil {
 		return last
 	}
-	return refuse("Name a tenant, or have a sharded table in the outermost FROM, not on the nullable side of an outer join.",
+	return refuse("Name a tenant, or have a sharded table in the outermost FROM, or in a plain view or subquery there, not on the nullable side of an outer join.",
 		"no sharded table decides which shard the rows of the answer come from")
 }
 
-// drivers are the tenant columns of the sharded tables in the outermost FROM
-// that give each row of the answer one row of theirs.
-func (b *binder) drivers() []int32 {
-	var list []int32
-	if b.top == nil {
-		return nil
-	}
-	for _, n := range b.needs {
-		if n.node == noNode || !b.outermost(b.g.owner[n.node]) {
-			continue
-		}
-		list = append(list, n.node)
-	}
-	return list
-}
-
-// outermost reports an item of the outermost FROM that no outer join may leave
-// without a row.
-func (b *binder) outermost(id int32) bool {
+// leaves reports whether an outer join may leave an item without a row.
+func (b *binder) leaves(id int32) bool {
 	for _, r := range b.nullable {
 		if id >= r.lo && id < r.hi {
-			return false
-		}
-	}
-	for _, it := range b.top.items {
-		if it.id == id {
 			return true
 		}
 	}
