@@ -25,8 +25,12 @@ type Options struct {
 	Drain       time.Duration                  // how long a change of placement waits for transactions of the tenants concerned (default 10s)
 	Templates   int                            // routes kept (default of the router when 0)
 	Limits      Limits                         // of all its clients
-	PassThrough bool                           // backends are logged in as the client's own user, with its SCRAM keys; it stays as the database was opened with
-	Log         *slog.Logger
+	Scatter     bool                           // reads that name no tenant are answered from all shards, unless a session says otherwise
+
+	// ScatterMemory bounds what is kept of the shards' rows for one such answer, in bytes (default 64 MiB).
+	ScatterMemory int
+	PassThrough   bool // backends are logged in as the client's own user, with its SCRAM keys; it stays as the database was opened with
+	Log           *slog.Logger
 }
 
 // Database is one database of the applications: its placement in force, its backends, and its cache.
@@ -104,6 +108,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.Log == nil {
 		o.Log = slog.Default()
+	}
+	if o.ScatterMemory == 0 {
+		o.ScatterMemory = 64 << 20
 	}
 	return o
 }

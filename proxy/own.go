@@ -35,11 +35,10 @@ func (s *session) checkOwn(name, value string) *pgwire.Error {
 		}
 		return nil
 	case ownScatter:
-		if v := strings.ToLower(value); v == "off" || v == "false" || v == "no" || v == "0" {
+		if _, ok := boolean(value); ok {
 			return nil
 		}
-		return &pgwire.Error{Code: "0A000", Message: "scatter reads are not available",
-			Hint: "name a tenant in the statement, or ask each tenant's shard in turn"}
+		return &pgwire.Error{Code: "22023", Message: "parameter \"" + name + "\" requires a Boolean value"}
 	}
 	if name == ownShard {
 		return s.checkShard(value)
@@ -91,7 +90,7 @@ func (s *session) showOwn(name string) string {
 		return e.value
 	}
 	if name == ownScatter {
-		return "off"
+		return map[bool]string{true: "on", false: "off"}[s.db.options().Scatter]
 	}
 	return ""
 }
@@ -105,6 +104,10 @@ func (s *session) applyEnv() {
 	plain, _ := s.settings.lookup("standard_conforming_strings")
 	s.env.PlainBackslash = plain.value == "off" || plain.value == "false" || plain.value == "no" || plain.value == "0"
 	s.env.Tenant, s.env.TenantSource = s.tenantSet()
+	s.env.Scatter = s.db.options().Scatter
+	if e, ok := s.settings.lookup(ownScatter); ok {
+		s.env.Scatter, _ = boolean(e.value)
+	}
 }
 
 // tenantSet is the tenant of the session, and how it came to it: by its login, or else SET LOCAL before SET before the startup packet.

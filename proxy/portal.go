@@ -17,12 +17,13 @@ type portal struct {
 	route router.Route
 	set   []router.Change // settings that running it changes
 
-	own       bool   // PgDrover answers it itself
-	ran       bool   // with own: it has run, and cannot again
-	answered  bool   // from the cache, whole, at Bind
-	every     bool   // several backends are told of it
-	described bool   // with every: the client wants the description of its rows
-	bind      []byte // with every: the Bind, kept until Execute
+	own       bool              // PgDrover answers it itself
+	ran       bool              // with own or gathering: it has run, and cannot again
+	answered  bool              // from the cache, whole, at Bind
+	every     bool              // several backends are told of it
+	described bool              // with every: the client wants the description of its rows
+	bind      []byte            // with every: the Bind, kept until Execute
+	gathering *router.Gathering // with every: it is answered so, from all shards
 }
 
 // bindParams are the parameters of a Bind as the router reads them.
@@ -95,14 +96,20 @@ func (s *session) bind(frame []byte) bool {
 	if !s.settleAside(r) {
 		return !s.cut.Load()
 	}
-	if s.isForSeveral(&p.query, r) {
-		at.every = true
-		at.set, _ = p.query.Changes(0, &s.params)
-		at.bind = append([]byte(nil), frame...)
-		s.owe(deferred{fake: bindComplete, made: at})
+	if s.isForSeveral(&p.query, r) || r.Kind == router.Scatter {
+		s.bindForAll(frame, at)
 		return true
 	}
 	return s.bindOnShard(frame, at)
+}
+
+// bindForAll keeps a Bind until Execute: several shards are told of it then.
+func (s *session) bindForAll(frame []byte, at *portal) {
+	at.every = true
+	at.gathering = at.stmt.query.Gathering()
+	at.set, _ = at.stmt.query.Changes(0, &s.params)
+	at.bind = append([]byte(nil), frame...)
+	s.owe(deferred{fake: bindComplete, made: at})
 }
 
 // bindOnShard sends a Bind to the shard of its route, unless the cache has the answer.
@@ -309,6 +316,11 @@ func (s *session) execute(frame []byte) bool {
 	case at != nil && at.own:
 		at.ran = true
 		return s.executeOwn(at)
+	case at != nil && at.gathering != nil && at.ran:
+		return s.mistake(s.ranPortal(at, name))
+	case at != nil && at.gathering != nil:
+		at.ran = true
+		return s.executeGather(at)
 	case at != nil && at.every:
 		return s.executeEvery(at)
 	}

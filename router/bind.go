@@ -14,6 +14,12 @@ type binder struct {
 	links map[*sublinkNode]result // subqueries are bound once
 	needs []need
 	facts facts
+
+	watch    *selectNode // the query of which top is to be the scope
+	top      *scope
+	nullable []reach // what outer joins may leave without a row
+	drivers  []int32 // tenants of tables of which each row of the outermost FROM has one row, outer joins apart
+	mixes    int     // how many queries around make a row of several or none, up to the outermost
 }
 
 // need is a table that must be bound to the tenant.

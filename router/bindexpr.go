@@ -48,7 +48,9 @@ func (b *binder) sessionValue(n *node) {
 func (b *binder) sublink(x *sublinkNode, s *scope) result {
 	res, ok := b.links[x]
 	if !ok {
+		b.mixes++
 		res = b.query(x.GetSubselect().GetSelectStmt(), s)
+		b.mixes--
 		b.links[x] = res
 	}
 	return res

@@ -53,7 +53,7 @@ func (b *binder) subselect(x *subselectNode, s *scope) names {
 	if x.GetLateral() {
 		around = s
 	}
-	res := b.query(x.GetSubquery().GetSelectStmt(), around)
+	res := b.source(x.GetSubquery().GetSelectStmt(), around)
 	it := b.item(x.GetAlias())
 	fresh := result{open: res.open}
 	for _, o := range res.cols {
@@ -158,8 +158,12 @@ func (b *binder) join(x *joinNode, s *scope) names {
 		r = reach{lo, hi}
 	case joinLeft:
 		r = reach{mid, hi}
+		b.nullable = append(b.nullable, r)
 	case joinRight:
 		r = reach{lo, mid}
+		b.nullable = append(b.nullable, r)
+	default:
+		b.nullable = append(b.nullable, reach{lo, hi})
 	}
 	merged := b.using(x, left, right, r)
 	joined := left.beside(right)

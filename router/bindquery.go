@@ -2,7 +2,9 @@ package router
 
 // query binds a SELECT, VALUES or set operation.
 func (b *binder) query(q *selectNode, s *scope) result {
+	b.mixes++
 	end := b.with(q.GetWithClause(), s)
+	b.mixes--
 	defer end()
 	b.locking(q)
 	if q.GetIntoClause() != nil {
@@ -21,6 +23,52 @@ func (b *binder) query(q *selectNode, s *scope) result {
 		res.seal()
 	}
 	return res
+}
+
+// source binds a query in FROM, or a view's.
+func (b *binder) source(q *selectNode, s *scope) result {
+	if !b.rowByRow(q) {
+		b.mixes++
+		defer func() { b.mixes-- }()
+	}
+	return b.query(q, s)
+}
+
+// rowByRow reports whether each row of a query's result is made of one row of
+// its FROM, and each of those makes one, or none that WHERE lets pass.
+func (b *binder) rowByRow(q *selectNode) bool {
+	if q.GetOp() != setNone || len(q.GetValuesLists()) > 0 || len(q.GetGroupClause()) > 0 || q.GetHavingClause() != nil ||
+		len(q.GetDistinctClause()) > 0 || q.GetLimitCount() != nil || q.GetLimitOffset() != nil {
+		return false
+	}
+	plain := true
+	var look func(n *node)
+	look = func(n *node) {
+		c := n.GetFuncCall()
+		plain = plain && (c == nil || c.GetOver() == nil && !b.isAggregate(c)) && !isAggregateOfJSON(n)
+		if n.GetSubLink() != nil {
+			plain = false // an aggregate in it may be this query's
+			return
+		}
+		plain = children(n, look) && plain
+	}
+	for _, n := range q.GetTargetList() {
+		look(n.GetResTarget().GetVal())
+	}
+	return plain
+}
+
+// isAggregate reports whether a call may be of an aggregate.
+func (b *binder) isAggregate(c *callNode) bool {
+	f := c.GetFuncname()
+	if len(f) == 0 || len(f) > 2 {
+		return true
+	}
+	schema := ""
+	if len(f) == 2 {
+		schema = stringOf(f[0])
+	}
+	return c.GetAggStar() || b.r.catalog.function(b.path, schema, stringOf(f[len(f)-1])).aggregate
 }
 
 // seal forbids pushing filters into a result.
@@ -88,6 +136,9 @@ func (b *binder) plain(q *selectNode, s *scope) result {
 		level.names = level.beside(b.from(n, level))
 	}
 	own := reach{lo, b.items}
+	if q == b.watch {
+		b.top = level
+	}
 	b.filter(q.GetWhereClause(), level, own)
 	b.expressions(level, q.GetTargetList()...)
 	b.expressions(level, q.GetGroupClause()...)

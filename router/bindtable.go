@@ -37,7 +37,11 @@ func (b *binder) relation(x *rangeNode, u use) *item {
 	b.columns(it, t, rel)
 	rename(it.cols, x.GetAlias())
 	if t.Kind == shardmap.Sharded && u != useInsert {
-		b.needs = append(b.needs, need{table: t, node: b.tenantNode(it, t, rel), use: u})
+		tenant := b.tenantNode(it, t, rel)
+		b.needs = append(b.needs, need{table: t, node: tenant, use: u})
+		if b.mixes == 0 && u == useRead && tenant != noNode {
+			b.drivers = append(b.drivers, tenant)
+		}
 	}
 	return it
 }
@@ -219,7 +223,7 @@ func (b *binder) view(it *item, rel *Relation, alias *aliasNode, u use) {
 	src, around, reads := b.src, b.ctes, b.facts.reads
 	b.src, b.ctes, b.facts.reads = nil, nil, nil
 	b.views++
-	res := b.query(tree.GetSelectStmt(), nil)
+	res := b.source(tree.GetSelectStmt(), nil)
 	b.views--
 	b.src, b.ctes = src, around
 	below := b.facts.reads

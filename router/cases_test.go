@@ -134,7 +134,43 @@ func answer(r *Router, q *Query, p Params, env *Env) string {
 	if route.Unknown {
 		text += " unknown"
 	}
-	return text + "\nwhy: " + q.Why(route) + "\n"
+	text += "\nwhy: " + q.Why(route) + "\n"
+	if g := q.Gathering(); route.Kind == Scatter {
+		text += gathering(g)
+	}
+	return text
+}
+
+// gathering writes what each shard runs and what makes the answer of it, as if all values were bigints.
+func gathering(g *Gathering) string {
+	text := "each: " + g.Each() + "\n"
+	if g.Whole() {
+		return text
+	}
+	cols := make([]GatheredColumn, 6)
+	for i := range cols {
+		cols[i] = GatheredColumn{Name: fmt.Sprint("n", i+1), OID: oidInt8, Type: "bigint"}
+	}
+	final, err := g.Final(cols[:g.width(len(cols))], []string{"n1", "n2", "n3", "n4", "n5", "n6"}, 0)
+	if err != nil {
+		return text + failure(err)
+	}
+	_, final, _ = strings.Cut(final, ") AS r(")
+	_, final, _ = strings.Cut(final, ")) ")
+	return text + "then: " + final + "\n"
+}
+
+// width is how many columns each has; those of * are taken to be two.
+func (g *Gathering) width(most int) int {
+	nodes, _ := pgParse(g.each)
+	n := 0
+	for _, t := range nodes.GetTargetList() {
+		if isStar(t.GetResTarget().GetVal()) {
+			n++
+		}
+		n++
+	}
+	return min(n, most)
 }
 
 func failure(err error) string {

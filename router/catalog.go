@@ -78,6 +78,7 @@ type Function struct {
 	Volatility string // i s v
 	Opens      bool   // may read or write tables: SQL or a procedural language, and not immutable
 	Unsettling bool   // may change what a session keeps beyond its transaction, or call one that does
+	Aggregate  bool   // one of them is an aggregate
 }
 
 // Type is the name of a type by its OID.
@@ -109,12 +110,12 @@ func (c Cascade) MarshalJSON() ([]byte, error) {
 
 // UnmarshalJSON reads the array that CatalogSQL writes.
 func (f *Function) UnmarshalJSON(b []byte) error {
-	return readArray(b, &f.Schema, &f.Name, &f.Volatility, &f.Opens, &f.Unsettling)
+	return readArray(b, &f.Schema, &f.Name, &f.Volatility, &f.Opens, &f.Unsettling, &f.Aggregate)
 }
 
 // MarshalJSON writes what UnmarshalJSON reads.
 func (f Function) MarshalJSON() ([]byte, error) {
-	return json.Marshal([]any{f.Schema, f.Name, f.Volatility, f.Opens, f.Unsettling})
+	return json.Marshal([]any{f.Schema, f.Name, f.Volatility, f.Opens, f.Unsettling, f.Aggregate})
 }
 
 // UnmarshalJSON reads the array that CatalogSQL writes.

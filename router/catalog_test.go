@@ -52,8 +52,9 @@ func TestCatalogSQL(t *testing.T) {
 		t.Errorf("cascades: %v, the fixture has %v", got.Cascades, want.Cascades)
 	}
 	for _, f := range []Function{
-		{"pg_catalog", "now", "s", false, false}, {"pg_catalog", "random", "v", false, false}, {"pg_catalog", "upper", "i", false, false},
-		{"public", "place_order", "v", true, false}, {"public", "latest_order", "s", true, false}, {"public", "add_one", "i", false, false},
+		{"pg_catalog", "now", "s", false, false, false}, {"pg_catalog", "random", "v", false, false, false}, {"pg_catalog", "upper", "i", false, false, false},
+		{"public", "place_order", "v", true, false, false}, {"public", "latest_order", "s", true, false, false}, {"public", "add_one", "i", false, false, false},
+		{"pg_catalog", "sum", "i", false, false, true},
 	} {
 		if !slices.Contains(got.Functions, f) {
 			t.Errorf("function %+v is missing", f)

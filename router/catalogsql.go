@@ -45,13 +45,13 @@ SELECT json_build_object(
    JOIN pg_class tc ON tc.oid = o.confrelid JOIN pg_namespace tn ON tn.oid = tc.relnamespace
    JOIN pg_class fc ON fc.oid = o.conrelid JOIN pg_namespace fn ON fn.oid = fc.relnamespace
    WHERE o.contype = 'f' AND (o.confdeltype IN ('c', 'n', 'd') OR o.confupdtype IN ('c', 'n', 'd'))),
- 'functions', (SELECT json_agg(json_build_array(nspname, proname, volatility, opens, unsettling)
+ 'functions', (SELECT json_agg(json_build_array(nspname, proname, volatility, opens, unsettling, aggregate)
      ORDER BY nspname, proname)
    FROM (SELECT n.nspname, p.proname,
        CASE WHEN bool_or(p.provolatile = 'v') THEN 'v' WHEN bool_or(p.provolatile = 's') THEN 's' ELSE 'i' END AS volatility,
        bool_or(n.nspname NOT IN ('pg_catalog', 'information_schema') AND p.provolatile <> 'i' AND p.prokind <> 'a'
          AND l.lanname NOT IN ('internal', 'c')) AS opens,
-       bool_or(p.oid IN (SELECT func FROM reach)) AS unsettling
+       bool_or(p.oid IN (SELECT func FROM reach)) AS unsettling, bool_or(p.prokind = 'a') AS aggregate
      FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace JOIN pg_language l ON l.oid = p.prolang
      WHERE n.nspname !~ '^pg_(toast|temp)'
      GROUP BY n.nspname, p.proname) f),

@@ -105,3 +105,13 @@ func tableNames(tables []*Table) string {
 	}
 	return strings.Join(list, " ")
 }
+
+// pgParse is the tree of one SELECT.
+func pgParse(text string) (*selectNode, bool) {
+	r := &Router{parses: make(chan struct{}, 1)}
+	nodes, bad := r.parse(text)
+	if bad != nil || len(nodes) != 1 {
+		return nil, false
+	}
+	return nodes[0].GetSelectStmt(), true
+}

@@ -14,6 +14,7 @@ type hint struct {
 	cacheFor time.Duration // 0: not said
 	noCache  bool
 	scatter  bool
+	alone    bool // scatter=off
 	err      *Error
 }
 
@@ -79,7 +80,8 @@ func (q *Query) applyHint(key, value span) *Error {
 	case "nocache":
 		h.noCache = true
 	case "scatter":
-		h.scatter = string(text) != "off"
+		h.alone = string(text) == "off"
+		h.scatter = !h.alone
 	default:
 		return hintError(fmt.Sprintf("the hint says %q, which PgDrover does not know", q.text[key.off:key.end]))
 	}

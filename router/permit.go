@@ -10,12 +10,6 @@ import (
 // and what this version does not do.
 func (q *Query) permit(st *Statement, env *Env, s *session) *Error {
 	pl := &st.place
-	if env.Scatter || q.hint.scatter {
-		if len(pl.unbound) > 0 && !s.explicit() {
-			return refuse("Name a tenant, or send one statement for each.",
-				"scatter is not available in this version of PgDrover")
-		}
-	}
 	if !s.bound() {
 		if pl.truncates && s.explicit() {
 			return refuse("RESET pgdrover.tenant to truncate for all tenants, or use DELETE.",
@@ -58,11 +52,15 @@ func (q *Query) tables(st *Statement, t *tally, env *Env) *Error {
 			Hint:   "A table that was just created is known after its transaction has committed.",
 		}
 	}
-	if len(pl.unbound) > 0 && !t.session.explicit() && pl.every == "" {
+	if len(pl.unbound) > 0 && !t.session.explicit() && pl.every == "" && !q.scatters(env) {
 		return unboundError(st, pl.unbound[0])
 	}
 	return nil
 }
+
+// scatters reports whether a statement that names no tenant may be answered from
+// all shards.
+func (q *Query) scatters(env *Env) bool { return env.Scatter && !q.hint.alone || q.hint.scatter }
 
 // unboundError says which table nothing ties to a tenant, and what to do.
 func unboundError(st *Statement, n need) *Error {

@@ -6,7 +6,7 @@ package router
 // parameters and q: it is valid until q's next Route or Analyse; Clone keeps
 // it. A non-nil error is an *[Error].
 func (r *Router) Route(q *Query, p Params, env *Env) (Route, error) {
-	q.scratch = q.scratch[:0]
+	q.scratch, q.gathering = q.scratch[:0], nil
 	s, err := q.session(env)
 	if err != nil {
 		return Route{}, err
@@ -129,6 +129,8 @@ func (q *Query) shards(st *Statement, t *tally, env *Env, route *Route) *Error {
 	case pl.every != "":
 		route.Kind, route.reason = Every, byEvery
 		return nil
+	case len(pl.unbound) > 0 && !t.session.explicit():
+		return q.scatter(env, route)
 	case pl.copies != nil:
 		return q.copies(st, t, route)
 	}
@@ -144,6 +146,16 @@ func (q *Query) shards(st *Statement, t *tally, env *Env, route *Route) *Error {
 	if route.Kind == Any {
 		return q.anywhere(pl, t, route)
 	}
+	return nil
+}
+
+// scatter places a read that names no tenant on all shards.
+func (q *Query) scatter(env *Env, route *Route) *Error {
+	g, err := q.r.gather(q, env)
+	if err != nil {
+		return err
+	}
+	q.gathering, route.Kind, route.reason = g, Scatter, byScatter
 	return nil
 }
 

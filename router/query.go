@@ -62,6 +62,8 @@ type Query struct {
 
 	scratch []byte    // decoded literals; valid until the next Route
 	args    Arguments // of the EXECUTE that is being placed
+
+	gathering *Gathering // of the last Route that was Scatter
 }
 
 func (q *Query) reset(r *Router, text []byte, plain bool) {
@@ -73,6 +75,10 @@ func (q *Query) reset(r *Router, text []byte, plain bool) {
 // Router returns the Router that analysed the query. Its answers are as old as
 // that Router: a session with a newer one analyses again.
 func (q *Query) Router() *Router { return q.r }
+
+// Gathering says how the answer to a statement is made whose last Route was
+// Scatter. It is for one execution.
+func (q *Query) Gathering() *Gathering { return q.gathering }
 
 // Template returns what the query shares with all queries of its shape.
 func (q *Query) Template() *Template { return q.tpl }
@@ -113,7 +119,7 @@ func (q *Query) Clone() *Query {
 	c.slots = append([]slot(nil), q.slots...)
 	c.runs = append([]run(nil), q.runs...)
 	c.pieces = append([]piece(nil), q.pieces...)
-	c.scratch, c.args = nil, Arguments{}
+	c.scratch, c.args, c.gathering = nil, Arguments{}, nil
 	return &c
 }
 

@@ -72,6 +72,7 @@ type volatility struct {
 	opens      bool // may read or write tables
 	unsettling bool // may change what a session keeps
 	own        bool // of pg_catalog only
+	aggregate  bool // one of them is an aggregate
 }
 
 // function returns what is known of the functions that a name may stand for. A
@@ -91,6 +92,7 @@ func (c *Catalog) function(path []string, schema, function string) volatility {
 		v.opens = v.opens || f.Opens
 		v.unsettling = v.unsettling || f.Unsettling
 		v.own = v.own && s == systemSchema
+		v.aggregate = v.aggregate || f.Aggregate
 		if f.Volatility != "" && f.Volatility[0] > v.worst {
 			v.worst = f.Volatility[0]
 		}

@@ -58,15 +58,16 @@ type Kind uint8
 
 // The kinds of routes.
 const (
-	Any    Kind = iota // no sharded table: any shard may answer
-	Single             // the shard named by Route.Shard
-	Every              // all shards: DDL, and writes to reference tables
-	Local              // answered by the proxy: SHOW pgdrover.…, EXPLAIN (ROUTE)
+	Any     Kind = iota // no sharded table: any shard may answer
+	Single              // the shard named by Route.Shard
+	Every               // all shards: DDL, and writes to reference tables
+	Local               // answered by the proxy: SHOW pgdrover.…, EXPLAIN (ROUTE)
+	Scatter             // all shards: a read that names no tenant, answered as Query.Gathering says
 )
 
 // String returns the word for the kind.
 func (k Kind) String() string {
-	return [...]string{"any", "single", "every", "local"}[k&3]
+	return [...]string{"any", "single", "every", "local", "scatter"}[min(k, Scatter)]
 }
 
 // Route says where one query string goes, and what is known of it as a whole.
@@ -122,5 +123,6 @@ const (
 	byProxy                        // answered by the proxy
 	byNull                         // the tenant is NULL: nothing can match
 	byUnknown                      // the relation is not in the catalog
+	byScatter                      // it names no tenant, and scatter was asked for
 	byTemporary                    // nor is this, and it may be the session's own
 )

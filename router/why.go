@@ -61,6 +61,8 @@ func (q *Query) placed(st *Statement, r Route) string {
 		return "system catalogs"
 	case byTransaction:
 		return st.Verb.String() + " is the session's"
+	case byScatter:
+		return "no tenant is named, and scatter was asked for: all shards"
 	case byTemporary:
 		return "the catalog does not know the relation, and the session has temporary tables"
 	case byProxy:

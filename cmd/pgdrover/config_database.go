@@ -23,8 +23,8 @@ type Database struct {
 	// HoldFunctions are functions, as schema.function, that keep something in the session which no proxy sees: a session
 	// that has called one keeps its backend until it ends, or says DISCARD ALL. Key: DB.hold_functions. Default: none.
 	HoldFunctions []string `yaml:"hold_functions"`
-	// Scatter says what becomes of a statement on sharded tables that names no tenant. Key: DB.scatter. Only deny in
-	// this version. Default: deny.
+	// Scatter says what becomes of a statement on sharded tables that names no tenant: deny refuses it unless a session or a hint
+	// asks for scatter, reads answers it from all shards if it is a read. Key: DB.scatter. Default: deny.
 	Scatter Scatter `yaml:"scatter"`
 	// TwoPhaseCommit makes transactions that write to several shards atomic. Key: DB.two_phase_commit. Only off in this
 	// version. Default: off.
@@ -47,6 +47,9 @@ type DatabaseLimits struct {
 	IdleTransactionTimeout time.Duration `yaml:"idle_transaction_timeout"`
 	// StatementTimeout is how long a statement may run on the nodes (SQLSTATE 57014). Key: DB.limits.statement_timeout. Default: 0.
 	StatementTimeout time.Duration `yaml:"statement_timeout"`
+	// ScatterMemory is the most that is kept of the rows of all shards for one answer (SQLSTATE 54000). Key:
+	// DB.limits.scatter_memory. Default: 64MB.
+	ScatterMemory yamlfile.ByteSize `yaml:"scatter_memory"`
 }
 
 // Backend is how PgDrover logs in to the nodes of a database.
@@ -137,5 +140,6 @@ func (d *Database) SetDefaults() {
 		Scatter:        ScatterDeny,
 		TwoPhaseCommit: TwoPhaseOff,
 		Cache:          Cache{Memory: 64 << 20},
+		Limits:         DatabaseLimits{ScatterMemory: 64 << 20},
 	}
 }

@@ -97,12 +97,15 @@ func (p *ReadPolicy) UnmarshalText(text []byte) error {
 // Scatter says what becomes of a statement on sharded tables that names no tenant.
 type Scatter string
 
-// ScatterDeny refuses it.
-const ScatterDeny Scatter = "deny"
+// ScatterDeny refuses it, unless a session or a hint asks for scatter; ScatterReads answers it from all shards if it is a read.
+const (
+	ScatterDeny  Scatter = "deny"
+	ScatterReads Scatter = "reads"
+)
 
 // UnmarshalText reads a value of databases.NAME.scatter.
 func (s *Scatter) UnmarshalText(text []byte) error {
-	return choose(s, text, []Scatter{ScatterDeny}, "reads")
+	return choose(s, text, []Scatter{ScatterDeny, ScatterReads})
 }
 
 // TwoPhaseCommit says whether a transaction may write to several shards.

@@ -43,7 +43,7 @@ var doors = []door{
 	{"github.com/hashicorp/golang-lru/v2", []string{"cache"}},
 	{"github.com/hashicorp/golang-lru/v2/simplelru", []string{"cache", "router"}},
 	{"github.com/redis/rueidis", []string{"cache"}},
-	{"github.com/pganalyze/pg_query_go/v6", []string{"router/parse.go"}},
+	{"github.com/pganalyze/pg_query_go/v6", []string{"router/parse.go", "router/unparse.go"}},
 	{"go.yaml.in/yaml/v4", []string{"internal/yamlfile"}},
 	{"github.com/prometheus/client_golang", []string{"admin"}},
 	{"github.com/spf13/cobra", []string{"cmd"}},

@@ -1,0 +1,302 @@
+package proxy
+
+import (
+	"encoding/binary"
+	"fmt"
+	"strconv"
+
+	"github.com/pgdrover/pgdrover/pgwire"
+	"github.com/pgdrover/pgdrover/router"
+)
+
+// gatherer answers one read from the rows of all shards. Where their rows are not the answer as they are, they are kept, up to a limit, and
+// one of the servers makes the answer of them: it compares, adds and orders as PostgreSQL does.
+type gatherer struct {
+	s         *session
+	q         *router.Query
+	plan      *router.Gathering
+	bind      *pgwire.Bind // nil: the statement came by the simple protocol
+	oids      []byte       // of the parameters, as Parse has them
+	described bool         // the client wants the description of the rows
+	all       []gathered
+	names     []string // of the answer's columns
+	rows      int      // of the answer
+	read      bool     // a server has found nothing wrong with the client's own text
+}
+
+// gatherSimple answers a Query from all shards.
+func (s *session) gatherSimple(q *router.Query, r router.Route) {
+	g := gatherer{s: s, q: q, plan: q.Gathering(), described: true}
+	if e := g.answer(r); e != nil {
+		s.refuseSimple(e)
+		return
+	}
+	s.readyForQuery()
+}
+
+// executeGather is gatherSimple for a portal.
+func (s *session) executeGather(at *portal) bool {
+	if !s.detach() {
+		return !s.cut.Load()
+	}
+	var m pgwire.Bind
+	if err := pgwire.DecodeBind(at.bind, &m); err != nil {
+		return s.fail(errProtocol)
+	}
+	g := gatherer{s: s, q: &at.stmt.query, plan: at.gathering, bind: &m, oids: at.stmt.oids, described: at.described}
+	if e := g.answer(at.route); e != nil {
+		return s.fail(e)
+	}
+	return true
+}
+
+// answer tells the client the rows and the tag. With an error it may have been told some of the rows.
+func (g *gatherer) answer(r router.Route) *pgwire.Error {
+	s := g.s
+	switch {
+	case s.tx.aborted:
+		return errAborted
+	case s.tx.strict != "":
+		return &pgwire.Error{Code: "0A000", Message: "a " + s.tx.strict + " transaction cannot span shards", Detail: "There is no common snapshot of all shards.",
+			Hint: "use READ COMMITTED for reads of all shards"}
+	}
+	e := g.enlist(r)
+	if e == nil {
+		e = g.describe()
+	}
+	switch {
+	case e != nil:
+	case g.plan.Whole():
+		e = g.pass()
+	default:
+		e = g.combine()
+	}
+	s.answeredBySeveral()
+	g.release()
+	if e != nil {
+		return e
+	}
+	s.client.Queue(pgwire.AppendCommandComplete(nil, "SELECT "+strconv.Itoa(g.rows)))
+	return nil
+}
+
+// enlist gets a backend of every shard that has rows, in the order of the shards, so that two that do so cannot wait for each other.
+func (g *gatherer) enlist(r router.Route) *pgwire.Error {
+	s := g.s
+	for i := range s.place.shards.ShardCount() {
+		if s.place.shards.Shard(i).Owned == 0 {
+			continue
+		}
+		l, e := s.join(i, s.role(r))
+		if e == nil {
+			e = s.drainSkipped(l)
+		}
+		if e != nil {
+			return s.onShardError(i, e)
+		}
+		s.suspect(l, g.q)
+		s.sentToSeveral(l)
+		g.all = append(g.all, gathered{link: l})
+	}
+	return nil
+}
+
+// release gives back what no transaction binds to the session.
+func (g *gatherer) release() {
+	if g.s.tx.open {
+		return
+	}
+	for _, a := range g.all {
+		if l := a.link; l.backend != nil && l.lost == nil && l.hold == 0 && !l.busy() {
+			g.s.release(l)
+		}
+	}
+}
+
+// describe has a server read the client's own text: it knows what is wrong with it, the types of parameters, and the names of the columns.
+func (g *gatherer) describe() *pgwire.Error {
+	l := g.all[0].link
+	l.prepare(string(g.q.SQL()), g.oids)
+	l.send(pgwire.AppendDescribe(l.conn.QueueBuffer(), 'S', ownName), reply{kind: describeStatement, do: skip})
+	l.send(pgwire.AppendSync(l.conn.QueueBuffer()), reply{kind: pgwire.MsgSync, do: skip})
+	frames, e := g.command(l)
+	if e != nil {
+		return e
+	}
+	g.read = true
+	g.oids = append([]byte(nil), 0, 0)
+	if types, ok := pgwire.DecodeParameterDescription(l.described); ok {
+		g.oids = append(g.oids[:0], types...)
+	}
+	for typ, frame := range framesIn(frames) {
+		if typ != pgwire.MsgRowDescription {
+			continue
+		}
+		fields, err := pgwire.DecodeRowDescription(frame)
+		if err != nil {
+			return clientError(err)
+		}
+		for _, f := range fields {
+			g.names = append(g.names, f.Name)
+		}
+	}
+	return nil
+}
+
+// command waits for the replies to what the session itself has sent to one backend.
+func (g *gatherer) command(l *link) ([]byte, *pgwire.Error) {
+	one := []gathered{{link: l, out: sink{keep: true}}}
+	l.sink = &one[0].out
+	if e := g.keep(one); e != nil {
+		return nil, e
+	}
+	return one[0].out.frames, nil
+}
+
+// ask sends a text to a backend, with the parameters of the client and more.
+func (g *gatherer) ask(l *link, sql string, oids []byte, more [][]byte, formats []byte, describe bool) {
+	l.prepare(sql, oids)
+	l.send(pgwire.AppendBindWith(l.conn.QueueBuffer(), ownName, g.bind, more, formats), reply{kind: pgwire.MsgBind, do: skip})
+	if describe {
+		l.send(pgwire.AppendDescribe(l.conn.QueueBuffer(), 'P', ownName), reply{kind: pgwire.MsgDescribe, do: skip})
+	}
+	l.send(pgwire.AppendExecute(l.conn.QueueBuffer(), ownName, 0), reply{kind: pgwire.MsgExecute, do: skip})
+	l.send(pgwire.AppendSync(l.conn.QueueBuffer()), reply{kind: pgwire.MsgSync, do: skip})
+}
+
+// formats are those that the client wants the values of the answer in.
+func (g *gatherer) formats() []byte {
+	if g.bind == nil {
+		return nil
+	}
+	return g.bind.ResultFormats
+}
+
+// pass hands the rows of the shards on, one shard's after the other's: what the others send meanwhile waits in their sockets.
+func (g *gatherer) pass() *pgwire.Error {
+	for i := range g.all {
+		g.ask(g.all[i].link, g.plan.Each(), g.oids, nil, g.formats(), i == 0 && g.described)
+		g.all[i].link.sink = &g.all[i].out
+		_ = g.all[i].link.conn.Flush()
+	}
+	for i := range g.all {
+		if e := g.hand(&g.all[i]); e != nil {
+			g.stop(g.all)
+			return e
+		}
+	}
+	return nil
+}
+
+// combine keeps the rows of the shards and has one of them make the answer.
+func (g *gatherer) combine() *pgwire.Error {
+	for i := range g.all {
+		a := &g.all[i]
+		g.ask(a.link, g.plan.Each(), g.oids, nil, nil, i == 0)
+		a.out.keep = true
+		a.link.sink = &a.out
+		_ = a.link.conn.Flush()
+	}
+	if e := g.keep(g.all); e != nil {
+		return e
+	}
+	columns, fields, e := g.columns()
+	if e == nil {
+		e = g.learn(columns, fields)
+	}
+	if e != nil {
+		return e
+	}
+	arrays, e := g.arrays(len(columns))
+	if e != nil {
+		return e
+	}
+	for i := range g.all {
+		g.all[i].out = sink{}
+	}
+	params := (len(g.oids) - 2) / 4
+	sql, err := g.plan.Final(columns, g.names, params)
+	if err != nil {
+		return clientError(err)
+	}
+	oids := binary.BigEndian.AppendUint16(nil, uint16(params+len(arrays)))
+	oids = append(oids, g.oids[2:]...)
+	for range arrays {
+		oids = binary.BigEndian.AppendUint32(oids, oidTextArray)
+	}
+	last := gathered{link: g.all[0].link}
+	g.ask(last.link, sql, oids, arrays, g.formats(), g.described)
+	return g.hand(&last)
+}
+
+const oidTextArray = 1009
+
+// columns are those of the rows that the shards have answered with.
+func (g *gatherer) columns() ([]router.GatheredColumn, []pgwire.Field, *pgwire.Error) {
+	for typ, frame := range framesIn(g.all[0].out.frames) {
+		if typ != pgwire.MsgRowDescription {
+			continue
+		}
+		fields, err := pgwire.DecodeRowDescription(frame)
+		if err != nil {
+			return nil, nil, clientError(err)
+		}
+		columns := make([]router.GatheredColumn, len(fields))
+		for i, f := range fields {
+			columns[i] = router.GatheredColumn{Name: f.Name, OID: f.OID}
+		}
+		return columns, fields, nil
+	}
+	return nil, nil, errProtocol
+}
+
+// arrays are the values of the rows, an array for each column, as PostgreSQL writes arrays of text.
+func (g *gatherer) arrays(n int) ([][]byte, *pgwire.Error) {
+	arrays := make([][]byte, n)
+	for i := range arrays {
+		arrays[i] = append(arrays[i], '{')
+	}
+	var values [][]byte
+	for i := range g.all {
+		for typ, frame := range framesIn(g.all[i].out.frames) {
+			if typ != pgwire.MsgDataRow {
+				continue
+			}
+			var err error
+			if values, err = pgwire.DecodeDataRow(frame, values[:0]); err != nil || len(values) != n {
+				return nil, errProtocol
+			}
+			for c, v := range values {
+				arrays[c] = appendElement(arrays[c], v)
+			}
+		}
+	}
+	for i := range arrays {
+		arrays[i] = append(arrays[i], '}')
+	}
+	return arrays, nil
+}
+
+// appendElement adds a value to an array that is being written.
+func appendElement(b, v []byte) []byte {
+	if len(b) > 1 {
+		b = append(b, ',')
+	}
+	if v == nil {
+		return append(b, "NULL"...)
+	}
+	b = append(b, '"')
+	for _, c := range v {
+		if c == '"' || c == '\\' {
+			b = append(b, '\\')
+		}
+		b = append(b, c)
+	}
+	return append(b, '"')
+}
+
+// tooMuch is the error of a statement whose rows exceed what may be kept of them.
+func (g *gatherer) tooMuch(limit int) *pgwire.Error {
+	return &pgwire.Error{Code: "54000", Message: fmt.Sprintf("the rows of all shards that the answer is made of exceed %d MB", limit>>20),
+		Hint: "Select fewer rows or columns, add a LIMIT, name a tenant, or raise limits: scatter_memory of the database."}
+}

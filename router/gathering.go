@@ -1,0 +1,110 @@
+package router
+
+// Gathering says how the rows of all shards become the answer to one SELECT
+// that names no tenant. It is for one execution and one goroutine.
+type Gathering struct {
+	each  string      // what every shard runs
+	final *selectNode // over the rows of all; nil: they are the answer, in any order
+
+	targets []*node // of final that have no name of their own; nil: the columns of each
+	hidden  int     // columns of each, behind those of the answer, that order it
+	sums    []total
+	parts   []*node // arguments of each's sums in averages
+}
+
+// total is a combination of the shards' values that depends on their type.
+type total struct {
+	at    *node // in final: sum(column), or sum(column) / sum(count)
+	count *node // of an average: the divisor
+	col   int
+}
+
+// GatheredColumn is a column of the rows that the shards answer with.
+type GatheredColumn struct {
+	Name      string
+	OID       uint32
+	Type      string // as SQL writes it, with its modifier
+	Collation string // as SQL writes it; empty: the type has none
+}
+
+// Each is the text that every shard runs. Its parameters are the statement's.
+func (g *Gathering) Each() string { return g.each }
+
+// Whole reports whether the rows that the shards answer Each with are the
+// answer, in any order. If not, it is the answer to Final over them.
+func (g *Gathering) Whole() bool { return g.final == nil }
+
+const (
+	oidFloat4   = 700
+	oidFloat8   = 701
+	oidInterval = 1186
+
+	gathered = "pgdrover_rows"
+	position = "pgdrover_" // and a number: a column of gathered
+	orderKey = "pgdrover_key_"
+)
+
+// Final is the text that any one server runs to make the answer from the rows.
+// cols are the columns of Each. names are those of the answer. The rows are its
+// parameters after the first params, which are the statement's: an array of
+// text for each column. It is called once.
+func (g *Gathering) Final(cols []GatheredColumn, names []string, params int) (string, error) {
+	for _, t := range g.sums {
+		if err := t.settle(cols); err != nil {
+			return "", err
+		}
+	}
+	if g.targets == nil {
+		for i := range len(cols) - g.hidden {
+			g.final.TargetList = append(g.final.TargetList, target(rowColumn(i), cols[i].Name))
+		}
+	}
+	for i, t := range g.targets {
+		if x := t.GetResTarget(); x.GetName() == "" && i < len(names) {
+			x.Name = names[i]
+		}
+	}
+	text, err := unparse(g.final)
+	if err != nil {
+		return "", err
+	}
+	return g.rows(cols, params) + text, nil
+}
+
+// rows is the CTE of the rows.
+func (g *Gathering) rows(cols []GatheredColumn, params int) string {
+	list, arrays, names := "", "", ""
+	for i, c := range cols {
+		if i > 0 {
+			list, arrays, names = list+", ", arrays+", ", names+", "
+		}
+		n := itoa(i + 1)
+		name := position + n
+		if k := i - (len(cols) - g.hidden); k >= 0 {
+			name = orderKey + itoa(k+1)
+		}
+		value := "CAST(r.v" + n + " AS " + c.Type + ")"
+		if c.Collation != "" {
+			value += " COLLATE " + c.Collation
+		}
+		list += value + " AS " + name
+		arrays += "pg_catalog.unnest($" + itoa(params+i+1) + "::pg_catalog.text[])"
+		names += "v" + n
+	}
+	return "WITH " + gathered + " AS (SELECT " + list + " FROM ROWS FROM (" + arrays + ") AS r(" + names + ")) "
+}
+
+// settle makes the combination suit the type of the shards' values.
+func (t *total) settle(cols []GatheredColumn) error {
+	oid := cols[t.col].OID
+	switch {
+	case t.count == nil && oid == oidInt8: // the sum of a bigint is a numeric
+		t.at.Node = castTo(&node{Node: t.at.Node}, "int8").Node
+	case t.count == nil:
+	case oid == oidFloat4:
+		return refuse("Cast it: avg(x::float8).", "the average of a real over several shards would be less exact than one server's")
+	case oid == oidFloat8 || oid == oidInterval:
+		t.count.Node = castTo(&node{Node: t.count.Node}, "float8").Node
+	}
+	return nil
+}

@@ -1,0 +1,118 @@
+package router
+
+// gather plans how the statement in q is answered from the rows of all shards.
+func (r *Router) gather(q *Query, env *Env) (*Gathering, *Error) {
+	st := &q.tpl.statements[0]
+	inner := st.Verb == ExplainRoute
+	if inner {
+		st = st.inner
+	}
+	switch {
+	case len(q.tpl.statements) != 1:
+		return nil, refuse("Send it in a query of its own.", "a statement for all shards cannot share a query string with others")
+	case st.Verb != Select:
+		return nil, refuse("Name a tenant, or send one statement for each.", "only SELECT may be answered from all shards, and this is %s", st.Verb)
+	case st.Write:
+		return nil, refuse("Name a tenant, or send one statement for each.", "a statement that writes is not run on all shards: %s", st.WhyWrite)
+	}
+	text := q.verbatim(0)
+	nodes, bad := r.parse(text)
+	if bad == nil && inner && len(nodes) == 1 {
+		nodes[0] = nodes[0].GetExplainStmt().GetQuery()
+	}
+	if bad != nil || len(nodes) != 1 || nodes[0].GetSelectStmt() == nil {
+		return nil, refuse("Name a tenant.", "the statement cannot be read as one SELECT")
+	}
+	sel := nodes[0].GetSelectStmt()
+	b := r.newBinder(&source{text: text}, searchSchemas(env.SearchPath, env.User))
+	b.watch = sel
+	b.statement(nodes[0], nil)
+	if err := b.spreads(); err != nil {
+		return nil, err
+	}
+	a := arranger{b: b, sel: sel, text: text}
+	return a.arrange()
+}
+
+// verbatim is the text of piece i without its comments, with its literals.
+func (q *Query) verbatim(i int) string {
+	p := q.pieces[i]
+	l := lexer{src: q.text[:p.end], pos: int(p.off), plain: q.plain}
+	b := builder{q: q, verbatim: true}
+	for t := l.next(); t.kind != tokEnd; t = l.next() {
+		b.token(t, l.slot)
+	}
+	return string(b.text)
+}
+
+// spreads says why the rows of the answer do not each come from one shard; nil
+// if they do.
+//
+// They do if a sharded table T of the outermost FROM, or of a view or subquery
+// in it, is such that every row of the answer is made from one row of T, and only rows of the same tenant as
+// that one matter to it. Then a shard's answer is what its tenants contribute,
+// and no row is another shard's too.
+func (b *binder) spreads() *Error {
+	f := &b.facts
+	const alone = "Name a tenant, or read it in a statement of its own."
+	switch {
+	case f.opens != "":
+		return refuse(alone, "%s may touch any table: it is not run on all shards", f.opens)
+	case f.opaque != "":
+		return refuse(alone, "%s is not run on all shards", f.opaque)
+	case f.home != "":
+		return refuse(alone, "%s", f.home)
+	case f.system:
+		return refuse(alone, "system catalogs are each shard's own, and are not read along with the tables of all shards")
+	case len(f.unknown) > 0:
+		return &Error{Code: codeNoTable, Message: "relation \"" + f.unknown[0] + "\" does not exist"}
+	case f.hold != 0 || len(f.changes) > 0 || f.settings > 0:
+		return refuse(alone, "a statement that changes the session is not run on all shards")
+	case len(b.g.loops) > 0:
+		return refuse("Name a tenant.", "a recursive query is not run on all shards")
+	}
+	p := b.place()
+	if len(p.on) > 0 {
+		return refuse(alone, "%q lives on one shard: it is not read along with the tables of all", p.on[0].table.Name)
+	}
+	var last *Error
+	for _, n := range b.drivers {
+		if b.leaves(b.g.owner[n]) {
+			continue
+		}
+		if last = b.follows(n); last == nil {
+			return nil
+		}
+	}
+	if last != nil {
+		return last
+	}
+	return refuse("Name a tenant, or have a sharded table in the outermost FROM, or in a plain view or subquery there, not on the nullable side of an outer join.",
+		"no sharded table decides which shard the rows of the answer come from")
+}
+
+// leaves reports whether an outer join may leave an item without a row.
+func (b *binder) leaves(id int32) bool {
+	for _, r := range b.nullable {
+		if id >= r.lo && id < r.hi {
+			return true
+		}
+	}
+	return false
+}
+
+// follows says which sharded table is not bound to the tenant of a driver.
+func (b *binder) follows(driver int32) *Error {
+	before := b.g.sets[driver]
+	same := constRef{slot: noSlot, text: "the driver's tenant"}
+	b.g.sets[driver] = []constRef{same}
+	sets := b.g.solve()
+	b.g.sets[driver] = before
+	for _, n := range b.needs {
+		if set := sets[n.node]; n.node == noNode || len(set) != 1 || set[0] != same {
+			return refuse("Join it on the tenant's column: … ON a.tenant_id = b.tenant_id.",
+				"nothing says that the rows of %q are of the same tenant as the other tables' rows", n.table.Name)
+		}
+	}
+	return nil
+}
