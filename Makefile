@@ -15,7 +15,7 @@ endif
 
 PACKAGES  ?= ./...
 FUZZTIME  ?= 10s
-BENCH     ?= .
+BENCH     ?=
 DEMOFLAGS ?=
 DRIVERS   ?=
 SUITES    ?=
@@ -64,9 +64,21 @@ fuzz: ## run every fuzz target for a short while (FUZZTIME=10s)
 	@scripts/fuzz $(FUZZTIME) $(PACKAGES)
 
 .PHONY: bench
-bench: ## run the Go benchmarks with their allocations (BENCH=regexp)
+bench: ## measure beside other proxies and write docs/benchmarks.md (BENCH="select connect": these alone, into bin/bench)
+	@scripts/install bench
+	@$(MAKE) --no-print-directory build
+	$(GO) run ./bench -out $(if $(BENCH),bin/bench,docs) $(BENCH)
+
+.PHONY: bench-quick
+bench-quick: ## the same in five minutes, into bin/bench
+	@scripts/install bench
+	@$(MAKE) --no-print-directory build
+	$(GO) run ./bench -quick -out bin/bench $(BENCH)
+
+.PHONY: bench-go
+bench-go: ## run the Go benchmarks with their allocations (BENCH=regexp)
 	@scripts/install test
-	$(GO) test -run '^$$' -bench '$(BENCH)' -benchmem $(PACKAGES)
+	$(GO) test -run '^$$' -bench '$(or $(BENCH),.)' -benchmem $(PACKAGES)
 
 .PHONY: lint
 lint: ## gofmt, go vet, the style tests, and staticcheck and shellcheck where installed

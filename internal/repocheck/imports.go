@@ -23,6 +23,7 @@ var arrows = map[string][]string{
 	"internal/repocheck": nil,
 	"internal/pgtest":    {"pgwire"},
 	"internal/pgcluster": nil,
+	"bench":              {"internal/pgcluster"},
 }
 
 // door is a place that may import an outside module: a folder, or one file of it.

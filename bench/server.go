@@ -1,0 +1,211 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"os"
+	"os/exec"
+	"os/user"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// startWait bounds how long a target may take until it answers.
+const startWait = 30 * time.Second
+
+// server is a target that runs. Whoever started it stops it.
+type server struct {
+	foundTarget
+	place
+	setup setup
+	pid   int           // 0 for PostgreSQL itself
+	ended chan struct{} // closed when the process is gone; nil for PostgreSQL itself
+}
+
+// startServer runs a target and returns when it answers a query.
+func startServer(ctx context.Context, s *stage, f foundTarget) (*server, error) {
+	if f.target.setup == nil {
+		return &server{foundTarget: f, place: place{port: s.alone().Port}}, nil
+	}
+	dir := filepath.Join(s.dir, f.name)
+	at := place{dir: dir, port: freePort(), program: f.program, version: f.printed}
+	v := &server{foundTarget: f, place: at, setup: f.target.setup(s, at), ended: make(chan struct{})}
+	if err := v.writeFiles(); err != nil {
+		return nil, err
+	}
+	if err := v.launch(); err != nil {
+		return nil, fmt.Errorf("start %s: %w", f.title, err)
+	}
+	if err := v.await(ctx); err != nil {
+		v.stop()
+		return nil, fmt.Errorf("start %s: %w\n%s", f.title, err, v.logEnd())
+	}
+	return v, nil
+}
+
+// freePort is a loopback port that nobody listened on a moment ago, 0 when there is none, which no target can listen on.
+func freePort() int {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return 0
+	}
+	defer listener.Close()
+	return listener.Addr().(*net.TCPAddr).Port
+}
+
+// writeFiles writes the target's files where the user it runs as reads and writes.
+func (v *server) writeFiles() error {
+	if err := os.MkdirAll(v.dir, 0o755); err != nil {
+		return err
+	}
+	for name, content := range v.setup.files {
+		if err := os.WriteFile(filepath.Join(v.dir, name), []byte(content), 0o600); err != nil {
+			return err
+		}
+	}
+	who := unprivileged()
+	if who == nil {
+		return nil
+	}
+	return filepath.WalkDir(v.dir, func(path string, _ os.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		return os.Chown(path, int(who.Uid), int(who.Gid))
+	})
+}
+
+// unprivileged is the user that targets run as when root runs this program, since PgBouncer refuses root; nil for no other.
+func unprivileged() *syscall.Credential {
+	if os.Geteuid() != 0 {
+		return nil
+	}
+	nobody, err := user.Lookup("nobody")
+	if err != nil {
+		return nil
+	}
+	uid, errUID := strconv.ParseUint(nobody.Uid, 10, 32)
+	gid, errGID := strconv.ParseUint(nobody.Gid, 10, 32)
+	if errUID != nil || errGID != nil {
+		return nil
+	}
+	return &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}
+}
+
+// launch starts the process, in a group of its own, and the goroutine that waits for it, which stop waits for.
+func (v *server) launch() error {
+	log, err := os.Create(filepath.Join(v.dir, "log"))
+	if err != nil {
+		return err
+	}
+	defer log.Close()
+	cmd := exec.Command(v.place.program, v.setup.command...)
+	cmd.Dir, cmd.Stdout, cmd.Stderr = v.dir, log, log
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Credential: unprivileged()}
+	endWithUs(cmd.SysProcAttr)
+	started := make(chan error, 1)
+	go func() {
+		// What ends with us ends with the thread that started it: this thread does nothing else until then.
+		runtime.LockOSThread()
+		defer runtime.UnlockOSThread()
+		err := cmd.Start()
+		started <- err
+		if err == nil {
+			_ = cmd.Wait()
+			close(v.ended)
+		}
+	}()
+	if err := <-started; err != nil {
+		return err
+	}
+	v.pid = cmd.Process.Pid
+	return nil
+}
+
+// url is the DSN of a user through the target.
+func (v *server) url(login login) string {
+	u := url.URL{Scheme: "postgres", User: url.User(login.user), Host: net.JoinHostPort("127.0.0.1", strconv.Itoa(v.port)), Path: "/app"}
+	if login.password != "" {
+		u.User = url.UserPassword(login.user, login.password)
+	}
+	u.RawQuery = "sslmode=" + login.sslmode
+	return u.String()
+}
+
+// await asks the target until it answers.
+func (v *server) await(ctx context.Context) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, startWait, fmt.Errorf("it did not answer within %s", startWait))
+	defer cancel()
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	var last error
+	for {
+		if last = asApp(ctx, v.url(login{user: "open", sslmode: "disable"}), "select 1"); last == nil {
+			return nil
+		}
+		select {
+		case <-tick.C:
+		case <-v.ended:
+			return errors.New("it ended while it started")
+		case <-ctx.Done():
+			return errors.Join(context.Cause(ctx), last)
+		}
+	}
+}
+
+// stop ends the process and those it has started.
+func (v *server) stop() {
+	if v.ended == nil || !v.running() {
+		return
+	}
+	for _, step := range []struct {
+		signal syscall.Signal
+		within time.Duration
+	}{{syscall.SIGINT, 3 * time.Second}, {syscall.SIGTERM, 3 * time.Second}, {syscall.SIGKILL, time.Minute}} {
+		_ = syscall.Kill(-v.pid, step.signal)
+		timer := time.NewTimer(step.within)
+		select {
+		case <-v.ended:
+			timer.Stop()
+			_ = syscall.Kill(-v.pid, syscall.SIGKILL) // what it may have left
+			return
+		case <-timer.C:
+		}
+	}
+}
+
+// running says whether the target can still be measured.
+func (v *server) running() bool {
+	select {
+	case <-v.ended:
+		return false
+	default:
+		return true
+	}
+}
+
+// logEnd is the end of what the target printed.
+func (v *server) logEnd() string {
+	text, err := os.ReadFile(filepath.Join(v.dir, "log"))
+	if err != nil {
+		return ""
+	}
+	return strings.TrimSpace(string(text[max(0, len(text)-2000):]))
+}
+
+// fillThrough starts a target that routes, fills the shards through it, and stops it.
+func fillThrough(ctx context.Context, s *stage, f foundTarget) error {
+	v, err := startServer(ctx, s, f)
+	if err != nil {
+		return err
+	}
+	defer v.stop()
+	return s.fillShards(ctx, v.url(login{user: "open", sslmode: "disable"}))
+}
