@@ -16,9 +16,9 @@ const (
 
 // Ways to log in.
 const (
-	trust = "trust"
-	scram = "SCRAM"
-	tls   = "TLS, SCRAM"
+	trust     = "trust"
+	scram     = "SCRAM"
+	encrypted = "TLS" // and trusted: what SCRAM costs is another matter
 )
 
 // login is how clients connect.
@@ -30,8 +30,9 @@ type trial struct {
 	clients  int
 	protocol string // of pgbench; "" means simple
 	script   string // of pgbench
-	login    string // trust, scram or tls; "" means trust
+	login    string // "" means trust
 	connect  bool   // a connection for each transaction
+	threads  int    // of pgbench; 0 means two. It connects and prepares with calls that block all clients of a thread
 	halfRate bool   // at half the rate that the slower of PgDrover and PgBouncer reaches
 	bytes    int    // of results in a transaction, where the CPU for a gigabyte is asked for; else 0
 
@@ -44,8 +45,8 @@ func (s *stage) login(t trial) login {
 	switch t.login {
 	case scram:
 		return login{"app", s.password(), "disable"}
-	case tls:
-		return login{"app", s.password(), "require"}
+	case encrypted:
+		return login{"open", "", "require"}
 	}
 	return login{"open", "", "disable"}
 }
@@ -69,6 +70,7 @@ type load struct {
 	columns []column
 	plots   []metric
 	only    []string // names of the targets that take part; none: all but the extra ones
+	alone   bool     // no targets with several shards
 	anew    bool     // targets are started anew for each measurement
 	once    bool     // one measurement of each target is enough
 }
@@ -78,7 +80,7 @@ func (l load) takes(t target) bool {
 	if len(l.only) > 0 {
 		return slices.Contains(l.only, t.name)
 	}
-	return !t.extra
+	return !t.extra && !(l.alone && t.sharded)
 }
 
 // chooseLoads are the loads that the command line names; all, or all that are quick, when it names none.

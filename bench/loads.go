@@ -1,6 +1,9 @@
 package main
 
-import "fmt"
+import (
+	"fmt"
+	"strings"
+)
 
 const (
 	someClients = 32     // more than there are backends
@@ -83,14 +86,22 @@ func selectLoad() load {
 	}
 }
 
+// tpcbLoad has a thread for each client where statements are prepared: a client that waits in pgbench's call to prepare them would
+// block others of its thread, which have transactions open on all backends, for ever.
 func tpcbLoad() load {
-	return load{
+	l := load{
 		name: "tpcb", title: "TPC-B-like transactions", quick: true,
 		about: "Seven statements from BEGIN to END, five of which read or write rows of one tenant, as pgbench's own script does for one branch.",
 		trials: append(byProtocol(tpcbScript, []int{1}, simple),
 			byProtocol(tpcbScript, []int{someClients}, simple, prepared)...),
 		columns: throughputColumns(), plots: []metric{proxyCPU},
 	}
+	for i := range l.trials {
+		if l.trials[i].protocol == prepared {
+			l.trials[i].threads = l.trials[i].clients
+		}
+	}
+	return l
 }
 
 func rateLoad() load {
@@ -122,8 +133,8 @@ func connectLoad() load {
 		about:   "A connection for each point select, eight at a time. pgbench pays for its side of TLS and of SCRAM on the same cores: read the CPU.",
 		columns: throughputColumns(), plots: []metric{proxyCPU},
 	}
-	for _, login := range []string{trust, scram, tls} {
-		l.trials = append(l.trials, trial{name: login, clients: 8, protocol: simple, script: selectScript, login: login, connect: true})
+	for _, login := range []string{trust, scram, encrypted} {
+		l.trials = append(l.trials, trial{name: login, clients: 8, protocol: simple, script: selectScript, login: login, connect: true, threads: 8})
 	}
 	return l
 }
@@ -135,7 +146,7 @@ func idleLoad() load {
 			"a connection is not counted. HAProxy, Pgpool-II and PostgreSQL itself are left out: each of their clients has a server process.",
 		trials: []trial{
 			{name: fmt.Sprintf("plaintext, %d clients", idleClients), clients: idleClients, measure: measureIdle},
-			{name: fmt.Sprintf("TLS, %d clients", idleClients), clients: idleClients, login: tls, measure: measureIdle},
+			{name: fmt.Sprintf("TLS, %d clients", idleClients), clients: idleClients, login: encrypted, measure: measureIdle},
 		},
 		columns: []column{
 			{heading: "KB / client", metric: memory, digits: 1},
@@ -160,7 +171,7 @@ func bulkColumns() []column {
 
 func largeLoad() load {
 	l := load{
-		name: "large", title: "Large results",
+		name: "large", title: "Large results", alone: true,
 		about:   fmt.Sprintf("%d rows of %d bytes of text each time; a gigabyte is of that text alone.", documentRows, documentBytes),
 		columns: bulkColumns(), plots: []metric{proxyPerGB},
 	}
@@ -174,7 +185,7 @@ func largeLoad() load {
 
 func copyLoad() load {
 	return load{
-		name: "copy", title: "COPY",
+		name: "copy", title: "COPY", alone: true,
 		about: "COPY TO STDOUT of the same rows, and COPY FROM STDIN with a condition that no row meets, so that PostgreSQL reads all and stores nothing.",
 		trials: []trial{
 			{name: "out, 1 client", clients: 1, measure: measureCopyOut},
@@ -226,14 +237,11 @@ func crowdLoad() load {
 }
 
 func pipelineLoad() load {
-	script := "\\startpipeline\n"
-	for range 10 {
-		script += selectScript
-	}
-	script += "\\endpipeline\n"
+	tenant, query, _ := strings.Cut(selectScript, "\n")
+	script := tenant + "\n\\startpipeline\n" + strings.Repeat(query, 10) + "\\endpipeline\n"
 	return load{
 		name: "pipeline", title: "Pipelines",
-		about:   "Ten point selects sent at once, then ten answers. A transaction in this table is all ten. Each is of a tenant of its own.",
+		about:   "Ten point selects of one tenant sent at once, then ten answers. A transaction in this table is all ten.",
 		trials:  byProtocol(script, []int{1, someClients}, extended, prepared),
 		columns: throughputColumns(), plots: []metric{proxyCPU},
 	}

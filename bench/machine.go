@@ -4,19 +4,21 @@ import (
 	"fmt"
 	"os"
 	"runtime"
+	"strconv"
 	"strings"
 )
 
 // machine describes what a run ran on.
 func machine() string {
-	processor, memory := field("/proc/cpuinfo", "model name"), field("/proc/meminfo", "MemTotal")
+	processor := field("/proc/cpuinfo", "model name")
 	if processor == "" {
 		processor = runtime.GOARCH
 	}
 	system := field("/etc/os-release", "PRETTY_NAME")
 	kernel, _ := os.ReadFile("/proc/sys/kernel/osrelease")
-	return fmt.Sprintf("%d cores, %s; %s of memory; %s, kernel %s",
-		runtime.NumCPU(), processor, memory, strings.Trim(system, `"`), strings.TrimSpace(string(kernel)))
+	kilobytes, _ := strconv.Atoi(strings.TrimSuffix(field("/proc/meminfo", "MemTotal"), " kB"))
+	return fmt.Sprintf("%d cores, %s; %d GB of memory; %s, kernel %s",
+		runtime.NumCPU(), processor, (kilobytes+1<<19)>>20, strings.Trim(system, `"`), strings.TrimSpace(string(kernel)))
 }
 
 // field is the value of a name in a file of lines "name: value" or "name=value"; "" when there is none.

@@ -73,11 +73,11 @@ Written by `+"`make bench`"+` on %s. What a machine shows on a day is its own: r
 
 `, r.began.UTC().Format(time.DateOnly))
 	fmt.Fprintf(&text, "* Machine: %s. Clients, proxies and PostgreSQL share it.\n", machine())
-	fmt.Fprintf(&text, "* PostgreSQL %s, started for this run on loopback: %s. Load by %s, with two threads.\n",
+	fmt.Fprintf(&text, "* PostgreSQL %s, started for this run on loopback: %s. Load by %s, with two threads unless a load says otherwise.\n",
 		r.stage.cluster.Version, settingsText(serverSettings()), r.stage.pgbench.version)
 	fmt.Fprintf(&text, "* %s tenants of %s rows each. Every pool has %d backends; what each target was told besides is at the end.\n",
 		figure(float64(r.options.tenants), 0), figure(rowsOfTenant, 0), backends)
-	fmt.Fprintf(&text, `* Within a trial the targets take turns: first each once, then each again, %d rounds of %d s. A figure is the median of its rounds, and a ratio the median of the ratios
+	fmt.Fprintf(&text, `* Within a trial the targets take turns: first each once, then each again; measurements: %d of %d s. A figure is the median of its rounds, and a ratio the median of the ratios
   within a round. A second before each measurement is not counted.
 * CPU is user and system time of the processes from /proc, in seconds for 1,000 transactions, that of PostgreSQL apart. It is what other work on the machine disturbs least.
 * Percentiles are of pgbench's log of every transaction.

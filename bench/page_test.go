@@ -95,7 +95,7 @@ func TestPage(t *testing.T) {
 	}
 	page, plots := r.page()
 	for _, want := range []string{
-		"2026-11-26", "3 rounds of 5 s", "| PgBouncer | PgBouncer 1.18.0 |", "* Odyssey: left out", "## Point selects", "| PostgreSQL | 25,000 |",
+		"2026-11-26", "3 of 5 s", "| PgBouncer | PgBouncer 1.18.0 |", "* Odyssey: left out", "## Point selects", "| PostgreSQL | 25,000 |",
 		"* PgBouncer does not do it.", "password=PASSWORD\nfile=DIR/b\n", "![Point selects: transactions/s](benchmarks/select-transactions-s.svg)",
 	} {
 		if !strings.Contains(page, want) {

@@ -42,9 +42,9 @@ func findPgbench(ctx context.Context) (pgbench, error) {
 	return pgbench{program: program, version: printedVersion(ctx, program, []string{"--version"})}, nil
 }
 
-// arguments are pgbench's for a trial. Two threads make its load, more where each connects with a call that blocks.
+// arguments are pgbench's for a trial.
 func (p pgbench) arguments(s *stage, v *server, t trial, files string, rate float64) []string {
-	threads := min(t.clients, 2)
+	threads := min(t.clients, max(t.threads, 2))
 	protocol := t.protocol
 	if protocol == "" {
 		protocol = simple
@@ -55,7 +55,6 @@ func (p pgbench) arguments(s *stage, v *server, t trial, files string, rate floa
 		"-D", "tenants=" + strconv.Itoa(s.tenants), "-D", "rows=" + strconv.Itoa(rowsOfTenant),
 	}
 	if t.connect {
-		threads = t.clients
 		args = append(args, "-C")
 	}
 	if rate > 0 {

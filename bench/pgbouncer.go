@@ -9,7 +9,7 @@ func pgbouncer() target {
 		setup: pgbouncerSetup,
 		lacks: func(version string, t trial) string {
 			if t.protocol == prepared && olderThan(version, 1, 21) {
-				return "prepared statements in transaction mode came with PgBouncer 1.21"
+				return "no prepared statements in transaction mode before 1.21"
 			}
 			return ""
 		},

@@ -7,10 +7,10 @@ func pgcat() target {
 	return target{
 		name: "pgcat", title: "PgCat", programs: []string{"pgcat"}, version: []string{"--version"}, pooling: true, setup: pgcatSetup,
 		lacks: func(_ string, t trial) string {
-			if t.login == trust {
+			if t.login != scram {
 				return ""
 			}
-			return "logs clients in by md5 only"
+			return "knows no SCRAM for clients"
 		},
 	}
 }

@@ -7,7 +7,7 @@ func pgdog() target {
 	return target{
 		name: "pgdog", title: "PgDog", programs: []string{"pgdog"}, version: []string{"--version"}, pooling: true, setup: pgdogSetup,
 		lacks: func(_ string, t trial) string {
-			if t.login == trust {
+			if t.login != scram {
 				return ""
 			}
 			return "has one way to log in for all users, and is set up for trust"

@@ -113,7 +113,7 @@ func (r *run) try(ctx context.Context, l load, t trial, servers []*server, found
 	var able []*server
 	for _, v := range servers {
 		if why := v.cannot(t); why != "" {
-			found.note("%s %s.", v.title, why)
+			found.note("%s: %s.", v.title, why)
 			continue
 		}
 		able = append(able, v)

@@ -8,7 +8,7 @@ func spqr() target {
 		name: "spqr", title: "SPQR, one shard", programs: []string{"spqr-router"}, version: []string{"--version"}, pooling: true,
 		setup: spqrSetup,
 		lacks: func(_ string, t trial) string {
-			if t.login == trust {
+			if t.login == "" || t.login == trust {
 				return ""
 			}
 			return "is set up for trust and without TLS"

@@ -24,6 +24,22 @@ func benchmarks() []struct{ name, text, params string } {
 	}
 }
 
+// BenchmarkLexer is the part of a look at a statement that reads its text.
+func BenchmarkLexer(b *testing.B) {
+	for _, s := range benchmarks() {
+		b.Run(s.name, func(b *testing.B) {
+			text := []byte(s.text)
+			b.ReportAllocs()
+			b.SetBytes(int64(len(text)))
+			for b.Loop() {
+				l := lexer{src: text}
+				for l.next().kind != tokEnd {
+				}
+			}
+		})
+	}
+}
+
 // BenchmarkHit is the hot path: a text whose template is known, to its Route.
 func BenchmarkHit(b *testing.B) {
 	r := routerFor(b, "shardmap.yaml")
