@@ -46,7 +46,7 @@ shards:
     hosts: ['127.0.0.1:%d']
 `, at.port, at.port+1, at.port+2, at.dir, backends, s.password(), s.password(), s.alone().Port)
 	rules := `CREATE DISTRIBUTION tenants COLUMN TYPES integer;
-CREATE KEY RANGE all FROM 0 ROUTE TO sh1 FOR DISTRIBUTION tenants;
+CREATE KEY RANGE r1 FROM 0 ROUTE TO sh1 FOR DISTRIBUTION tenants;
 ALTER DISTRIBUTION tenants ATTACH RELATION accounts DISTRIBUTION KEY tenant_id;
 ALTER DISTRIBUTION tenants ATTACH RELATION tellers DISTRIBUTION KEY tenant_id;
 ALTER DISTRIBUTION tenants ATTACH RELATION branches DISTRIBUTION KEY tenant_id;
