@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -30,6 +31,11 @@ func throughputColumns() []column {
 		{heading: "× PgBouncer", metric: proxyCPU, than: "pgbouncer", digits: 2},
 		{heading: "PostgreSQL CPU s / 1,000", metric: serverCPU, digits: 4},
 	}
+}
+
+// connectionColumns leave latencies out: pgbench's log begins a transaction once it is connected.
+func connectionColumns() []column {
+	return slices.DeleteFunc(throughputColumns(), func(c column) bool { return slices.Contains([]metric{p50, p99, p999}, c.metric) })
 }
 
 // byProtocol makes a trial of a script for each protocol and number of clients.
@@ -131,7 +137,7 @@ func connectLoad() load {
 	l := load{
 		name: "connect", title: "Connect, select, disconnect", quick: true,
 		about:   "A connection for each point select, eight at a time. pgbench pays for its side of TLS and of SCRAM on the same cores: read the CPU.",
-		columns: throughputColumns(), plots: []metric{proxyCPU},
+		columns: connectionColumns(), plots: []metric{proxyCPU},
 	}
 	for _, login := range []string{trust, scram, encrypted} {
 		l.trials = append(l.trials, trial{name: login, clients: 8, protocol: simple, script: selectScript, login: login, connect: true, threads: 8})
