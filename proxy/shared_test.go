@@ -54,8 +54,10 @@ func apart(t *testing.T) *pgcluster.Cluster {
 
 func TestMain(m *testing.M) {
 	flag.Parse()
-	if err := flag.Set("test.parallel", "8"); err != nil { // such tests wait for most of their time
-		panic(err)
+	if flag.Lookup("test.fuzz").Value.String() == "" { // parallel tests wait for most of their time
+		if err := flag.Set("test.parallel", "8"); err != nil {
+			panic(err)
+		}
 	}
 	code := m.Run()
 	if shared.cluster != nil {
