@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/pgdrover/pgdrover/cache"
+	"github.com/pgdrover/pgdrover/internal/pgtest"
 	"github.com/pgdrover/pgdrover/pool"
 	"github.com/pgdrover/pgdrover/proxy"
 	"github.com/pgdrover/pgdrover/shardmap"
@@ -157,7 +158,7 @@ func wantText(t testing.TB, got string, lines ...string) {
 // serverOver is a proxy without databases.
 func serverOver(t testing.TB) *proxy.Server {
 	t.Helper()
-	srv, err := proxy.NewServer(proxy.Config{Log: discard})
+	srv, err := proxy.NewServer(proxy.Config{Loops: pgtest.Loops(t), Log: discard})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -15,6 +15,7 @@ import (
 
 	"github.com/pgdrover/pgdrover/cache"
 	"github.com/pgdrover/pgdrover/internal/pgcluster"
+	"github.com/pgdrover/pgdrover/internal/pgtest"
 	"github.com/pgdrover/pgdrover/pool"
 	"github.com/pgdrover/pgdrover/shardmap"
 )
@@ -79,7 +80,8 @@ func startRig(t testing.TB, c *pgcluster.Cluster, o rigOptions) *rig {
 	r.file = mapText(c, o.tables)
 	m := r.parse(r.file, nil)
 	log := testLogger(t)
-	cl := pool.New(pool.Config{Database: c.Database, User: c.User, Password: c.Password, Size: o.size, Wait: o.wait, Log: log})
+	loops := pgtest.Loops(t)
+	cl := pool.New(pool.Config{Loops: loops, Database: c.Database, User: c.User, Password: c.Password, Size: o.size, Wait: o.wait, Log: log})
 	cl.Apply(m)
 	catalog, err := LoadCatalog(ctx, cl, m)
 	if err != nil {
@@ -99,7 +101,7 @@ func startRig(t testing.TB, c *pgcluster.Cluster, o rigOptions) *rig {
 		t.Fatal(err)
 	}
 	users := map[string]*User{rigUser: {Name: rigUser, Verifier: verifier}}
-	cfg := Config{Users: users, Databases: map[string]*Database{c.Database: r.db}, Log: log}
+	cfg := Config{Loops: loops, Users: users, Databases: map[string]*Database{c.Database: r.db}, Log: log}
 	if o.config != nil {
 		o.config(&cfg)
 	}

@@ -48,6 +48,7 @@ func NewServer(cfg Config) (*Server, error) {
 		return nil, err
 	}
 	s := &Server{nobody: nobody, stop: make(chan struct{}), listeners: map[net.Listener]struct{}{}, sessions: map[*session]struct{}{}}
+	s.group.Loops = cfg.Loops
 	s.keys.init()
 	s.cancels.init(cancelsAtOnce, cancelsWaiting)
 	s.usages.latest.at = time.Now()
@@ -123,7 +124,7 @@ func (s *Server) admit(nc net.Conn) {
 		_ = tc.SetNoDelay(true)
 		_ = tc.SetKeepAlive(true)
 	}
-	client, err := task.Adopt(nc)
+	client, err := s.group.Loops.Adopt(nc)
 	if err != nil {
 		s.config.Load().Log.Error("connection refused", "error", err)
 		return
