@@ -93,7 +93,7 @@ func appView(t testing.TB) *view {
 	web := database{name: "web", mode: proxy.ModeTransaction, shards: parseMap(t, webMap), nodes: []pool.NodeStats{upNode("only", pool.Primary, "10.1.0.1:5432")}}
 	app.pools, web.pools = app.nodes, web.nodes
 	return &view{
-		at: noon, databases: []database{app, web},
+		at: noon, databases: []database{app, web}, loops: []loopLoad{{sessions: 3}, {sessions: 2, stalls: 1}},
 		clients: []proxy.Client{
 			{PID: 11, User: "alice", Database: "app", Login: "app_login", Mode: proxy.ModeTransaction, Address: "192.0.2.1:4000", State: proxy.ClientActive,
 				Began: noon.Add(-90 * time.Second), Backends: []string{"s1 primary 10.0.0.1:5432"}, Serials: []uint64{1},

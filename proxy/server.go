@@ -74,6 +74,9 @@ func (s *Server) Users() map[string]*User { return s.config.Load().Users }
 // Metrics are the counters of the server.
 func (s *Server) Metrics() *Metrics { return &s.metrics }
 
+// Loops are the event loops that run the sessions, and how many of them each has: none where sessions are goroutines.
+func (s *Server) Loops() []task.LoopLoad { return s.group.Loops.Load() }
+
 // Serve accepts clients on ln until Shutdown, and returns ErrServerClosed then. It owns ln.
 func (s *Server) Serve(ln net.Listener) error {
 	if !s.listen(ln) {

@@ -2,26 +2,41 @@ package task
 
 import "sync/atomic"
 
-// audit counts the processor time that tasks of a loop take between two parks.
+// audit counts the processor time that tasks of a loop take between two parks. Threads have a clock for that, and goroutines have not: a task is
+// taken to have used what its thread used if it was seen in several places meanwhile, and ended where it began.
 type audit struct {
 	loop  int
 	watch *Watch
-	stack atomic.Pointer[string] // where a task was that took long on the clock
+	place atomic.Pointer[place] // nil: nobody has looked yet
 }
 
-// run runs one step of a task. A step that ended in another thread than it began in is not counted.
+// place is where a task was seen.
+type place struct {
+	stack string
+	at    uintptr
+	moves int // how often it had moved since the look before
+}
+
+// note writes down where a task is that has not parked since the last look.
+func (a *audit) note(stack string, at uintptr) {
+	p := &place{stack: stack, at: at}
+	if was := a.place.Load(); was != nil {
+		p.moves = was.moves
+		if was.at != at {
+			p.moves++
+		}
+	}
+	a.place.Store(p)
+}
+
+// run runs one step of a task.
 func (a *audit) run(step func()) {
-	a.stack.Store(nil)
+	a.place.Store(nil)
 	thread, before := threadTime()
 	step()
 	ended, after := threadTime()
-	used := after - before
-	if thread != ended || used < a.watch.Limit {
-		return
+	p := a.place.Load()
+	if used := after - before; thread == ended && used >= a.watch.Limit && p != nil && p.moves >= 2 {
+		a.watch.Seen(Stall{Loop: a.loop, For: used, Stack: p.stack})
 	}
-	stack := "not looked at"
-	if s := a.stack.Load(); s != nil {
-		stack = *s
-	}
-	a.watch.Seen(Stall{Loop: a.loop, For: used, Stack: stack})
 }

@@ -138,6 +138,6 @@ func (t *Task) awaitOnLoop(f func()) {
 		t.yield(struct{}{})
 	}
 	if failure != nil {
-		panic(failure)
+		panic(failure) // a programmer's mistake in f, as if the task had run it itself
 	}
 }

@@ -9,9 +9,10 @@ import (
 // loop is one event loop: it sleeps in its poller and resumes the tasks whose connections made progress, which were woken, or
 // whose time is over. Its tasks run in its goroutine, one at a time.
 type loop struct {
-	poll  *poller
-	tasks atomic.Int64  // that it runs
-	steps atomic.Uint64 // how often a task began or ceased to run: odd while one runs
+	poll   *poller
+	tasks  atomic.Int64  // that it runs
+	stalls atomic.Uint64 // how often a task held it up
+	steps  atomic.Uint64 // how often a task began or ceased to run: odd while one runs
 
 	runnable []*Task // to resume in this turn
 	strays   []*Task // of other loops

@@ -59,16 +59,22 @@ func (l *Loops) Close() {
 	}
 }
 
-// Tasks are how many tasks each loop runs now; nil of the nil *Loops.
-func (l *Loops) Tasks() []int64 {
+// LoopLoad is what is to be known of one loop.
+type LoopLoad struct {
+	Tasks  int64  // that it runs now
+	Stalls uint64 // how often one of them held it up for longer than Watch.Limit
+}
+
+// Load is what is to be known of each loop; nil of the nil *Loops.
+func (l *Loops) Load() []LoopLoad {
 	if l == nil {
 		return nil
 	}
-	n := make([]int64, len(l.all))
+	load := make([]LoopLoad, len(l.all))
 	for i, one := range l.all {
-		n[i] = one.tasks.Load()
+		load[i] = LoopLoad{one.tasks.Load(), one.stalls.Load()}
 	}
-	return n
+	return load
 }
 
 // Adopt makes a connected socket, a Wire, or a TLS connection over a Wire whose handshake is done, a non-blocking Conn, for

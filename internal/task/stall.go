@@ -28,6 +28,8 @@ type look struct {
 	step  uint64
 	since time.Time
 	told  bool
+
+	blocked bool // in a function that blocks
 }
 
 // watch looks at the loops until Close.
@@ -53,27 +55,27 @@ func (l *Loops) lookAt(w *Watch, i int, step uint64, now time.Time, was *look) {
 		*was = look{step: step, since: now}
 		return
 	}
-	limit := w.Limit
-	if w.Exact {
-		limit *= 2
-	}
-	if was.told || now.Sub(was.since) < limit {
+	gone := now.Sub(was.since)
+	if was.told || gone < w.Limit && !w.Exact {
 		return
 	}
-	stack, blocked := running()
+	stack, at, blocked := running()
 	if l.all[i].steps.Load() != step {
 		return
 	}
-	if w.Exact && !blocked {
-		l.all[i].audit.stack.Store(&stack)
-		return
+	if w.Exact {
+		l.all[i].audit.note(stack, at)
 	}
-	was.told = true
-	w.Seen(Stall{Loop: i, For: now.Sub(was.since), Stack: stack})
+	if !w.Exact || blocked && was.blocked && gone >= w.Limit {
+		was.told = true
+		l.all[i].stalls.Add(1)
+		w.Seen(Stall{Loop: i, For: gone, Stack: stack})
+	}
+	was.blocked = blocked
 }
 
-// running is where the tasks are that have not parked, and whether one of them is in something that blocks.
-func running() (stack string, blocked bool) {
+// running is where the tasks are that have not parked: in words, the place of the last one, and whether one of them is in something that blocks.
+func running() (stack string, at uintptr, blocked bool) {
 	records := make([]runtime.StackRecord, 64)
 	for {
 		n, ok := runtime.GoroutineProfile(records)
@@ -89,13 +91,13 @@ func running() (stack string, blocked bool) {
 		if len(frames) == 0 || strings.HasPrefix(frames[0].Function, "runtime.coroswitch") || !isTask(frames) {
 			continue
 		}
-		blocked = blocked || isBlocked(frames)
+		blocked, at = blocked || isBlocked(frames), records[i].Stack0[0]
 		for _, f := range frames {
 			fmt.Fprintf(&b, "%s\n\t%s:%d\n", f.Function, f.File, f.Line)
 		}
 		b.WriteByte('\n')
 	}
-	return b.String(), blocked
+	return b.String(), at, blocked
 }
 
 func framesOf(r *runtime.StackRecord) []runtime.Frame {

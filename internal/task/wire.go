@@ -101,8 +101,8 @@ func (w *Wire) blockRead(p []byte) (int, error) {
 		if n > 0 || err != nil {
 			return n, err
 		}
-		if !w.awaitReady(canRead | ended) {
-			return 0, os.ErrDeadlineExceeded
+		if err := w.awaitReady(canRead | ended); err != nil {
+			return 0, err
 		}
 	}
 }
@@ -118,24 +118,29 @@ func (w *Wire) blockWrite(p []byte) (n int, err error) {
 		if n == len(p) || err != nil {
 			return n, err
 		}
-		if !w.awaitReady(canWrite) {
-			return n, os.ErrDeadlineExceeded
+		if err := w.awaitReady(canWrite); err != nil {
+			return n, err
 		}
 	}
 }
 
-// awaitReady blocks the goroutine of a handshake until a loop tells that the wire is ready; false if the deadline comes before.
-func (w *Wire) awaitReady(what uint32) bool {
+// awaitReady blocks the goroutine of a handshake until a loop tells that the wire is ready, or the deadline has come.
+func (w *Wire) awaitReady(what uint32) error {
+	if w.at == nil { // it never had to wait so far
+		if err := w.attach(w.loops.emptiest()); err != nil {
+			return err
+		}
+	}
 	t := New()
 	w.waiter.Store(t)
 	defer w.waiter.Store(nil)
 	for w.ready.Load()&what == 0 {
 		if !w.until.IsZero() && !time.Now().Before(w.until) {
-			return false
+			return os.ErrDeadlineExceeded
 		}
 		t.listen(w.until)
 	}
-	return true
+	return nil
 }
 
 // setDeadline bounds the blocking reads and writes of a handshake; the zero time is none.
