@@ -6,6 +6,7 @@ import "sync/atomic"
 // taken to have used what its thread used if it was seen in several places meanwhile, and ended where it began.
 type audit struct {
 	loop  int
+	of    *loop
 	watch *Watch
 	place atomic.Pointer[place] // nil: nobody has looked yet
 }
@@ -37,6 +38,7 @@ func (a *audit) run(step func()) {
 	ended, after := threadTime()
 	p := a.place.Load()
 	if used := after - before; thread == ended && used >= a.watch.Limit && p != nil && p.moves >= 2 {
+		a.of.stalls.Add(1)
 		a.watch.Seen(Stall{Loop: a.loop, For: used, Stack: p.stack})
 	}
 }

@@ -33,7 +33,7 @@ func NewLoops(n int, w Watch) (*Loops, error) {
 			return nil, fmt.Errorf("event loop: %w", err)
 		}
 		if w.Exact {
-			one.audit = &audit{loop: len(l.all), watch: &w}
+			one.audit = &audit{loop: len(l.all), of: one, watch: &w}
 		}
 		l.all = append(l.all, one)
 		l.group.Go(one.run)

@@ -60,7 +60,7 @@ func (l *Loops) lookAt(w *Watch, i int, step uint64, now time.Time, was *look) {
 		return
 	}
 	stack, at, blocked := running()
-	if l.all[i].steps.Load() != step {
+	if l.all[i].steps.Load() != step || stack == "" { // it has parked meanwhile
 		return
 	}
 	if w.Exact {
@@ -74,7 +74,7 @@ func (l *Loops) lookAt(w *Watch, i int, step uint64, now time.Time, was *look) {
 	was.blocked = blocked
 }
 
-// running is where the tasks are that have not parked: in words, the place of the last one, and whether one of them is in something that blocks.
+// running is where the tasks are that have not parked: in words, as a number that changes when they go on, and whether one of them is in something that blocks.
 func running() (stack string, at uintptr, blocked bool) {
 	records := make([]runtime.StackRecord, 64)
 	for {
@@ -91,7 +91,10 @@ func running() (stack string, at uintptr, blocked bool) {
 		if len(frames) == 0 || strings.HasPrefix(frames[0].Function, "runtime.coroswitch") || !isTask(frames) {
 			continue
 		}
-		blocked, at = blocked || isBlocked(frames), records[i].Stack0[0]
+		blocked = blocked || isBlocked(frames)
+		for _, pc := range records[i].Stack0[:4] { // the first may be how it was interrupted
+			at = 31*at + pc
+		}
 		for _, f := range frames {
 			fmt.Fprintf(&b, "%s\n\t%s:%d\n", f.Function, f.File, f.Line)
 		}
