@@ -14,6 +14,7 @@ const loopsSupported = true
 // poller is what a loop sleeps in: an epoll instance, with an eventfd in it that ends the sleep.
 type poller struct {
 	epoll, bell int
+	busy        bool // the last wait found several events
 	events      [128]unix.EpollEvent
 }
 
@@ -48,24 +49,27 @@ func (p *poller) ring() {
 
 // wait returns how many events there are, waiting for the first for so many milliseconds at most; -1: for ever.
 func (p *poller) wait(timeout int) int {
-	n, e := p.look() // without telling Go's scheduler, which costs more than to look: there is often something
-	if n == 0 && e == 0 && timeout != 0 {
-		m, err := unix.EpollWait(p.epoll, p.events[:], timeout)
-		if err != nil {
-			return 0 // EINTR
-		}
-		return m
+	n, err := 0, error(nil)
+	if p.busy || timeout == 0 { // there may be something by now, and to look costs less than to tell Go's scheduler of a sleep
+		n = p.look()
 	}
-	if e != 0 {
-		return 0
+	if n == 0 && timeout != 0 {
+		n, err = unix.EpollWait(p.epoll, p.events[:], timeout)
 	}
+	if err != nil {
+		n = 0 // EINTR
+	}
+	p.busy = n > 1
 	return n
 }
 
 // look is wait that does not.
-func (p *poller) look() (int, unix.Errno) {
+func (p *poller) look() int {
 	n, _, e := unix.RawSyscall6(unix.SYS_EPOLL_PWAIT, uintptr(p.epoll), uintptr(unsafe.Pointer(&p.events[0])), uintptr(len(p.events)), 0, 0, 0)
-	return int(n), e
+	if e != 0 {
+		return 0
+	}
+	return int(n)
 }
 
 // event is what the last wait found at a place: a descriptor, the serial number that add was told, and what the descriptor is ready for. ok is
