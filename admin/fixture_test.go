@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/pgdrover/pgdrover/cache"
+	"github.com/pgdrover/pgdrover/internal/pgtest"
 	"github.com/pgdrover/pgdrover/pool"
 	"github.com/pgdrover/pgdrover/proxy"
 	"github.com/pgdrover/pgdrover/shardmap"
@@ -92,7 +93,7 @@ func appView(t testing.TB) *view {
 	web := database{name: "web", mode: proxy.ModeTransaction, shards: parseMap(t, webMap), nodes: []pool.NodeStats{upNode("only", pool.Primary, "10.1.0.1:5432")}}
 	app.pools, web.pools = app.nodes, web.nodes
 	return &view{
-		at: noon, databases: []database{app, web},
+		at: noon, databases: []database{app, web}, loops: []loopLoad{{sessions: 3}, {sessions: 2, stalls: 1}},
 		clients: []proxy.Client{
 			{PID: 11, User: "alice", Database: "app", Login: "app_login", Mode: proxy.ModeTransaction, Address: "192.0.2.1:4000", State: proxy.ClientActive,
 				Began: noon.Add(-90 * time.Second), Backends: []string{"s1 primary 10.0.0.1:5432"}, Serials: []uint64{1},
@@ -157,7 +158,7 @@ func wantText(t testing.TB, got string, lines ...string) {
 // serverOver is a proxy without databases.
 func serverOver(t testing.TB) *proxy.Server {
 	t.Helper()
-	srv, err := proxy.NewServer(proxy.Config{Log: discard})
+	srv, err := proxy.NewServer(proxy.Config{Loops: pgtest.Loops(t), Log: discard})
 	if err != nil {
 		t.Fatal(err)
 	}

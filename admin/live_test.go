@@ -15,6 +15,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/pgdrover/pgdrover/internal/pgcluster"
+	"github.com/pgdrover/pgdrover/internal/pgtest"
 	"github.com/pgdrover/pgdrover/pool"
 	"github.com/pgdrover/pgdrover/proxy"
 	"github.com/pgdrover/pgdrover/shardmap"
@@ -44,7 +45,8 @@ func serve(t *testing.T, c *pgcluster.Cluster, change ...func(*pool.Config)) *ru
 		text.WriteString("]}\n")
 	}
 	r := &running{t: t, cluster: c, shards: parseMap(t, text.String()), stopped: make(chan bool, 1)}
-	cfg := pool.Config{Database: c.Database, User: c.User, Password: c.Password, Log: discard,
+	loops := pgtest.Loops(t)
+	cfg := pool.Config{Loops: loops, Database: c.Database, User: c.User, Password: c.Password, Log: discard,
 		ProbeEvery: 50 * time.Millisecond, ConnectTimeout: 2 * time.Second}
 	for _, f := range change {
 		f(&cfg)
@@ -65,7 +67,7 @@ func serve(t *testing.T, c *pgcluster.Cluster, change ...func(*pool.Config)) *ru
 		Users:    func() map[string]*proxy.User { return users },
 		Shutdown: func(now bool) { r.stopped <- now },
 		Reload:   func(context.Context) error { return errors.New("shardmap.yaml:5:9: no such shard") }}
-	r.server, err = proxy.NewServer(proxy.Config{Users: users, Databases: map[string]*proxy.Database{"app": db}, Console: NewConsole(o), Log: discard})
+	r.server, err = proxy.NewServer(proxy.Config{Loops: loops, Users: users, Databases: map[string]*proxy.Database{"app": db}, Console: NewConsole(o), Log: discard})
 	if err != nil {
 		t.Fatal(err)
 	}

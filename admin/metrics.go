@@ -1,6 +1,8 @@
 package admin
 
 import (
+	"strconv"
+
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/pgdrover/pgdrover/proxy"
@@ -60,7 +62,7 @@ func (c *collector) collect(s series, v *view) {
 
 type serverFamilies struct {
 	build, ready, clients, holds, logins, rejected, refused, retries, repaired family
-	cancels, forwarded, dropped, panics, limits                                family
+	cancels, forwarded, dropped, panics, limits, looped, stalls                family
 }
 
 func declareServer(f *families) serverFamilies {
@@ -78,6 +80,8 @@ func declareServer(f *families) serverFamilies {
 		forwarded: f.counter("pgdrover_cancels_forwarded_total", "Cancel requests that were passed on to another proxy of the fleet."),
 		dropped:   f.counter("pgdrover_cancels_dropped_total", "Cancel requests that were dropped, since too many were under way."),
 		panics:    f.counter("pgdrover_panics_total", "Sessions that ended by a mistake in PgDrover."),
+		looped:    f.gauge("pgdrover_loop_sessions", "Sessions that an event loop runs, those that log in included.", "loop"),
+		stalls:    f.counter("pgdrover_loop_stalls_total", "Times that a session held up the others of its event loop for more than 50 ms.", "loop"),
 		limits:    f.counter("pgdrover_limits_reached_total", "Clients refused and statements or sessions ended because of a limit, by which.", "database", "limit"),
 	}
 }
@@ -114,6 +118,10 @@ func (f *serverFamilies) collect(s series, v *view) {
 	s.put(f.forwarded, float64(v.counts.forwarded))
 	s.put(f.dropped, float64(v.counts.dropped))
 	s.put(f.panics, float64(v.counts.panics))
+	for i, l := range v.loops {
+		s.put(f.looped, float64(l.sessions), strconv.Itoa(i))
+		s.put(f.stalls, float64(l.stalls), strconv.Itoa(i))
+	}
 	for key, n := range v.limits {
 		s.put(f.limits, float64(n), key.Database, key.Limit)
 	}

@@ -24,9 +24,16 @@ type view struct {
 	peers     []proxy.Peer
 	cancels   map[proxy.PoolKey]proxy.CancelLoad
 	modes     map[string]proxy.Mode // of users that have one of their own
+	loops     []loopLoad
 
 	total, recent map[string]proxy.Usage // by database: since the start, and within the period
 	period        time.Duration
+}
+
+// loopLoad is what a view says of an event loop.
+type loopLoad struct {
+	sessions int64
+	stalls   uint64
 }
 
 // database is one database of a view.
@@ -70,6 +77,9 @@ func look(srv *proxy.Server) view {
 	}
 	v.total = srv.Usage()
 	v.recent, v.period = srv.RecentUsage()
+	for _, l := range srv.Loops() {
+		v.loops = append(v.loops, loopLoad{l.Tasks, l.Stalls})
+	}
 	m := srv.Metrics()
 	for key, measured := range m.Meters() {
 		v.meters[key] = meter{histogramOf(&measured.Statements), histogramOf(&measured.Own)}

@@ -1,7 +1,6 @@
 package pool
 
 import (
-	"net"
 	"time"
 
 	"github.com/pgdrover/pgdrover/internal/task"
@@ -60,9 +59,9 @@ type Backend struct {
 	node    *Node
 	serial  uint64
 	born    time.Time
-	expires time.Time // zero: never
-	socket  net.Conn  // below Conn; for severing only
-	cipher  string    // of TLS; empty in plaintext
+	expires time.Time  // zero: never
+	wire    *task.Wire // below Conn; for severing only
+	cipher  string     // of TLS; empty in plaintext
 	session serverSession
 
 	// The rest is guarded by node.mu.
@@ -162,13 +161,7 @@ func (b *Backend) terminate() {
 
 // sever ends both directions of the socket, so that the holder sees its end. Anyone may call it.
 func (b *Backend) sever() {
-	if s, ok := b.socket.(interface {
-		CloseRead() error
-		CloseWrite() error
-	}); ok {
-		_ = s.CloseRead()
-		_ = s.CloseWrite()
-	}
+	b.wire.Sever()
 }
 
 // quiet reports whether the server keeps silent, as it does towards a backend that waits for a query. What it may say

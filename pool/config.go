@@ -4,6 +4,8 @@ import (
 	"crypto/tls"
 	"log/slog"
 	"time"
+
+	"github.com/pgdrover/pgdrover/internal/task"
 )
 
 // Role is what a request needs of a node: that it takes writes, or that it may be asked for reads.
@@ -54,6 +56,8 @@ type Config struct {
 	ProbeTimeout   time.Duration // (2s)
 
 	Log *slog.Logger // slog.Default()
+
+	Loops *task.Loops // tell when backends are ready, and run the tasks that use them; nil: those are goroutines. They outlive the cluster
 }
 
 // withDefaults fills in the defaults.

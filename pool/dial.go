@@ -92,13 +92,13 @@ func (n *Node) dialAs(ctx context.Context, params map[string]string) (*Backend, 
 		_ = g.conn.Close()
 		return nil, errors.New("the connection does not stand on the socket that was dialled")
 	}
-	c, err := task.Adopt(g.conn)
+	c, err := n.cluster.cfg.Loops.Adopt(g.conn)
 	if err != nil {
 		return nil, err
 	}
 	b := &Backend{
 		Conn: c, PID: g.pid, Secret: g.secret, Params: reported(g.params), node: n, serial: n.cluster.serial.Add(1),
-		born: born, socket: w.Conn, cipher: c.Cipher(), session: n.sessionOf(g), state: returning,
+		born: born, wire: w, cipher: c.Cipher(), session: n.sessionOf(g), state: returning,
 	}
 	if life := n.cluster.limits.Load().lifetime; life > 0 {
 		b.expires = b.born.Add(life - life/10 + rand.N(life/5+1))

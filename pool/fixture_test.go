@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/pgdrover/pgdrover/internal/pgtest"
 	"github.com/pgdrover/pgdrover/internal/task"
 	"github.com/pgdrover/pgdrover/pgwire"
 	"github.com/pgdrover/pgdrover/shardmap"
@@ -63,6 +64,7 @@ func shardOf(primary *fake, replicas ...*fake) shardmap.Shard {
 // open returns a cluster that is closed when the test ends; by then no backend may be held.
 func open(t testing.TB, cfg Config) *Cluster {
 	t.Helper()
+	cfg.Loops = pgtest.Loops(t)
 	c := New(cfg)
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), patience)

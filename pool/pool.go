@@ -23,7 +23,7 @@ func (n *Node) acquire(r *Request, choice bool) (*Backend, error) {
 func (n *Node) takeOrQueue(r *Request, choice bool) (*Backend, error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if b := n.takeIdle(r.Affinity, r.Likeness); b != nil {
+	if b := n.takeIdle(r); b != nil {
 		n.grant(b, r)
 		n.published()
 		return b, nil
@@ -66,25 +66,17 @@ func (n *Node) attend() {
 	n.cluster.group.Go(func() { n.keep(ctx) })
 }
 
-// takeIdle takes the idle backend that was used last, preferring those of an affinity, and then those of a likeness; nil when none is
-// idle. With n.mu held.
-func (n *Node) takeIdle(affinity, likeness uint64) *Backend {
+// takeIdle takes the idle backend that suits r best, of several the one that was used last; nil when none is idle. With n.mu held.
+func (n *Node) takeIdle(r *Request) *Backend {
 	top := len(n.idle) - 1
 	if top < 0 {
 		return nil
 	}
-	at, alike := top, false
-	for i := top; i >= 0 && (affinity != 0 || likeness != 0); i-- {
-		b := n.idle[i]
-		if affinity != 0 && b.Affinity == affinity {
-			at = i
-			break
-		}
-		if !alike && likeness != 0 && b.Likeness == likeness {
-			at, alike = i, true
-			if affinity == 0 {
-				break
-			}
+	best := r.best()
+	at, most := top, -1
+	for i := top; i >= 0 && most < best; i-- {
+		if s := r.suits(n.idle[i]); s > most {
+			at, most = i, s
 		}
 	}
 	b := n.idle[at]

@@ -1,6 +1,10 @@
 package pool
 
-import "time"
+import (
+	"time"
+
+	"github.com/pgdrover/pgdrover/internal/task"
+)
 
 // requestState is where a request is between Acquire and Take.
 type requestState uint8
@@ -24,6 +28,8 @@ type Request struct {
 	// Affinity is the Backend.Affinity that is preferred among idle backends; 0 prefers none. Where none has it, one of the same
 	// Likeness is the next best; again 0 prefers none.
 	Affinity, Likeness uint64
+	// Task is the session's: among idle backends that are as good as each other, those are preferred that wait in its loop; nil has no loop.
+	Task *task.Task
 	// Exclude is passed over when a replica is chosen, such as one that has just failed this session; nil is none.
 	Exclude *Node
 	// Wait is how long it may wait, where that is less than Config.Wait; 0 is no limit of its own.
@@ -82,6 +88,41 @@ func (r *Request) Deadline() time.Time {
 		return time.Time{}
 	}
 	return r.deadline
+}
+
+// How well an idle backend suits a request: the sum of these.
+const (
+	suitsNear     = 1 << iota // it is told of by the loop of the request's task
+	suitsLikeness             // it has the likeness that is preferred
+	suitsAffinity             // it has the affinity that is preferred
+)
+
+// suits says how well b, which is idle, suits r. With the node's mu held.
+func (r *Request) suits(b *Backend) (sum int) {
+	if r.Affinity != 0 && b.Affinity == r.Affinity {
+		sum += suitsAffinity
+	}
+	if r.Likeness != 0 && b.Likeness == r.Likeness {
+		sum += suitsLikeness
+	}
+	if r.Task != nil && r.Task.Near(b.Conn) {
+		sum += suitsNear
+	}
+	return sum
+}
+
+// best is how well a backend may suit r: there is no need to look for a better one.
+func (r *Request) best() (sum int) {
+	switch {
+	case r.Affinity != 0:
+		sum = suitsAffinity
+	case r.Likeness != 0:
+		sum = suitsLikeness
+	}
+	if r.Task != nil {
+		sum += suitsNear
+	}
+	return sum
 }
 
 // patience is how long r may wait.

@@ -185,7 +185,7 @@ func (n *Node) backends() []BackendStats {
 	for _, b := range slices.AppendSeq(slices.Collect(maps.Keys(n.all)), maps.Keys(n.apart)) {
 		s := BackendStats{
 			Serial: b.serial, PID: b.PID, Shard: p.shard, Addr: n.addr, User: n.user(), Role: p.role,
-			State: "held", Age: now.Sub(b.born), Local: b.socket.LocalAddr().String(), Cipher: b.cipher, Closing: n.closing(b, now),
+			State: "held", Age: now.Sub(b.born), Local: b.wire.LocalAddr().String(), Cipher: b.cipher, Closing: n.closing(b, now),
 		}
 		switch b.state {
 		case idle:

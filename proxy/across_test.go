@@ -89,9 +89,7 @@ func testBackendsOfTransaction(t *testing.T, r *rig) {
 		for _, sql := range []string{"begin", "set local statement_timeout = '9s'", "savepoint s", "show statement_timeout",
 			"select set_config('app.who', 'me', true)"} {
 			r.exec(conn, sql)
-			if r.busy(0)+r.busy(1) != 0 {
-				t.Fatalf("%s: a backend is in use", sql)
-			}
+			await(t, sql+": no backend is in use", func() bool { return r.busy(0)+r.busy(1) == 0 })
 		}
 		for range 3 {
 			r.exec(conn, "insert into orders values ($1, (select count(*) from orders where tenant_id = $1))", b)
@@ -103,9 +101,7 @@ func testBackendsOfTransaction(t *testing.T, r *rig) {
 			}
 		}
 		r.exec(conn, "rollback")
-		if r.busy(0)+r.busy(1) != 0 {
-			t.Fatal("a backend is in use")
-		}
+		await(t, "no backend is in use", func() bool { return r.busy(0)+r.busy(1) == 0 }) // the client hears first
 		if got := r.value(conn, "select current_setting('statement_timeout')"); got != "0" {
 			t.Fatal(got)
 		}

@@ -6,6 +6,8 @@ import (
 	"log/slog"
 	"runtime"
 	"time"
+
+	"github.com/pgdrover/pgdrover/internal/task"
 )
 
 // TLSMode says whether clients may, or must, encrypt.
@@ -40,6 +42,8 @@ type Config struct {
 
 	PeerID int            // the number of this proxy in its fleet, from 1 to MaxPeer; 0: it has none
 	Peers  map[int]string // where cancel requests for the sessions of other proxies go: addresses (HOST:PORT) by number
+
+	Loops *task.Loops // run the sessions, from NewServer on; nil: sessions are goroutines. They outlive the server
 
 	turns        turns
 	pause        time.Duration // between two looks at the sessions

@@ -143,7 +143,7 @@ func (s *session) spareLink() *link {
 		return l
 	}
 	l := &link{status: 'I', resetsTo: noSettings}
-	l.req.Notify = s.t.Wake
+	l.req.Notify, l.req.Task = s.t.Wake, s.t
 	return l
 }
 

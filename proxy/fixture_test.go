@@ -15,6 +15,8 @@ import (
 
 	"github.com/pgdrover/pgdrover/cache"
 	"github.com/pgdrover/pgdrover/internal/pgcluster"
+	"github.com/pgdrover/pgdrover/internal/pgtest"
+	"github.com/pgdrover/pgdrover/internal/task"
 	"github.com/pgdrover/pgdrover/pool"
 	"github.com/pgdrover/pgdrover/shardmap"
 )
@@ -35,6 +37,7 @@ type rigOptions struct {
 	mode     Mode
 	addHost  bool // to the application_name
 	size     int
+	large    bool // messages of tens of megabytes are to be copied
 	cache    *cache.Config
 	tables   string // of the shard map
 	schema   []string
@@ -44,6 +47,13 @@ type rigOptions struct {
 	config   func(*Config) // changes what the server runs with; nil: nothing
 	limits   Limits        // of the database
 	pass     bool          // backends are logged in as the client's own user
+}
+
+func (o *rigOptions) loops(t testing.TB) *task.Loops {
+	if o.large {
+		return pgtest.LoopsForLarge(t)
+	}
+	return pgtest.Loops(t)
 }
 
 const rigUser, rigPassword = "alice", "wonder land"
@@ -79,7 +89,8 @@ func startRig(t testing.TB, c *pgcluster.Cluster, o rigOptions) *rig {
 	r.file = mapText(c, o.tables)
 	m := r.parse(r.file, nil)
 	log := testLogger(t)
-	cl := pool.New(pool.Config{Database: c.Database, User: c.User, Password: c.Password, Size: o.size, Wait: o.wait, Log: log})
+	loops := o.loops(t)
+	cl := pool.New(pool.Config{Loops: loops, Database: c.Database, User: c.User, Password: c.Password, Size: o.size, Wait: o.wait, Log: log})
 	cl.Apply(m)
 	catalog, err := LoadCatalog(ctx, cl, m)
 	if err != nil {
@@ -99,7 +110,7 @@ func startRig(t testing.TB, c *pgcluster.Cluster, o rigOptions) *rig {
 		t.Fatal(err)
 	}
 	users := map[string]*User{rigUser: {Name: rigUser, Verifier: verifier}}
-	cfg := Config{Users: users, Databases: map[string]*Database{c.Database: r.db}, Log: log}
+	cfg := Config{Loops: loops, Users: users, Databases: map[string]*Database{c.Database: r.db}, Log: log}
 	if o.config != nil {
 		o.config(&cfg)
 	}

@@ -139,7 +139,7 @@ func TestPipelines(t *testing.T) {
 // Row 29: a message above the limit is refused by its length.
 func TestLargeMessages(t *testing.T) {
 	c := pgcluster.Test(t, pgcluster.Config{})
-	r := startRig(t, c, rigOptions{size: 2})
+	r := startRig(t, c, rigOptions{size: 2, large: true})
 	const size = 24 << 20
 	big := strings.Repeat("0123456789abcdef", size/16)
 	client := pgtest.Connect(t, r.addr, pgtest.Options{User: rigUser, Password: rigPassword, Database: c.Database, Timeout: 60 * time.Second})

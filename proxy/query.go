@@ -66,16 +66,19 @@ func (s *session) simple(frame []byte) bool {
 	return s.simpleOnShard(frame, q, r)
 }
 
-// analyse has the router read a text. Long texts are read where they do not hold up others.
+// analyse has the router read a text. Texts that are long, or of a shape that is not known yet, are read where they do not hold up others.
 func (s *session) analyse(q *router.Query, text []byte) {
+	r := s.router()
 	if len(text) > longText {
-		s.t.Await(func() { s.router().Analyse(q, text, &s.env) })
+		s.t.Await(func() { r.Analyse(q, text, &s.env) })
 		return
 	}
-	s.router().Analyse(q, text, &s.env)
+	if !r.Recall(q, text, &s.env) {
+		s.t.Await(func() { r.Learn(q, &s.env) })
+	}
 }
 
-// longText is the size of a text, in bytes, from which on a parse is waited for.
+// longText is the size of a text, in bytes, from which on a look at it is waited for.
 const longText = 8 << 10
 
 // simpleOnShard sends a Query to the shard that its route names and relays the answer.

@@ -105,7 +105,7 @@ func (s *session) route(q *router.Query, p router.Params) (router.Route, *pgwire
 		if e := s.follow(); e != nil { // it was changed meanwhile
 			return r, e
 		}
-		s.router().Analyse(q, q.SQL(), &s.env)
+		s.analyse(q, q.SQL())
 	}
 }
 
@@ -140,7 +140,7 @@ func (s *session) routeUnknown(q *router.Query, p router.Params, r router.Route,
 	if q.Router() == s.router() {
 		return r, unknown
 	}
-	s.router().Analyse(q, q.SQL(), &s.env)
+	s.analyse(q, q.SQL())
 	return s.router().Route(q, p, &s.env)
 }
 
@@ -153,7 +153,7 @@ func (s *session) redefine(q *router.Query) *pgwire.Error {
 		return e
 	}
 	s.tx.redefined = false
-	s.router().Analyse(q, q.SQL(), &s.env)
+	s.analyse(q, q.SQL())
 	return nil
 }
 

@@ -40,9 +40,10 @@ func scriptedRig(t testing.TB, script pgtest.Script) (*Server, string, *pgtest.S
 		t.Fatal(err)
 	}
 	log := testLogger(t)
-	cl := pool.New(pool.Config{Database: "app", User: "app", Size: 2, Wait: 5 * time.Second, Log: log})
+	loops := pgtest.Loops(t)
+	cl := pool.New(pool.Config{Loops: loops, Database: "app", User: "app", Size: 2, Wait: 5 * time.Second, Log: log})
 	db := OpenDatabase(Options{Name: "app", Log: log}, cl, nil, m, nil)
-	server, err := NewServer(Config{Log: log, Databases: map[string]*Database{"app": db}, Users: map[string]*User{rigUser: {Name: rigUser, Verifier: cheapVerifier(t, rigPassword)}}})
+	server, err := NewServer(Config{Loops: loops, Log: log, Databases: map[string]*Database{"app": db}, Users: map[string]*User{rigUser: {Name: rigUser, Verifier: cheapVerifier(t, rigPassword)}}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -48,6 +48,7 @@ func NewServer(cfg Config) (*Server, error) {
 		return nil, err
 	}
 	s := &Server{nobody: nobody, stop: make(chan struct{}), listeners: map[net.Listener]struct{}{}, sessions: map[*session]struct{}{}}
+	s.group.Loops = cfg.Loops
 	s.keys.init()
 	s.cancels.init(cancelsAtOnce, cancelsWaiting)
 	s.usages.latest.at = time.Now()
@@ -72,6 +73,9 @@ func (s *Server) Users() map[string]*User { return s.config.Load().Users }
 
 // Metrics are the counters of the server.
 func (s *Server) Metrics() *Metrics { return &s.metrics }
+
+// Loops are the event loops that run the sessions, and how many of them each has: none where sessions are goroutines.
+func (s *Server) Loops() []task.LoopLoad { return s.group.Loops.Load() }
 
 // Serve accepts clients on ln until Shutdown, and returns ErrServerClosed then. It owns ln.
 func (s *Server) Serve(ln net.Listener) error {
@@ -123,7 +127,7 @@ func (s *Server) admit(nc net.Conn) {
 		_ = tc.SetNoDelay(true)
 		_ = tc.SetKeepAlive(true)
 	}
-	client, err := task.Adopt(nc)
+	client, err := s.group.Loops.Adopt(nc)
 	if err != nil {
 		s.config.Load().Log.Error("connection refused", "error", err)
 		return

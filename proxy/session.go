@@ -250,6 +250,10 @@ func (s *session) park(size int) bool {
 		on[n] = task.Interest{Conn: l.conn, Read: s.client.Pending() <= queueLimit, Write: l.conn.Pending() > queueLimit}
 		n++
 	}
+	if size == 0 && n == 0 && !s.batch.open {
+		s.query.Forget() // or an idle client keeps the buffer that it was in
+		s.bound = pgwire.Bind{}
+	}
 	s.client.Reserve(size)
 	on[n] = task.Interest{Conn: s.client, Read: !crowded, Write: s.client.Pending() > 0}
 	s.t.Wait(time.Time{}, on[:n+1]...)

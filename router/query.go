@@ -72,6 +72,9 @@ func (q *Query) reset(r *Router, text []byte, plain bool) {
 	q.hint = hint{}
 }
 
+// Forget drops the text, which may stand in memory that is somebody else's by now. What was found in it stays.
+func (q *Query) Forget() { q.text = nil }
+
 // Router returns the Router that analysed the query. Its answers are as old as
 // that Router: a session with a newer one analyses again.
 func (q *Query) Router() *Router { return q.r }

@@ -73,20 +73,40 @@ func (r *Router) oneShard() bool { return r.m.ShardCount() == 1 }
 // q borrows text until the next Analyse; see [Query.Clone]. On a template hit
 // nothing is allocated once q's own buffers have grown.
 func (r *Router) Analyse(q *Query, text []byte, env *Env) {
+	if !r.Recall(q, text, env) {
+		r.Learn(q, env)
+	}
+}
+
+// Recall is Analyse for a text whose shape is known, which does not take long. If it is not, Recall reports false, and Learn has to
+// follow, which runs the parser.
+func (r *Router) Recall(q *Query, text []byte, env *Env) bool {
 	q.reset(r, text, env.PlainBackslash)
 	normalise(q)
-	user := ""
+	user := r.schemaOf(env)
+	q.tpl = r.templates.find(r.hash(q, env, user), q.norm, env.SearchPath, user)
+	return q.tpl != nil
+}
+
+// Learn does what is left of Analyse after Recall with the same env did not know the text.
+func (r *Router) Learn(q *Query, env *Env) {
+	user := r.schemaOf(env)
+	q.tpl = r.compile(q, env.SearchPath, user)
+	r.templates.add(r.hash(q, env, user), q.tpl)
+}
+
+// schemaOf is the user's name if there is a schema of that name, which a search path may mean.
+func (r *Router) schemaOf(env *Env) string {
 	if r.catalog.hasSchema(env.User) {
-		user = env.User
+		return env.User
 	}
+	return ""
+}
+
+func (r *Router) hash(q *Query, env *Env, user string) uint64 {
 	hash := maphash.Bytes(r.seed, q.norm)
 	if env.SearchPath != "" || user != "" {
 		hash ^= maphash.String(r.seed, env.SearchPath) + 3*maphash.String(r.seed, user)
 	}
-	q.tpl = r.templates.find(hash, q.norm, env.SearchPath, user)
-	if q.tpl != nil {
-		return
-	}
-	q.tpl = r.compile(q, env.SearchPath, user)
-	r.templates.add(hash, q.tpl)
+	return hash
 }

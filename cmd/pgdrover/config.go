@@ -32,6 +32,8 @@ type Config struct {
 	// Peers are the proxies that clients may reach by one address: a cancel request may arrive at any of them. Key: peers.
 	// Default: none.
 	Peers []Peer `yaml:"peers"`
+	// Loops is how many event loops run the sessions: auto, off or a number. Key: loops. Default: auto.
+	Loops Loops `yaml:"loops"`
 	// Log is what is written to stderr. Key: log.
 	Log Log `yaml:"log"`
 	// Limits bound what one proxy takes upon itself. Key: limits.
@@ -115,6 +117,7 @@ type Limits struct {
 func Default() *Config {
 	return &Config{
 		Listen: "127.0.0.1:6432",
+		Loops:  LoopsAuto,
 		Auth:   Auth{QueryTTL: time.Minute, JWT: JWT{UserClaim: "sub", Leeway: 30 * time.Second, Refresh: 5 * time.Minute}},
 		Log:    Log{Level: LogInfo, Format: LogText},
 		Limits: Limits{

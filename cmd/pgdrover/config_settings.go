@@ -58,7 +58,7 @@ func (c *Config) defaults() map[string]string {
 
 // changeable reports whether a reload takes a new value of a setting into force; if not, a restart does.
 func changeable(setting string) bool {
-	for _, key := range []string{"listen", "admin.", "log."} {
+	for _, key := range []string{"listen", "admin.", "loops", "log."} {
 		if strings.HasPrefix(setting, key) {
 			return false
 		}

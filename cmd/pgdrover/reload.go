@@ -57,6 +57,9 @@ func (s *service) prepareReload(ctx context.Context) (*reloading, error) {
 	if config.Listen != s.config.Listen || config.Admin.Listen != s.config.Admin.Listen {
 		s.log.Warn("listen addresses are read at the start only: restart to change them")
 	}
+	if config.Loops != s.config.Loops {
+		s.log.Warn("loops is read at the start only: restart to change it")
+	}
 	return r, nil
 }
 

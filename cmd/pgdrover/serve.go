@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/pgdrover/pgdrover/admin"
+	"github.com/pgdrover/pgdrover/internal/task"
 	"github.com/pgdrover/pgdrover/proxy"
 )
 
@@ -59,6 +60,8 @@ type service struct {
 	config    *Config
 	databases map[string]*served
 
+	loops *task.Loops // that run the sessions; nil: they are goroutines
+
 	directories *directories // changed by a reload only
 }
 
@@ -77,6 +80,9 @@ func runProxy(ctx context.Context, files []string, ready chan<- proxyAddrs) erro
 	s := &service{paths: files, config: config, log: config.Log.Logger(os.Stderr), databases: map[string]*served{},
 		stopping: make(chan struct{})}
 	defer s.close()
+	if s.loops, err = config.Loops.start(s.log); err != nil {
+		return err
+	}
 	for _, name := range config.databaseNames() {
 		db, err := s.open(ctx, name, config)
 		if err != nil {
@@ -127,7 +133,7 @@ func (s *service) serve(ctx context.Context, ready chan<- proxyAddrs) error {
 			cancel(err)
 		}
 	})
-	s.log.Info("serving", "version", buildVersion(), "listen", addrs.SQL, "admin", addrs.HTTP, "cores", runtime.GOMAXPROCS(0))
+	s.log.Info("serving", "version", buildVersion(), "listen", addrs.SQL, "admin", addrs.HTTP, "cores", runtime.GOMAXPROCS(0), "loops", s.config.Loops.count())
 	if ready != nil {
 		ready <- addrs
 	}
@@ -182,4 +188,5 @@ func (s *service) close() {
 	for _, db := range s.databases {
 		db.Close(ctx)
 	}
+	s.loops.Close()
 }

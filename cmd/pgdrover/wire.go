@@ -37,6 +37,7 @@ func (s *service) open(ctx context.Context, name string, config *Config) (*serve
 	if err != nil {
 		return nil, err
 	}
+	poolConfig.Loops = s.loops
 	results, err := s.openCache(ctx, name, db)
 	if err != nil {
 		return nil, err
@@ -152,7 +153,7 @@ func (s *service) proxyConfig(config *Config, d *directories) (proxy.Config, err
 		TLSMode: clientTLS[config.TLS.Mode], Log: s.log,
 		ClientCerts: clientCerts[config.TLS.ClientCerts], Rules: config.Auth.rules(), Query: d.query, Tokens: d.tokens,
 		Logins: config.Limits.Logins, PerAddress: config.Limits.PerAddress, Clients: config.Limits.Clients, AuthDelay: config.Limits.AuthDelay,
-		PeerID: config.PeerID, Peers: config.peers(),
+		PeerID: config.PeerID, Peers: config.peers(), Loops: s.loops,
 	}
 	for name, db := range s.databases {
 		cfg.Databases[name] = db.Database

@@ -21,7 +21,7 @@ var arrows = map[string][]string{
 	"internal/yamlfile":  nil,
 	"internal/casefile":  nil,
 	"internal/repocheck": nil,
-	"internal/pgtest":    {"pgwire"},
+	"internal/pgtest":    {"pgwire", "internal/task"},
 	"internal/pgcluster": nil,
 	"bench":              {"internal/pgcluster"},
 }

@@ -60,8 +60,7 @@ func Adopt(nc net.Conn) (*Conn, error) {
 		}
 		c.wire = w
 	}
-	_ = c.wire.Conn.SetDeadline(time.Time{})
-	c.wire.until = time.Time{}
+	c.wire.setDeadline(time.Time{})
 	c.wire.async = true
 	c.readFn = func(fd uintptr) bool {
 		if c.tls != nil {
@@ -97,11 +96,10 @@ func (c *Conn) DirectTLS(cfg *tls.Config, deadline time.Time) error {
 
 func (c *Conn) handshake(cfg *tls.Config, deadline time.Time) error {
 	c.wire.async = false
-	_ = c.wire.Conn.SetDeadline(deadline)
+	c.wire.setDeadline(deadline)
 	tc := tls.Server(c.wire, cfg)
 	err := tc.Handshake()
-	_ = c.wire.Conn.SetDeadline(time.Time{})
-	c.wire.until = time.Time{}
+	c.wire.setDeadline(time.Time{})
 	c.wire.async = true
 	if err != nil {
 		return err
@@ -147,7 +145,7 @@ func (c *Conn) Close() {
 		_, _ = c.wire.tryWrite(c.wire.queue)
 	}
 	c.closed = true
-	_ = c.wire.Conn.Close()
+	_ = c.wire.Close()
 	c.watchers.Wait()
 	c.wire.queue = nil
 	c.releaseIn()

@@ -7,11 +7,19 @@ import (
 )
 
 // Group owns tasks: it starts them and waits for them. The zero Group is ready.
-type Group struct{ wg sync.WaitGroup }
+type Group struct {
+	Loops *Loops // what runs them; nil: they are goroutines. Not changed once a task has begun
+
+	wg sync.WaitGroup
+}
 
 // Go runs f as a task of the group. It returns at once.
 func (g *Group) Go(f func(*Task)) {
 	g.wg.Add(1)
+	if g.Loops != nil {
+		g.Loops.start(g, f)
+		return
+	}
 	go func() {
 		defer g.wg.Done()
 		f(New())
@@ -29,6 +37,8 @@ type Task struct {
 	parked atomic.Pointer[Conn] // the connection in whose read the task is parked, when it waits for that alone
 	bell   chan struct{}        // rung when the task waits for more than one thing
 	timer  *time.Timer          // of waits with a deadline; made on first use
+
+	coroutine
 }
 
 // New returns a task for code that is already running in a goroutine of its owner, such as a pool's dialler or a test.
@@ -50,6 +60,10 @@ func Writing(c *Conn) Interest { return Interest{Conn: c, Write: true} }
 // Wake makes the running or the next Wait return. It never blocks and may be called from anywhere.
 func (t *Task) Wake() {
 	t.woken.Store(true)
+	if t.loop != nil {
+		t.loop.post(t)
+		return
+	}
 	if c := t.parked.Load(); c != nil {
 		c.wire.interrupt()
 		return
@@ -64,13 +78,26 @@ func (t *Task) ring() {
 	}
 }
 
-// Await runs f, which may block, and returns when it is done. Nothing that f touches may be touched by others meanwhile.
-func (t *Task) Await(f func()) { f() }
+// Await runs f, which may block, and returns when it is done. Nothing that f touches may be touched by others meanwhile, and f does
+// not call Wait.
+func (t *Task) Await(f func()) {
+	if t.loop != nil {
+		t.awaitOnLoop(f)
+		return
+	}
+	f()
+}
 
 // Wait parks the task until an interest made progress (bytes were read into the connection's buffer, its queue was written,
 // or it failed), until Wake, or until deadline, if that is not zero. It reports whether it was the deadline that ended it.
 // It may return early for no reason: callers look at the state they waited for and wait again.
 func (t *Task) Wait(deadline time.Time, on ...Interest) (timedOut bool) {
+	switch {
+	case t.loop != nil:
+		return t.waitOnLoop(deadline, on)
+	case len(on) > 0 && on[0].Conn.wire.loops != nil:
+		return t.waitBeside(deadline, on)
+	}
 	for {
 		if t.woken.Swap(false) {
 			return false
@@ -129,6 +156,11 @@ func (t *Task) parkMany(on []Interest, deadline time.Time) {
 			i.Conn.watchWrite(t)
 		}
 	}
+	t.listen(deadline)
+}
+
+// listen waits for the bell or the deadline.
+func (t *Task) listen(deadline time.Time) {
 	if deadline.IsZero() {
 		<-t.bell
 		return

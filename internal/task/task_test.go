@@ -15,7 +15,10 @@ import (
 )
 
 // pair returns both ends of a loopback connection, the first as a Conn.
-func pair(t testing.TB) (*Conn, net.Conn) {
+func pair(t testing.TB) (*Conn, net.Conn) { return pairOn(t, nil) }
+
+// pairOn is pair for tasks of loops.
+func pairOn(t testing.TB, loops *Loops) (*Conn, net.Conn) {
 	t.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -30,7 +33,7 @@ func pair(t testing.TB) (*Conn, net.Conn) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c, err := Adopt(nc)
+	c, err := loops.Adopt(nc)
 	if err != nil {
 		t.Fatal(err)
 	}

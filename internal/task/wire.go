@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -26,13 +27,25 @@ func (again) Temporary() bool { return true }
 // Wire is a socket. As a net.Conn it blocks, which is what a dialler and a TLS handshake want; Adopt makes it non-blocking.
 type Wire struct {
 	net.Conn
-	raw   syscall.RawConn
-	fd    int
-	async bool
-	until time.Time // the read deadline in force
-	mu    sync.Mutex
-	queue []byte // TLS records not written yet, when async
-	ahead []byte // bytes that were read before a TLS handshake and belong to it
+	told
+
+	raw    syscall.RawConn
+	fd     int
+	async  bool
+	until  time.Time // the read deadline in force
+	mu     sync.Mutex
+	queue  []byte // TLS records not written yet, when async
+	ahead  []byte // bytes that were read before a TLS handshake and belong to it
+	closed bool   // guarded by mu
+}
+
+// told is what a wire has beside when it is loops that tell when it is ready, and not Go's own poller.
+type told struct {
+	loops  *Loops
+	ready  atomic.Uint32
+	waiter atomic.Pointer[Task] // whom to tell
+	at     *loop                // that tells
+	serial uint32               // of its descriptor there
 }
 
 // NewWire wraps a connected TCP or Unix socket and owns it from then on.
@@ -60,7 +73,7 @@ func (w *Wire) Read(p []byte) (int, error) {
 		return n, nil
 	}
 	if !w.async {
-		return w.Conn.Read(p)
+		return w.blockRead(p)
 	}
 	n, err := w.tryRead(p)
 	if err == nil && n == 0 {
@@ -72,14 +85,108 @@ func (w *Wire) Read(p []byte) (int, error) {
 // Write blocks as a net.Conn does until the wire is adopted; from then on it queues a copy of p.
 func (w *Wire) Write(p []byte) (int, error) {
 	if !w.async {
-		return w.Conn.Write(p)
+		return w.blockWrite(p)
 	}
 	w.queue = append(w.queue, p...)
 	return len(p), nil
 }
 
+// blockRead reads, waiting if it has to until the deadline of a handshake.
+func (w *Wire) blockRead(p []byte) (int, error) {
+	if w.loops == nil {
+		return w.Conn.Read(p)
+	}
+	for {
+		n, err := w.tryRead(p)
+		if n > 0 || err != nil {
+			return n, err
+		}
+		if err := w.awaitReady(canRead | ended); err != nil {
+			return 0, err
+		}
+	}
+}
+
+// blockWrite writes all of p, waiting if it has to until the deadline of a handshake.
+func (w *Wire) blockWrite(p []byte) (n int, err error) {
+	if w.loops == nil {
+		return w.Conn.Write(p)
+	}
+	for {
+		m, err := w.tryWrite(p[n:])
+		n += m
+		if n == len(p) || err != nil {
+			return n, err
+		}
+		if err := w.awaitReady(canWrite); err != nil {
+			return n, err
+		}
+	}
+}
+
+// awaitReady blocks the goroutine of a handshake until a loop tells that the wire is ready, or the deadline has come.
+func (w *Wire) awaitReady(what uint32) error {
+	if w.at == nil { // it never had to wait so far
+		if err := w.attach(w.loops.emptiest()); err != nil {
+			return err
+		}
+	}
+	t := New()
+	w.waiter.Store(t)
+	defer w.waiter.Store(nil)
+	for w.ready.Load()&what == 0 {
+		if !w.until.IsZero() && !time.Now().Before(w.until) {
+			return os.ErrDeadlineExceeded
+		}
+		t.listen(w.until)
+	}
+	return nil
+}
+
+// setDeadline bounds the blocking reads and writes of a handshake; the zero time is none.
+func (w *Wire) setDeadline(at time.Time) {
+	w.until = at
+	if w.loops == nil {
+		_ = w.Conn.SetDeadline(at)
+	}
+}
+
+// Close closes the socket.
+func (w *Wire) Close() error {
+	if w.loops == nil {
+		return w.Conn.Close()
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.closed {
+		return net.ErrClosed
+	}
+	w.closed = true
+	w.leave()
+	return syscall.Close(w.fd)
+}
+
+// Sever ends both directions of the connection, so that its owner sees its end. Anyone may call it.
+func (w *Wire) Sever() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	switch s, ok := w.Conn.(interface {
+		CloseRead() error
+		CloseWrite() error
+	}); {
+	case w.loops != nil && !w.closed:
+		_ = syscall.Shutdown(w.fd, syscall.SHUT_RDWR)
+	case w.loops == nil && ok:
+		_ = s.CloseRead()
+		_ = s.CloseWrite()
+	}
+}
+
 // tryRead reads what is there: n is 0 and err nil when that is nothing.
 func (w *Wire) tryRead(p []byte) (n int, err error) {
+	if w.loops != nil {
+		return w.readReady(p)
+	}
 	for {
 		n, err = syscall.Read(w.fd, p)
 		switch {
@@ -98,6 +205,9 @@ func (w *Wire) tryRead(p []byte) (n int, err error) {
 
 // tryWrite writes what the socket takes: n is 0 and err nil when that is nothing.
 func (w *Wire) tryWrite(p []byte) (n int, err error) {
+	if w.loops != nil {
+		return w.writeReady(p)
+	}
 	for n < len(p) {
 		m, err := syscall.Write(w.fd, p[n:])
 		if err == syscall.EINTR {

@@ -1,0 +1,6 @@
+//go:build race
+
+package pgtest
+
+// raceFactor is how much longer all takes with the race detector.
+const raceFactor = 10

@@ -1,0 +1,143 @@
+package task
+
+import (
+	"iter"
+	"sync/atomic"
+	"time"
+)
+
+// spell is how many waits a task may pass without parking before the other tasks of its loop get their turn.
+const spell = 64
+
+// coroutine is what a task has that runs on a loop.
+type coroutine struct {
+	loop  *loop // nil: the task is a goroutine
+	group *Group
+	next  func() (struct{}, bool)
+	yield func(struct{}) bool
+	ended bool
+
+	posted atomic.Bool // it is in the loop's inbox
+	spent  int         // waits since it parked last
+	until  time.Time   // when the wait is over, while timed
+	timed  int         // its place among the loop's timers, plus one; 0: none
+}
+
+// start makes f a coroutine of the task's loop. The loop calls it.
+func (t *Task) start(f func(*Task)) {
+	t.next, _ = iter.Pull(func(yield func(struct{}) bool) {
+		t.yield = yield
+		f(t)
+	})
+}
+
+// resume lets the task go on until it parks. Only its loop calls it.
+func (t *Task) resume() {
+	if t.ended {
+		return
+	}
+	if _, more := t.next(); !more {
+		t.ended = true
+		t.loop.tasks.Add(-1)
+		t.group.wg.Done()
+	}
+}
+
+// waitOnLoop is Wait for a coroutine.
+func (t *Task) waitOnLoop(deadline time.Time, on []Interest) (timedOut bool) {
+	for {
+		if t.woken.Swap(false) {
+			return false
+		}
+		if progressed(on) {
+			if t.spent++; t.spent >= spell {
+				t.spent = 0
+				t.loop.post(t)
+				t.yield(struct{}{})
+			}
+			return false
+		}
+		if !deadline.IsZero() && !time.Now().Before(deadline) {
+			return true
+		}
+		t.spent = 0
+		if heed(on, t, t.loop) {
+			t.park(deadline)
+		}
+		ignore(on)
+	}
+}
+
+// park yields to the loop until it resumes the task: for an event, a post, or the deadline.
+func (t *Task) park(deadline time.Time) {
+	if deadline.IsZero() {
+		t.yield(struct{}{})
+		return
+	}
+	t.until = deadline
+	t.loop.timers.add(t)
+	t.yield(struct{}{})
+	t.loop.timers.remove(t)
+}
+
+// heed has loops resume or ring t for what it is interested in. It reports whether t may park: not if something is ready by now.
+// Wires that no loop tells of, or another than l, are told of by l; nil leaves those that have one.
+func heed(on []Interest, t *Task, l *loop) bool {
+	quiet := true
+	for _, i := range on {
+		w := i.Conn.wire
+		w.waiter.Store(t)
+		if l != nil || w.at == nil {
+			if err := w.attach(w.loops.orAny(l)); err != nil {
+				i.Conn.readErr, i.Conn.writeErr = err, err
+				quiet = false
+			}
+		}
+		if i.Conn.isReady(i) {
+			quiet = false
+		}
+	}
+	return quiet
+}
+
+func ignore(on []Interest) {
+	for _, i := range on {
+		i.Conn.wire.waiter.Store(nil)
+	}
+}
+
+// waitBeside is Wait for a goroutine and connections that loops tell of.
+func (t *Task) waitBeside(deadline time.Time, on []Interest) (timedOut bool) {
+	for {
+		if t.woken.Swap(false) || progressed(on) {
+			return false
+		}
+		if !deadline.IsZero() && !time.Now().Before(deadline) {
+			return true
+		}
+		if heed(on, t, nil) {
+			t.listen(deadline)
+		}
+		ignore(on)
+	}
+}
+
+// awaitOnLoop is Await for a coroutine.
+func (t *Task) awaitOnLoop(f func()) {
+	var done atomic.Bool
+	var failure any
+	go func() { // Await waits for it
+		defer func() {
+			failure = recover()
+			done.Store(true)
+			t.loop.post(t)
+		}()
+		f()
+	}()
+	for !done.Load() {
+		t.yield(struct{}{})
+	}
+	if failure != nil {
+		panic(failure) // a programmer's mistake in f, as if the task had run it itself
+	}
+}

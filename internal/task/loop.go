@@ -1,0 +1,187 @@
+package task
+
+import (
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// loop is one event loop: it sleeps in its poller and resumes the tasks whose connections made progress, which were woken, or
+// whose time is over. Its tasks run in its goroutine, one at a time.
+type loop struct {
+	poll   *poller
+	tasks  atomic.Int64  // that it runs
+	stalls atomic.Uint64 // how often a task held it up
+	steps  atomic.Uint64 // how often a task began or ceased to run: odd while one runs
+
+	runnable []*Task // to resume in this turn
+	strays   []*Task // of other loops
+	timers   timers
+	audit    *audit // what looks at each step; nil: nothing
+
+	sleeping atomic.Bool
+	stopping atomic.Bool
+
+	mu     sync.Mutex // guards what follows
+	inbox  []*Task    // to resume, says somebody else
+	wires  []*Wire    // by descriptor
+	serial uint32     // tells a descriptor's uses apart
+}
+
+func newLoop() (*loop, error) {
+	p, err := newPoller()
+	if err != nil {
+		return nil, err
+	}
+	return &loop{poll: p}, nil
+}
+
+// stop ends run. Anyone may call it.
+func (l *loop) stop() {
+	l.stopping.Store(true)
+	l.ring()
+}
+
+// ring ends the loop's sleep, or keeps it from falling asleep.
+func (l *loop) ring() {
+	if l.sleeping.Swap(false) {
+		l.poll.ring()
+	}
+}
+
+// post has the loop resume a task. Anyone may call it.
+func (l *loop) post(t *Task) {
+	if t.posted.Swap(true) {
+		return
+	}
+	l.mu.Lock()
+	l.inbox = append(l.inbox, t)
+	l.mu.Unlock()
+	l.ring()
+}
+
+// run is the loop.
+func (l *loop) run() {
+	for !l.stopping.Load() {
+		l.hear(l.sleep())
+		l.expire()
+		l.collect()
+		for i := 0; i < len(l.runnable); i++ {
+			t := l.runnable[i]
+			l.runnable[i] = nil
+			l.step(t)
+		}
+		l.runnable = l.runnable[:0]
+	}
+}
+
+// step resumes a task until it parks.
+func (l *loop) step(t *Task) {
+	l.steps.Add(1)
+	if l.audit == nil {
+		t.resume()
+	} else {
+		l.audit.run(t.resume)
+	}
+	l.steps.Add(1)
+}
+
+// sleep waits for events and returns their number. It does not wait if somebody has posted a task.
+func (l *loop) sleep() int {
+	timeout := l.timers.timeout()
+	l.sleeping.Store(true)
+	defer l.sleeping.Store(false)
+	l.mu.Lock()
+	awake := len(l.inbox) > 0
+	l.mu.Unlock()
+	if awake || l.stopping.Load() {
+		timeout = 0
+	}
+	return l.poll.wait(timeout)
+}
+
+// hear notes what n wires are ready for, and makes runnable who waits for them.
+func (l *loop) hear(n int) {
+	l.note(n)
+	for i, t := range l.strays {
+		t.loop.post(t)
+		l.strays[i] = nil
+	}
+	l.strays = l.strays[:0]
+}
+
+func (l *loop) note(n int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for i := range n {
+		fd, serial, ready, ok := l.poll.event(i)
+		if !ok || fd >= len(l.wires) {
+			continue
+		}
+		w := l.wires[fd]
+		if w == nil || w.serial != serial {
+			continue // that was another use of the descriptor
+		}
+		w.ready.Or(ready)
+		t := w.waiter.Load()
+		switch {
+		case t == nil:
+		case t.loop == l:
+			l.runnable = append(l.runnable, t)
+		case t.loop != nil: // the wire is on its way to another loop
+			l.strays = append(l.strays, t)
+		default:
+			t.ring()
+		}
+	}
+}
+
+// expire makes runnable whose time is over.
+func (l *loop) expire() {
+	if len(l.timers) == 0 {
+		return
+	}
+	now := time.Now()
+	for len(l.timers) > 0 && !l.timers[0].until.After(now) {
+		t := l.timers[0]
+		l.timers.remove(t)
+		l.runnable = append(l.runnable, t)
+	}
+}
+
+// collect makes runnable whom others have posted.
+func (l *loop) collect() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for i, t := range l.inbox {
+		t.posted.Store(false)
+		l.runnable = append(l.runnable, t)
+		l.inbox[i] = nil
+	}
+	l.inbox = l.inbox[:0]
+}
+
+// register has the loop hear of a wire. Edges are reported, the first at once if there is something.
+func (l *loop) register(w *Wire) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for w.fd >= len(l.wires) {
+		l.wires = append(l.wires, make([]*Wire, max(64, len(l.wires)))...)
+	}
+	l.serial++
+	w.serial = l.serial
+	l.wires[w.fd] = w
+	if err := l.poll.add(w.fd, w.serial); err != nil {
+		l.wires[w.fd] = nil
+		return err
+	}
+	return nil
+}
+
+// forget has the loop hear no more of a wire.
+func (l *loop) forget(w *Wire) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.wires[w.fd] = nil
+	l.poll.remove(w.fd)
+}

@@ -1,0 +1,126 @@
+package task
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"sync"
+)
+
+// Loops run tasks as coroutines on event loops. The nil *Loops is ready, too: its tasks are goroutines.
+type Loops struct {
+	all   []*loop
+	group sync.WaitGroup
+	stop  chan struct{} // closed by Close
+
+	mu   sync.Mutex // guards next
+	next int        // the loop that is asked first, among those with as few tasks
+}
+
+// LoopsSupported reports whether this system has event loops for NewLoops: Linux does.
+func LoopsSupported() bool { return loopsSupported }
+
+// NewLoops starts n loops, which w watches. Close ends them.
+func NewLoops(n int, w Watch) (*Loops, error) {
+	if !loopsSupported {
+		return nil, fmt.Errorf("event loops are for Linux: %w", errors.ErrUnsupported)
+	}
+	l := &Loops{stop: make(chan struct{})}
+	for range n {
+		one, err := newLoop()
+		if err != nil {
+			l.Close()
+			return nil, fmt.Errorf("event loop: %w", err)
+		}
+		if w.Exact {
+			one.audit = &audit{loop: len(l.all), of: one, watch: &w}
+		}
+		l.all = append(l.all, one)
+		l.group.Go(one.run)
+	}
+	if w.Seen != nil {
+		l.group.Go(func() { l.watch(&w) })
+	}
+	return l, nil
+}
+
+// Close ends the loops. No task may be left: groups are waited for first.
+func (l *Loops) Close() {
+	if l == nil {
+		return
+	}
+	close(l.stop)
+	for _, one := range l.all {
+		one.stop()
+	}
+	l.group.Wait()
+	for _, one := range l.all {
+		one.poll.close()
+	}
+}
+
+// LoopLoad is what is to be known of one loop.
+type LoopLoad struct {
+	Tasks  int64  // that it runs now
+	Stalls uint64 // how often one of them held it up for longer than Watch.Limit
+}
+
+// Load is what is to be known of each loop; nil of the nil *Loops.
+func (l *Loops) Load() []LoopLoad {
+	if l == nil {
+		return nil
+	}
+	load := make([]LoopLoad, len(l.all))
+	for i, one := range l.all {
+		load[i] = LoopLoad{one.tasks.Load(), one.stalls.Load()}
+	}
+	return load
+}
+
+// Adopt makes a connected socket, a Wire, or a TLS connection over a Wire whose handshake is done, a non-blocking Conn, for
+// tasks that the loops run. The Conn owns it from then on, also when Adopt fails: it is closed then.
+func (l *Loops) Adopt(nc net.Conn) (*Conn, error) {
+	c, err := Adopt(nc)
+	if err != nil || l == nil {
+		return c, err
+	}
+	if err := c.wire.takeOver(l); err != nil {
+		_ = c.wire.Close()
+		return nil, err
+	}
+	return c, nil
+}
+
+// Near reports whether waiting for c costs t nothing extra: they are of one loop already, or of none.
+func (t *Task) Near(c *Conn) bool { return t.loop == c.wire.at }
+
+// start runs f as a task of a group, on the loop that has the fewest.
+func (l *Loops) start(g *Group, f func(*Task)) {
+	t := New()
+	t.loop, t.group = l.emptiest(), g
+	t.loop.tasks.Add(1)
+	t.start(f)
+	t.loop.post(t)
+}
+
+// emptiest is the loop with the fewest tasks, among equals each in turn.
+func (l *Loops) emptiest() *loop {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.next = (l.next + 1) % len(l.all)
+	best := l.all[l.next]
+	for i := range l.all {
+		if one := l.all[(l.next+i)%len(l.all)]; one.tasks.Load() < best.tasks.Load() {
+			best = one
+		}
+	}
+	return best
+}
+
+// orAny is a loop, or else the one with the fewest tasks.
+func (l *Loops) orAny(one *loop) *loop {
+	if one != nil {
+		return one
+	}
+	return l.emptiest()
+}

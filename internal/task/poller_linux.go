@@ -1,0 +1,135 @@
+package task
+
+import (
+	"os"
+	"time"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// loopsSupported says whether loops can be had on this system.
+const loopsSupported = true
+
+// poller is what a loop sleeps in: an epoll instance, with an eventfd in it that ends the sleep.
+type poller struct {
+	epoll, bell int
+	busy        bool // the last wait found several events
+	events      [128]unix.EpollEvent
+}
+
+func newPoller() (*poller, error) {
+	epoll, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
+	if err != nil {
+		return nil, os.NewSyscallError("epoll_create1", err)
+	}
+	bell, err := unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK)
+	if err != nil {
+		_ = unix.Close(epoll)
+		return nil, os.NewSyscallError("eventfd", err)
+	}
+	p := &poller{epoll: epoll, bell: bell}
+	if err := p.control(bell, unix.EPOLLIN, 0); err != nil {
+		p.close()
+		return nil, err
+	}
+	return p, nil
+}
+
+func (p *poller) close() {
+	_ = unix.Close(p.epoll)
+	_ = unix.Close(p.bell)
+}
+
+// ring ends the sleep. Anyone may call it.
+func (p *poller) ring() {
+	one := [8]byte{1}
+	_, _ = unix.Write(p.bell, one[:])
+}
+
+// wait returns how many events there are, waiting for the first for so many milliseconds at most; -1: for ever.
+func (p *poller) wait(timeout int) int {
+	n, err := 0, error(nil)
+	if p.busy || timeout == 0 { // there may be something by now, and to look costs less than to tell Go's scheduler of a sleep
+		n = p.look()
+	}
+	if n == 0 && timeout != 0 {
+		n, err = unix.EpollWait(p.epoll, p.events[:], timeout)
+	}
+	if err != nil {
+		n = 0 // EINTR
+	}
+	p.busy = n > 1
+	return n
+}
+
+// look is wait that does not.
+func (p *poller) look() int {
+	n, _, e := unix.RawSyscall6(unix.SYS_EPOLL_PWAIT, uintptr(p.epoll), uintptr(unsafe.Pointer(&p.events[0])), uintptr(len(p.events)), 0, 0, 0)
+	if e != 0 {
+		return 0
+	}
+	return int(n)
+}
+
+// event is what the last wait found at a place: a descriptor, the serial number that add was told, and what the descriptor is ready for. ok is
+// false for the poller's own bell, which is then silenced.
+func (p *poller) event(i int) (fd int, serial, ready uint32, ok bool) {
+	ev := &p.events[i]
+	if int(ev.Fd) == p.bell {
+		var count [8]byte
+		_, _ = unix.Read(p.bell, count[:])
+		return 0, 0, 0, false
+	}
+	return int(ev.Fd), uint32(ev.Pad), readiness(ev.Events), true
+}
+
+func readiness(events uint32) (ready uint32) {
+	if events&(unix.EPOLLIN|unix.EPOLLPRI) != 0 {
+		ready |= canRead
+	}
+	if events&unix.EPOLLOUT != 0 {
+		ready |= canWrite
+	}
+	if events&(unix.EPOLLRDHUP|unix.EPOLLHUP|unix.EPOLLERR) != 0 {
+		ready |= canRead | ended
+	}
+	if events&(unix.EPOLLHUP|unix.EPOLLERR) != 0 {
+		ready |= canWrite
+	}
+	return ready
+}
+
+// add has waits tell when a descriptor becomes ready, and once at the beginning if it is. The serial number tells this use of the descriptor
+// from others.
+func (p *poller) add(fd int, serial uint32) error {
+	return p.control(fd, unix.EPOLLIN|unix.EPOLLOUT|unix.EPOLLRDHUP|unix.EPOLLET, serial)
+}
+
+func (p *poller) control(fd int, events, serial uint32) error {
+	ev := unix.EpollEvent{Events: events, Fd: int32(fd), Pad: int32(serial)}
+	return os.NewSyscallError("epoll_ctl", unix.EpollCtl(p.epoll, unix.EPOLL_CTL_ADD, fd, &ev))
+}
+
+// remove undoes add.
+func (p *poller) remove(fd int) { _ = unix.EpollCtl(p.epoll, unix.EPOLL_CTL_DEL, fd, nil) }
+
+// rawRead and rawWrite are read(2) and write(2) for sockets that never block: Go's scheduler need not be told.
+func rawRead(fd int, p []byte) (int, unix.Errno) {
+	n, _, e := unix.RawSyscall(unix.SYS_READ, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(p))), uintptr(len(p)))
+	return int(n), e
+}
+
+func rawWrite(fd int, p []byte) (int, unix.Errno) {
+	n, _, e := unix.RawSyscall(unix.SYS_WRITE, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(p))), uintptr(len(p)))
+	return int(n), e
+}
+
+// threadTime is the thread that the caller is in, and the processor time that it has used.
+func threadTime() (thread int, used time.Duration) {
+	var at unix.Timespec
+	if unix.ClockGettime(unix.CLOCK_THREAD_CPUTIME_ID, &at) != nil {
+		return 0, 0
+	}
+	return unix.Gettid(), time.Duration(at.Nano())
+}

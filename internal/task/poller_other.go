@@ -1,0 +1,35 @@
+//go:build !linux
+
+package task
+
+import (
+	"errors"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// loopsSupported says whether loops can be had on this system. Where they cannot, nothing else of this file is called.
+const loopsSupported = false
+
+type poller struct{}
+
+func newPoller() (*poller, error) { return nil, errors.ErrUnsupported }
+
+func (*poller) close() {}
+
+func (*poller) ring() {}
+
+func (*poller) wait(int) int { return 0 }
+
+func (*poller) event(int) (fd int, serial, ready uint32, ok bool) { return 0, 0, 0, false }
+
+func (*poller) add(int, uint32) error { return errors.ErrUnsupported }
+
+func (*poller) remove(int) {}
+
+func rawRead(int, []byte) (int, unix.Errno) { return 0, unix.ENOTSUP }
+
+func rawWrite(int, []byte) (int, unix.Errno) { return 0, unix.ENOTSUP }
+
+func threadTime() (thread int, used time.Duration) { return 0, 0 }
