@@ -2,6 +2,7 @@ package router
 
 import (
 	"bytes"
+	"fmt"
 	"slices"
 )
 
@@ -26,8 +27,9 @@ type Foresight struct {
 }
 
 // Foresee answers where the one statement in q goes, whatever values its
-// parameters get. It is for statements on paper: it allocates. The Route is
-// valid as that of [Router.Route] is, and so is the error.
+// parameters get. A relation that the catalog does not know is an error here, as
+// it will be from the server. It is for statements on paper: it allocates. The
+// Route is valid as that of [Router.Route] is, and an error is of its kind.
 func (r *Router) Foresee(q *Query, env *Env) (Foresight, error) {
 	if len(q.tpl.statements) != 1 {
 		return Foresight{}, &Error{Code: codeSyntax, Message: "the text is not one statement", Hint: "Split it at its semicolons."}
@@ -38,6 +40,12 @@ func (r *Router) Foresee(q *Query, env *Env) (Foresight, error) {
 		return Foresight{}, err
 	}
 	place := &q.tpl.statements[0].place
+	if len(place.unknown) > 0 && route.Kind != Every && !env.TempTables {
+		return Foresight{}, &Error{
+			Code: codeNoTable, Message: fmt.Sprintf("relation %q does not exist", place.unknown[0]),
+			Detail: "It is not in the catalog.",
+		}
+	}
 	f := Foresight{Route: route, Session: place.control && route.Kind == Any || route.Kind == Local}
 	if route.Kind != Single || r.oneShard() || len(u.asked) == 0 {
 		return f, nil
