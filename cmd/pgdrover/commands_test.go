@@ -91,7 +91,7 @@ func TestCommandCases(t *testing.T) {
 }
 
 // commandNames are the first words that a line of a script can have.
-var commandNames = []string{"check", "route", "shardmap", "version", "shardmaps"}
+var commandNames = []string{"check", "route", "shardmap", "version", "shardmaps", "install"}
 
 // fileOf takes the lines of a file off a script: up to the next command or file.
 func fileOf(script []string) (text string, rest []string) {

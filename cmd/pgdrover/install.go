@@ -44,7 +44,12 @@ func newInstallCommand() *cobra.Command {
 		Long:      installHelp,
 		Example:   installExample,
 		ValidArgs: []string{"unique-id"},
-		Args:      cobra.MatchAll(cobra.ExactArgs(1), cobra.OnlyValidArgs),
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) != 1 || args[0] != "unique-id" {
+				return usageErrorf("say what to install: pgdrover install unique-id")
+			}
+			return nil
+		},
 	}
 	flags := addDatabaseFlags(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
@@ -106,7 +111,7 @@ func (a asker) shardNumbers(ctx context.Context, m *shardmap.Map) (map[string]in
 	for _, s := range m.Shards() {
 		rows, err := a.ask(ctx, s.Name, pool.Primary, s.Primary, shardNumberSQL)
 		if err != nil {
-			errs = append(errs, fmt.Errorf("shard %s: %w", s.Name, err))
+			errs = append(errs, err)
 			continue
 		}
 		if len(rows) == 0 {
