@@ -89,7 +89,10 @@ func installUniqueID(ctx context.Context, w io.Writer, p *placement) error {
 		number := strconv.Itoa(numbers[s.Name])
 		sql := strings.ReplaceAll(uniqueIDSQL, "SHARD_NUMBER", number)
 		if _, err := nodes.ask(ctx, s.Name, pool.Primary, s.Primary, sql); err != nil {
-			return errors.Join(table(w, rows...), fmt.Errorf("shard %s: %w", s.Name, err))
+			if len(rows) > 1 {
+				err = errors.Join(err, table(w, rows...))
+			}
+			return err
 		}
 		state := "new"
 		if had[s.Name] {
