@@ -133,6 +133,7 @@ var diverging = map[string]bool{
 	"random": true, "random_normal": true, "gen_random_uuid": true, "uuidv4": true, "uuidv7": true,
 	"uuid_generate_v1": true, "uuid_generate_v1mc": true, "uuid_generate_v4": true, "gen_random_bytes": true,
 	"clock_timestamp": true, "timeofday": true, "pg_backend_pid": true, "txid_current": true,
+	"unique_id": true, "shard_number": true, // of 'pgdrover install'
 	"pg_current_xact_id": true, "pg_current_wal_lsn": true, "inet_server_addr": true, "inet_server_port": true,
 }
 

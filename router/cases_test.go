@@ -39,6 +39,8 @@ func TestRouting(t *testing.T) {
 		switch c.Command {
 		case "route":
 			return answer(r, &q, params, &env)
+		case "foresee":
+			return foreseen(r, &q, &env)
 		case "statement":
 			return describeAll(&q, params)
 		case "both":
@@ -139,6 +141,30 @@ func answer(r *Router, q *Query, p Params, env *Env) string {
 		text += gathering(g)
 	}
 	return text
+}
+
+// foreseen writes a Foresight or the error.
+func foreseen(r *Router, q *Query, env *Env) string {
+	f, err := r.Foresee(q, env)
+	if err != nil {
+		return failure(err)
+	}
+	text := f.Kind.String()
+	switch {
+	case len(f.Waits) > 0:
+		text += fmt.Sprintf(" by %v", f.Waits)
+	case f.Kind == Single:
+		text += " " + r.m.Shard(f.Shard).Name
+	}
+	for _, flag := range []struct {
+		name string
+		on   bool
+	}{{"if they agree", f.Agree}, {"session", f.Session}, {"unknown", f.Unknown}} {
+		if flag.on {
+			text += " " + flag.name
+		}
+	}
+	return text + "\nwhy: " + q.Why(f.Route) + "\n"
 }
 
 // gathering writes what each shard runs and what makes the answer of it, as if all values were bigints.

@@ -54,7 +54,7 @@ func TestCatalogSQL(t *testing.T) {
 	for _, f := range []Function{
 		{"pg_catalog", "now", "s", false, false, false}, {"pg_catalog", "random", "v", false, false, false}, {"pg_catalog", "upper", "i", false, false, false},
 		{"public", "place_order", "v", true, false, false}, {"public", "latest_order", "s", true, false, false}, {"public", "add_one", "i", false, false, false},
-		{"pg_catalog", "sum", "i", false, false, true},
+		{"pg_catalog", "sum", "i", false, false, true}, {"pgdrover", "unique_id", "v", false, false, false}, {"pgdrover", "other", "v", true, false, false},
 	} {
 		if !slices.Contains(got.Functions, f) {
 			t.Errorf("function %+v is missing", f)

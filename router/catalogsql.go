@@ -50,7 +50,7 @@ SELECT json_build_object(
    FROM (SELECT n.nspname, p.proname,
        CASE WHEN bool_or(p.provolatile = 'v') THEN 'v' WHEN bool_or(p.provolatile = 's') THEN 's' ELSE 'i' END AS volatility,
        bool_or(n.nspname NOT IN ('pg_catalog', 'information_schema') AND p.provolatile <> 'i' AND p.prokind <> 'a'
-         AND l.lanname NOT IN ('internal', 'c')) AS opens,
+         AND l.lanname NOT IN ('internal', 'c') AND NOT ` + ownFunction + `) AS opens,
        bool_or(p.oid IN (SELECT func FROM reach)) AS unsettling, bool_or(p.prokind = 'a') AS aggregate
      FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace JOIN pg_language l ON l.oid = p.prolang
      WHERE n.nspname !~ '^pg_(toast|temp)'
@@ -64,3 +64,7 @@ SELECT json_build_object(
      UNION SELECT b.typbasetype FROM pg_type b))
 )::text
 FROM (SELECT set_config('search_path', 'pg_catalog', true) OFFSET 0) path`
+
+// ownFunction is true of the functions that 'pgdrover install' makes: they open
+// no table and keep nothing of a session. n is their schema, p they.
+const ownFunction = `(n.nspname = 'pgdrover' AND p.proname IN ('unique_id', 'shard_number'))`

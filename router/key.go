@@ -21,6 +21,12 @@ func (q *Query) keys(c *constRef, p Params, t *tally) *Error {
 	for ; rows > 0; rows-- {
 		s := q.slots[at]
 		at += step
+		if t.unvalued != nil && s.kind == slotParam {
+			if err := t.unvalued.note(q, c, s); err != nil {
+				return err
+			}
+			continue
+		}
 		if c.array {
 			if err := q.elements(c, s, p, t); err != nil {
 				return err
@@ -110,8 +116,7 @@ func (q *Query) parameter(c *constRef, i int, p Params) (k shardmap.Key, null bo
 	}
 	typ := q.r.m.TenantType()
 	if !compares(typ, oid) {
-		return k, false, refuse("Declare the parameter as the tenant column's type, or cast it.",
-			"parameter $%d has the type with oid %d, which does not compare as type %s does", i+1, oid, typ)
+		return k, false, incomparable(typ, oid, i)
 	}
 	if c.negate {
 		return q.negated(value, binary, oid, i)
@@ -149,6 +154,13 @@ func (q *Query) negated(value []byte, binary bool, oid uint32, i int) (shardmap.
 // protocol.
 func noParameter(i int) *Error {
 	return &Error{Code: codeNoParameter, Message: fmt.Sprintf("the tenant is parameter $%d, which has no value", i+1)}
+}
+
+// incomparable is the error for parameter i, counted from 0, whose type is not
+// that of tenants.
+func incomparable(t shardmap.Type, oid uint32, i int) *Error {
+	return refuse("Declare the parameter as the tenant column's type, or cast it.",
+		"parameter $%d has the type with oid %d, which does not compare as type %s does", i+1, oid, t)
 }
 
 // compares reports whether values of a parameter's type compare with tenants

@@ -191,3 +191,22 @@ func TestSplit(t *testing.T) {
 		return strings.Join(parts, "\n")
 	})
 }
+
+// TestPartsStopWhereTextIsNone checks that a script is read up to what is no SQL, and where that is.
+func TestPartsStopWhereTextIsNone(t *testing.T) {
+	const text = ";; SELECT ';' ; -- one;\n CREATE FUNCTION f() RETURNS int BEGIN ATOMIC SELECT 1; END; SELECT (1;2); SELECT 'open; SELECT 2"
+	var got []string
+	for p := range Parts([]byte(text)) {
+		got = append(got, fmt.Sprint(text[p.Off:p.End], p.Bad))
+	}
+	want := []string{"SELECT ';'false", "CREATE FUNCTION f() RETURNS int BEGIN ATOMIC SELECT 1; ENDfalse", "SELECT (1;2)false", "'open; SELECT 2true"}
+	if !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	for p := range Parts([]byte("SELECT 1; SELECT 2")) {
+		if p.Off != 0 {
+			t.Errorf("a reader that stops is given %v", p)
+		}
+		break
+	}
+}

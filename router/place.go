@@ -61,6 +61,7 @@ func (q *Query) one(st *Statement, p Params, env *Env, s *session) (Route, *Erro
 	}
 	route := Route{Write: st.Write, Unknown: len(pl.unknown) > 0, Tenant: s.key, Source: s.source}
 	t := tally{m: q.r.m, session: *s, oneShard: q.r.oneShard()}
+	t.unvalued, _ = p.(*unvalued)
 	for i := range pl.binds {
 		if err := q.tenants(&pl.binds[i], p, &t); err != nil {
 			if t.oneShard && !s.explicit() {
@@ -134,9 +135,9 @@ func (q *Query) shards(st *Statement, t *tally, env *Env, route *Route) *Error {
 	case pl.copies != nil:
 		return q.copies(st, t, route)
 	}
-	if unbound := len(pl.unbound) > 0 || t.unread; t.keys > 0 || unbound {
+	if unbound := len(pl.unbound) > 0 || t.unread; t.keys > 0 || unbound || t.waits() {
 		route.single(t.shard, byTenant)
-		if t.keys == 0 || unbound {
+		if unbound || t.keys == 0 && t.session.explicit() {
 			route.single(t.m.Locate(t.session.key), byExplicit)
 		}
 	}
@@ -209,6 +210,9 @@ func (q *Query) unsharded(pl *placement, t *tally, route *Route) *Error {
 				"%q lives on shard %q and %q on shard %q", first.table.Name, t.m.Shard(first.shard).Name,
 				o.table.Name, t.m.Shard(o.shard).Name)
 		}
+	}
+	if t.waits() {
+		route.Kind = Any
 	}
 	if route.Kind == Single && route.Shard != first.shard {
 		return refuse("Read the unsharded table in a statement of its own.",

@@ -96,7 +96,14 @@ type tally struct {
 	use      use
 	table    *Table
 	oneShard bool
-	unread   bool // one is known to the server only
+	unread   bool      // one is known to the server only
+	unvalued *unvalued // parameters before they have values; nil: they have them
+}
+
+// waits reports that the statement names its tenant by a parameter that has no
+// value yet, and nothing else says where it goes.
+func (t *tally) waits() bool {
+	return t.unvalued != nil && len(t.unvalued.asked) > 0 && t.keys == 0 && !t.session.explicit()
 }
 
 // add notes one tenant. All must be of one shard, and the session's own where

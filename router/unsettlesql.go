@@ -14,6 +14,7 @@ WITH source AS MATERIALIZED (
     l.lanname NOT IN ('sql', 'plpgsql') AS other
   FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace JOIN pg_language l ON l.oid = p.prolang
   WHERE n.nspname NOT IN ('pg_catalog', 'information_schema') AND l.lanname NOT IN ('internal', 'c')
+    AND NOT ` + ownFunction + `
 ), runs AS MATERIALIZED (
   SELECT tgrelid AS rel, tgfoid AS func FROM pg_trigger
   UNION SELECT o.rel, d.refobjid FROM pg_depend d JOIN (

@@ -68,7 +68,9 @@ from relations r join pg_sequence s on s.seqrelid = r.oid
 union all
 select case p.prokind when 'p' then 'procedure' when 'a' then 'aggregate' else 'function' end, s.nspname, '',
        p.proname || '(' || pg_get_function_identity_arguments(p.oid) || ')',
-       case when p.prokind = 'a' then pg_get_function_result(p.oid) else pg_get_functiondef(p.oid) end
+       case when p.prokind = 'a' then pg_get_function_result(p.oid)
+            when s.nspname = 'pgdrover' and p.proname = 'shard_number' then 'a number of its own'
+            else pg_get_functiondef(p.oid) end
 from pg_proc p join spaces s on s.oid = p.pronamespace
 where not exists (select from owned where classid = 'pg_proc'::regclass and objid = p.oid)
 union all

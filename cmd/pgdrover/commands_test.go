@@ -45,8 +45,10 @@ func commandCatalog() *router.Catalog {
 		Relations: []router.Relation{
 			table("orders", column("tenant_id"), column("id"), column("note")), table("countries", column("id")), table("migrations", column("id")),
 		},
-		Functions: []router.Function{{Schema: "pg_catalog", Name: "lower", Volatility: "i"}},
-		Types:     []router.Type{{OID: 20, Schema: "pg_catalog", Name: "int8"}},
+		Functions: []router.Function{
+			{Schema: "pg_catalog", Name: "lower", Volatility: "i"}, {Schema: "pg_catalog", Name: "count", Volatility: "i", Aggregate: true},
+		},
+		Types: []router.Type{{OID: 20, Schema: "pg_catalog", Name: "int8"}},
 	}
 }
 
@@ -89,7 +91,7 @@ func TestCommandCases(t *testing.T) {
 }
 
 // commandNames are the first words that a line of a script can have.
-var commandNames = []string{"check", "route", "shardmap", "version", "shardmaps"}
+var commandNames = []string{"check", "route", "shardmap", "version", "shardmaps", "install"}
 
 // fileOf takes the lines of a file off a script: up to the next command or file.
 func fileOf(script []string) (text string, rest []string) {

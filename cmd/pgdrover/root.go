@@ -46,7 +46,7 @@ func newRootCommand() *cobra.Command {
 		newCheckCommand(),
 		newRouteCommand(),
 		newShardmapCommand(),
-
+		newInstallCommand(),
 		newVersionCommand(),
 		newHealthcheckCommand(),
 	)

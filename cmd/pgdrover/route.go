@@ -23,11 +23,25 @@ The router needs the catalog: which table has which columns, which function may 
 It is read from the first shard that answers, or from a file with --catalog, and then
 no server is asked. --save-catalog writes such a file.
 
-The exit status is 1 for a statement that PgDrover would refuse.`
+With --file or --statements it reads many statements instead of one, and reports what share
+of them goes to one shard, would have to be answered from all shards, or would be refused,
+with the reasons: run it before you put PgDrover in front of an application. --file reads
+SQL statements that end in semicolons. --statements reads what pg_stat_statements has seen,
+as CSV with a header and the columns query and calls:
+
+  psql --csv -c 'select query, calls from pg_stat_statements' > statements.csv
+
+There $1, $2, … have no values: where one says which tenant a statement is for, it goes to
+one shard, whichever that is. Each statement is judged by itself: what SET, PREPARE or DDL
+before it did does not count. A file called - is the standard input.
+
+The exit status is 1 when a statement would be refused, also for want of scatter: reads.`
 
 const routeExample = `  pgdrover route 'select * from orders where tenant_id = 42'
   pgdrover route 'update orders set paid = true where tenant_id = $1 and id = $2' --param 42 --param 7
   pgdrover route 'select count(*) from orders' --tenant 42
+  pgdrover route --statements statements.csv
+  pgdrover route --file queries.sql --list
   pgdrover route --save-catalog catalog.json && pgdrover route --catalog catalog.json 'select 1'`
 
 // routeOptions are the flags of route.
@@ -39,7 +53,30 @@ type routeOptions struct {
 	saveCatalog string
 	searchPath  string
 	user        string
+	file        string
+	statements  string
+	list        bool
 	json        bool
+}
+
+// many reports that a workload is to be read, not one statement.
+func (o routeOptions) many() bool { return o.file != "" || o.statements != "" }
+
+// check finds flags and arguments that do not go together.
+func (o routeOptions) check(args []string) error {
+	switch {
+	case o.file != "" && o.statements != "":
+		return usageErrorf("--file and --statements are two reports: ask for one at a time")
+	case o.many() && len(args) > 0:
+		return usageErrorf("a statement and a file of statements are two questions: ask one at a time")
+	case o.many() && len(o.params) > 0:
+		return usageErrorf("--param is for one statement: those of a file are judged for all values")
+	case o.list && !o.many():
+		return usageErrorf("--list needs --file or --statements")
+	case len(args) == 0 && o.saveCatalog == "" && !o.many():
+		return usageErrorf("a statement is missing: write pgdrover route 'SELECT …'")
+	}
+	return nil
 }
 
 func newRouteCommand() *cobra.Command {
@@ -59,23 +96,31 @@ func newRouteCommand() *cobra.Command {
 	f.StringVar(&o.saveCatalog, "save-catalog", "", "write the catalog to `FILE`")
 	f.StringVar(&o.searchPath, "search-path", "", "the session's search_path, a `LIST` (default \"$user\", public)")
 	f.StringVar(&o.user, "user", "", "the `NAME` of the session's user, for \"$user\" in the search path (default the first of the configuration)")
+	f.StringVarP(&o.file, "file", "f", "", "report on the SQL statements in `FILE`")
+	f.StringVar(&o.statements, "statements", "", "report on a dump of pg_stat_statements, a CSV `FILE`")
+	f.BoolVar(&o.list, "list", false, "with --file or --statements: list every statement with its route")
 	f.BoolVar(&o.json, "json", false, "answer in JSON")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		o.hasTenant = cmd.Flags().Changed("tenant")
-		if len(args) == 0 && o.saveCatalog == "" {
-			return usageErrorf("a statement is missing: write pgdrover route 'SELECT …'")
+		if err := o.check(args); err != nil {
+			return err
 		}
 		config, p, err := flags.load()
 		if err != nil {
 			return err
 		}
-		return routeCommand(cmd.Context(), cmd.OutOrStdout(), config, p, o, strings.Join(args, ""))
+		if o.user == "" {
+			o.user = config.Users[0].Name
+		}
+		streams := stdio{in: cmd.InOrStdin(), out: cmd.OutOrStdout(), err: cmd.ErrOrStderr()}
+		return routeCommand(cmd.Context(), streams, p, o, strings.Join(args, ""))
 	}
 	return cmd
 }
 
-// routeCommand reads the catalog, saves it if asked to, and explains the route of sql, unless that is empty.
-func routeCommand(ctx context.Context, w io.Writer, config *Config, p *placement, o routeOptions, sql string) error {
+// routeCommand reads the catalog, saves it if asked to, and explains the route of sql, unless that is empty, or of a
+// workload.
+func routeCommand(ctx context.Context, streams stdio, p *placement, o routeOptions, sql string) error {
 	m, err := p.toMap()
 	if err != nil {
 		return err
@@ -89,13 +134,7 @@ func routeCommand(ctx context.Context, w io.Writer, config *Config, p *placement
 			return fmt.Errorf("save the catalog: %w", err)
 		}
 	}
-	if sql == "" {
-		return nil
-	}
-	if o.user == "" {
-		o.user = config.Users[0].Name
-	}
-	env := router.Env{SearchPath: o.searchPath, User: o.user}
+	env := router.Env{SearchPath: o.searchPath, User: o.user, Scatter: p.db.Scatter == ScatterReads}
 	if o.hasTenant {
 		if env.Tenant, err = m.TenantType().ParseText([]byte(o.tenant)); err != nil {
 			return usageErrorf("--tenant: %v", err)
@@ -103,11 +142,17 @@ func routeCommand(ctx context.Context, w io.Writer, config *Config, p *placement
 		env.TenantSource = router.SourceSet
 	}
 	r := router.New(m, catalog, router.Options{Cached: cachedTables(p.db.Cache.Tables), Holding: holdFunctions(p.db.HoldFunctions)})
+	switch {
+	case o.many():
+		return routeWorkload(ctx, streams, &judge{r: r, env: env}, o)
+	case sql == "":
+		return nil
+	}
 	answer, refusal := explainRoute(r, &env, p.db, sql, o.bound())
 	if o.json {
-		err = printJSON(w, answer)
+		err = printJSON(streams.out, answer)
 	} else {
-		err = answer.print(w)
+		err = answer.print(streams.out)
 	}
 	if err == nil && refusal {
 		return exitStatus(exitError)

@@ -64,6 +64,12 @@ CREATE FUNCTION latest_order(bigint) RETURNS bigint LANGUAGE sql STABLE AS 'SELE
 CREATE FUNCTION place_order(bigint) RETURNS void LANGUAGE sql VOLATILE AS 'INSERT INTO orders (tenant_id) VALUES ($1)';
 CREATE PROCEDURE close_orders(bigint) LANGUAGE sql AS 'UPDATE orders SET status = ''closed'' WHERE tenant_id = $1';
 
+-- As 'pgdrover install unique-id' has them, but for what they compute; the third is not its.
+CREATE SCHEMA pgdrover;
+CREATE FUNCTION pgdrover.unique_id() RETURNS bigint LANGUAGE plpgsql AS $$ BEGIN RETURN pgdrover.shard_number(); END $$;
+CREATE FUNCTION pgdrover.shard_number() RETURNS int LANGUAGE sql IMMUTABLE AS 'SELECT 1';
+CREATE FUNCTION pgdrover.other() RETURNS bigint LANGUAGE plpgsql AS $$ BEGIN RETURN 1; END $$;
+
 CREATE VIEW open_orders AS SELECT tenant_id, id, user_id, total FROM orders WHERE status = 'open';
 CREATE VIEW order_lines AS
     SELECT o.tenant_id AS tenant, o.id, i.line, i.price FROM orders o JOIN items i ON i.tenant_id = o.tenant_id AND i.order_id = o.id;
