@@ -59,8 +59,8 @@ type keys struct {
 
 func (k *keys) init() { k.byPID = map[uint32]*session{} }
 
-// add gives a session its key.
-func (k *keys) add(s *session) {
+// add gives a session its key: with the process id of its backend, unless it is 0 or another session has told its client the same.
+func (k *keys) add(s *session, pid uint32) {
 	size := shortSecret
 	if s.minor >= 2 {
 		size = longSecret
@@ -69,6 +69,11 @@ func (k *keys) add(s *session) {
 	_, _ = rand.Read(secret) // never fails (crypto/rand)
 	k.mu.Lock()
 	defer k.mu.Unlock()
+	if _, taken := k.byPID[pid]; pid != 0 && !taken {
+		s.key = cancelKey{pid, secret}
+		k.byPID[pid] = s
+		return
+	}
 	for {
 		k.next = (k.next + 1) & (1<<sessionBits - 1)
 		s.key = cancelKey{sessionPID | uint32(s.cfg.PeerID)<<sessionBits | k.next, secret}

@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"github.com/pgdrover/pgdrover/pgwire"
+	"github.com/pgdrover/pgdrover/pool"
 	"github.com/pgdrover/pgdrover/router"
 )
 
@@ -11,6 +12,32 @@ import (
 
 // direct reports whether the session is such a one.
 func (s *session) direct() bool { return s.mode == ModeSession && s.place != nil && s.place.single() }
+
+// firstBackend gives a session that will have one backend all its life that backend at its login, and returns its process id, which
+// is what a server would tell the client. It returns 0 where that has to wait until the first statement: the pool is full, the node is
+// down, the database is paused, or the proxy is one of a fleet, whose process ids say which proxy they are of.
+func (s *session) firstBackend() uint32 {
+	if s.mode != ModeSession || s.replicates || s.cfg.PeerID != 0 || s.db.Paused() {
+		return 0
+	}
+	s.enterTransaction()
+	defer s.leaveTransaction()
+	if !s.direct() {
+		return 0
+	}
+	if n := s.nodes.Primary(0).Stats(); !n.Up || n.Waiting > 0 || n.Busy+n.Dialing >= n.Size {
+		return 0
+	}
+	l, e := s.join(0, pool.Primary)
+	if e == nil {
+		e = s.drainSkipped(l)
+	}
+	if e != nil {
+		s.sweep()
+		return 0
+	}
+	return l.backend.PID
+}
 
 // startDirect begins a batch on the session's backend, unless the map has got more shards.
 func (s *session) startDirect() *pgwire.Error {

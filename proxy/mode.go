@@ -12,7 +12,7 @@ type Mode uint8
 const (
 	ModeUnset       Mode = iota // a user's: the database's; a database's: ModeTransaction
 	ModeTransaction             // for a transaction, and for as long as something holds the backend
-	ModeSession                 // from its first statement until it leaves
+	ModeSession                 // from its login or its first statement until it leaves
 	ModeStatement               // for a statement: nothing may last longer
 )
 

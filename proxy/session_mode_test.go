@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"context"
 	"slices"
 	"strconv"
 	"strings"
@@ -257,5 +258,36 @@ func TestSessionModeOwnStatements(t *testing.T) {
 		if got := r.value(conn, "select count(*) from pg_prepared_statements where name like 'pgdrover%'"); got != "0" {
 			t.Errorf("%s: %s statements of PgDrover's own are left", mode, got)
 		}
+	}
+}
+
+// TestSessionModeProcess has a client of session mode on one shard be told the process id of its backend, where there is one for it at
+// its login: who terminates that process ends the client, as with a server. Others are told an id of the proxy's.
+func TestSessionModeProcess(t *testing.T) {
+	c := pgcluster.Test(t, pgcluster.Config{})
+	r := startRig(t, c, rigOptions{mode: ModeSession, size: 2, wait: 5 * time.Second})
+	first, second := r.connect(simpleMode), r.connect()
+	third := r.connect() // there is no room for it: it does not wait
+	for _, conn := range []*pgx.Conn{first, second} {
+		if got := r.value(conn, "select pg_backend_pid()"); got != itoa(int64(conn.PgConn().PID())) {
+			t.Errorf("it was told %d, and its backend is %s", conn.PgConn().PID(), got)
+		}
+	}
+	if pid := third.PgConn().PID(); peerOf(pid) != 0 || pid&sessionPID == 0 {
+		t.Errorf("one without a backend was told %d", pid)
+	}
+	over := make(chan error, 1)
+	go func() { _, err := second.Exec(context.Background(), "select pg_sleep(20)"); over <- err }()
+	r.running(second.PgConn().PID(), ClientActive)
+	r.cancelRequest(second.PgConn().PID(), second.PgConn().SecretKey())
+	if err := <-over; !isCode(err, "57014") {
+		t.Fatal(err)
+	}
+	r.exec(first, "select pg_terminate_backend($1)", second.PgConn().PID())
+	if _, err := second.Exec(t.Context(), "select 1"); err == nil {
+		t.Error("it outlives its backend")
+	}
+	if got := r.value(third, "select 3"); got != "3" {
+		t.Error(got)
 	}
 }

@@ -140,7 +140,10 @@ func (s *session) greet(st *pgwire.Startup, until time.Time) bool {
 
 // ready ends the startup: the cancel key, and that a query may come.
 func (s *session) ready() {
-	s.srv.keys.add(s)
+	s.srv.keys.add(s, s.firstBackend())
+	for _, l := range s.links {
+		s.db.senders.add(processOf(l.backend), s.key.pid)
+	}
 	s.srv.metrics.Clients.Add(1)
 	s.limit()
 	s.seen.Store(&Client{PID: s.key.pid, User: s.userName, Database: s.databaseName, Login: s.backendUser(), Mode: s.mode, Replicates: s.replicates,
