@@ -108,7 +108,8 @@ func TestWaitForResumeIsBounded(t *testing.T) {
 
 // TestPauseUnderLoad pauses again and again while clients work: no statement fails, and none runs while the database is paused.
 func TestPauseUnderLoad(t *testing.T) {
-	r := serve(t, pgcluster.Test(t, pgcluster.Config{Shards: 2}), func(cfg *pool.Config) { cfg.Size, cfg.Wait = 3, time.Minute })
+	// Three of the clients begin on each shard and go on to the other: with three backends all could wait for each other.
+	r := serve(t, pgcluster.Test(t, pgcluster.Config{Shards: 2}), func(cfg *pool.Config) { cfg.Size, cfg.Wait = 4, time.Minute })
 	ops := r.connect("ops", "pgdrover")
 	ctx, stop := context.WithCancel(t.Context())
 	defer stop()

@@ -125,7 +125,5 @@ func TestCatalogIsWaitedFor(t *testing.T) {
 		t.Fatal("the catalog is behind")
 	}
 	r.value(b, "select open_session()")
-	if got := r.clientOf(b).Hold; len(got) != 1 {
-		t.Errorf("held: %v", got)
-	}
+	r.eventually("it is held", func() bool { return len(r.clientOf(b).Hold) == 1 })
 }
