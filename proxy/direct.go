@@ -25,7 +25,7 @@ func (s *session) firstBackend() uint32 {
 	if !s.direct() {
 		return 0
 	}
-	if n := s.nodes.Primary(0).Stats(); !n.Up || n.Waiting > 0 || n.Busy+n.Dialing >= n.Size {
+	if n := s.nodes.Primary(0).Stats(); !n.Up || n.Busy+n.Waiting >= n.Size {
 		return 0
 	}
 	l, e := s.join(0, pool.Primary)
