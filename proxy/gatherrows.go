@@ -71,7 +71,7 @@ func (g *gatherer) failed(all []gathered) *pgwire.Error {
 		a := &all[i]
 		e := a.out.fault
 		if e == nil && a.link.lost != nil {
-			e = lostError(a.link.node(), a.link.lost)
+			e = a.link.lostFault()
 		}
 		if e != nil {
 			return g.s.onShardError(a.link.shard, g.told(e))

@@ -95,3 +95,13 @@ func (s *session) sweep() {
 		i++
 	}
 }
+
+// lostFault is what the client is told of a statement whose backend was lost. What the session had there cannot be had again, so the
+// error is fatal where it held the backend.
+func (l *link) lostFault() *pgwire.Error {
+	e := lostError(l.node(), l.lost)
+	if l.hold != 0 {
+		e.Severity = pgwire.SeverityFatal
+	}
+	return e
+}

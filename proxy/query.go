@@ -257,3 +257,9 @@ func (s *session) legacy(frame []byte) bool {
 	}
 	return s.unitEnd()
 }
+
+// forgetMessage lets go of what still names the last message: an idle client would keep the buffer that it was in.
+func (s *session) forgetMessage() {
+	s.query.Forget()
+	s.bound = pgwire.Bind{}
+}

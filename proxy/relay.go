@@ -215,10 +215,7 @@ func (s *session) command(l *link, out *sink, deadline time.Time) {
 	switch {
 	case out.fault != nil:
 	case l.lost != nil:
-		out.fault = lostError(l.node(), l.lost)
-		if l.hold != 0 { // what the session had there cannot be had again
-			out.fault.Severity = pgwire.SeverityFatal
-		}
+		out.fault = l.lostFault()
 	case l.busy():
 		out.fault = errShutdown
 	}

@@ -245,10 +245,7 @@ func (s *session) gather(all []gathered) {
 		switch {
 		case g.out.fault != nil:
 		case g.link.lost != nil:
-			g.out.fault = lostError(g.link.node(), g.link.lost)
-			if g.link.hold != 0 { // what the session had there cannot be had again
-				g.out.fault.Severity = pgwire.SeverityFatal
-			}
+			g.out.fault = g.link.lostFault()
 		case g.link.busy():
 			g.out.fault = errShutdown
 		}

@@ -251,8 +251,7 @@ func (s *session) park(size int) bool {
 		n++
 	}
 	if size == 0 && n == 0 && !s.batch.open {
-		s.query.Forget() // or an idle client keeps the buffer that it was in
-		s.bound = pgwire.Bind{}
+		s.forgetMessage()
 	}
 	s.client.Reserve(size)
 	on[n] = task.Interest{Conn: s.client, Read: !crowded, Write: s.client.Pending() > 0}

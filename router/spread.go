@@ -49,9 +49,9 @@ func (q *Query) verbatim(i int) string {
 // if they do.
 //
 // They do if a sharded table T of the outermost FROM, or of a view or subquery
-// in it, is such that every row of the answer is made from one row of T, and only rows of the same tenant as
-// that one matter to it. Then a shard's answer is what its tenants contribute,
-// and no row is another shard's too.
+// in it, is such that every row of the answer is made from one row of T, and
+// only rows of the same tenant as that one matter to it. Then a shard's answer
+// is what its tenants contribute, and no row is another shard's too.
 func (b *binder) spreads() *Error {
 	f := &b.facts
 	const alone = "Name a tenant, or read it in a statement of its own."
