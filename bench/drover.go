@@ -14,11 +14,21 @@ func drover() target {
 	}
 }
 
-// droverSharded is PgDrover before two shards, each statement routed by its tenant.
-func droverSharded() target {
+// droverTwo is PgDrover before two shards, each statement routed by its tenant.
+func droverTwo() target { return droverSharded(2, "pgdrover-2", "PgDrover, two shards") }
+
+// droverFour is PgDrover before four.
+func droverFour() target {
+	t := droverSharded(4, "pgdrover-4", "PgDrover, four shards")
+	t.extra = true
+	return t
+}
+
+// droverSharded answers from all shards what names no tenant.
+func droverSharded(shards int, name, title string) target {
 	t := drover()
-	t.name, t.title, t.sharded = "pgdrover-2", "PgDrover, two shards", true
-	t.setup = func(s *stage, at place) setup { return droverSetup(s, at, s.twoShards(), "") }
+	t.name, t.title, t.shards = name, title, shards
+	t.setup = func(s *stage, at place) setup { return droverSetup(s, at, s.shardList(shards), "    scatter: reads\n") }
 	return t
 }
 

@@ -80,7 +80,7 @@ func (l load) takes(t target) bool {
 	if len(l.only) > 0 {
 		return slices.Contains(l.only, t.name)
 	}
-	return !t.extra && !(l.alone && t.sharded)
+	return !t.extra && !(l.alone && t.shards > 0)
 }
 
 // chooseLoads are the loads that the command line names; all, or all that are quick, when it names none.

@@ -14,7 +14,7 @@ const (
 // loads are all there are, in the order of the page.
 func loads() []load {
 	return []load{
-		selectLoad(), tpcbLoad(), rateLoad(), connectLoad(), idleLoad(), largeLoad(), copyLoad(), cacheLoad(), zipfLoad(), crowdLoad(), pipelineLoad(),
+		selectLoad(), tpcbLoad(), rateLoad(), connectLoad(), idleLoad(), largeLoad(), copyLoad(), cacheLoad(), zipfLoad(), scatterLoad(), crowdLoad(), pipelineLoad(),
 	}
 }
 
@@ -30,6 +30,7 @@ func throughputColumns() []column {
 		{heading: "proxy CPU s / 1,000", metric: proxyCPU, digits: 4},
 		{heading: "× PgBouncer", metric: proxyCPU, than: "pgbouncer", digits: 2},
 		{heading: "PostgreSQL CPU s / 1,000", metric: serverCPU, digits: 4},
+		{heading: "both × PostgreSQL alone", metric: bothCPU, than: "direct", digits: 2},
 	}
 }
 
@@ -79,6 +80,9 @@ SELECT balance FROM accounts WHERE tenant_id = :tenant AND id = :id;
 \set id random(1, :rows)
 SELECT balance FROM accounts WHERE tenant_id = :tenant AND id = :id;
 `
+	sumScript   = "SELECT count(*), sum(balance), avg(balance) FROM tellers;\n"
+	topScript   = "SELECT tenant_id, id, balance FROM tellers ORDER BY balance DESC, tenant_id, id LIMIT 10;\n"
+	allScript   = "SELECT tenant_id, id FROM tellers;\n"
 	largeScript = "SELECT body FROM documents;\n"
 	crowdScript = "SELECT pg_sleep(0.005);\n"
 )
@@ -221,6 +225,25 @@ func zipfLoad() load {
 		columns: throughputColumns(), plots: []metric{tps},
 		only: []string{"direct", "pgdrover", "pgdrover-2", "pgbouncer"},
 	}
+}
+
+// scatterLoad is of statements that name no tenant.
+func scatterLoad() load {
+	l := load{
+		name: "scatter", title: "Reads of all shards",
+		about: "Ten thousand rows of all tenants are added up, or ordered for the first ten, or all read. One PostgreSQL has them all; with two shards and four each has a part, and one of them makes " +
+			"the answer. All servers share the machine's cores: the columns say what the detour costs, not what more machines bring.",
+		columns: throughputColumns(), plots: []metric{p50, bothCPU},
+		only: []string{"direct", "pgdrover", "pgdrover-2", "pgdrover-4", "pgbouncer"},
+	}
+	for _, s := range []struct{ name, script string }{{"aggregates", sumScript}, {"first ten in order", topScript}, {"all rows", allScript}} {
+		for _, clients := range []int{1, 8} {
+			t := byProtocol(s.script, []int{clients}, simple)[0]
+			t.name = s.name + strings.TrimPrefix(t.name, simple)
+			l.trials = append(l.trials, t)
+		}
+	}
+	return l
 }
 
 func crowdLoad() load {

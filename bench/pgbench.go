@@ -141,6 +141,7 @@ func newSample(t trial, millis []float64, w window, used cpuUse) (sample, error)
 	if used.proxy > 0 {
 		s[proxyCPU] = used.proxy.Seconds() * 1000 / count
 	}
+	s[bothCPU] = s[serverCPU] + s[proxyCPU]
 	s.latencies(millis)
 	if t.bytes > 0 {
 		s.bulk(count*float64(t.bytes), w.seconds(), used)

@@ -48,18 +48,17 @@ func (r *result) note(format string, args ...any) {
 // measure starts the stage, puts every load to its targets, and stops the stage.
 func (r *run) measure(ctx context.Context) (err error) {
 	r.began, r.servers = time.Now(), map[string]setup{}
-	if r.stage, err = startStage(ctx, r.options, r.progress); err != nil {
+	if r.stage, err = startStage(ctx, r.options, slices.ContainsFunc(r.targets, r.fourShards), r.progress); err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, r.stage.stop()) }()
 	for _, f := range r.targets {
-		if !f.sharded {
+		if f.shards == 0 || !r.wanted(f) {
 			continue
 		}
 		if err := fillThrough(ctx, r.stage, f); err != nil {
 			return err
 		}
-		break // all of them are PgDrover with one lock
 	}
 	for _, l := range r.loads {
 		fmt.Fprintf(r.progress, "%s\n", l.title)
@@ -71,6 +70,14 @@ func (r *run) measure(ctx context.Context) (err error) {
 	}
 	return nil
 }
+
+// wanted reports whether a target takes part in any load of the run.
+func (r *run) wanted(f foundTarget) bool {
+	return slices.ContainsFunc(r.loads, func(l load) bool { return l.takes(f.target) })
+}
+
+// fourShards reports whether a target needs four shards in this run.
+func (r *run) fourShards(f foundTarget) bool { return f.shards == 4 && r.wanted(f) }
 
 // put puts one load to its targets.
 func (r *run) put(ctx context.Context, l load) (result, error) {

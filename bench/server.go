@@ -207,5 +207,5 @@ func fillThrough(ctx context.Context, s *stage, f foundTarget) error {
 		return err
 	}
 	defer v.stop()
-	return s.fillShards(ctx, v.url(login{user: "open", sslmode: "disable"}))
+	return s.fillShards(ctx, f.shards, v.url(login{user: "open", sslmode: "disable"}))
 }

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 
 	"github.com/pgdrover/pgdrover/internal/pgcluster"
 )
@@ -32,8 +33,8 @@ func serverSettings() map[string]string {
 	}
 }
 
-// stage is what targets stand before: three PostgreSQL servers on loopback. The first has all rows; the other two are the shards of
-// targets that route, and each row is on one of them. User "open" logs in without a password, user "app" by SCRAM.
+// stage is what targets stand before: PostgreSQL servers on loopback. The first has all rows; the next two are the shards of
+// targets that route to two, and each row is on one of them, and four more those of targets that route to four. User "open" logs in without a password, user "app" by SCRAM.
 type stage struct {
 	cluster     *pgcluster.Cluster
 	dir         string // for files of targets; it ends with the stage
@@ -44,13 +45,17 @@ type stage struct {
 	pgbench     pgbench
 }
 
-// startStage starts the servers and fills the first. Whoever started the stage stops it.
-func startStage(ctx context.Context, o options, progress io.Writer) (*stage, error) {
+// startStage starts the servers, also those of four shards if they are wanted, and fills the first. Whoever started the stage stops it.
+func startStage(ctx context.Context, o options, four bool, progress io.Writer) (*stage, error) {
 	programs, err := findPgbench(ctx)
 	if err != nil {
 		return nil, err
 	}
-	cluster, err := pgcluster.Start(ctx, pgcluster.Config{Shards: 3, Settings: serverSettings(), TLS: true, Log: progress})
+	servers := 1 + 2
+	if four {
+		servers += 4
+	}
+	cluster, err := pgcluster.Start(ctx, pgcluster.Config{Shards: servers, Settings: serverSettings(), TLS: true, Log: progress})
 	if err != nil {
 		return nil, err
 	}
@@ -76,14 +81,25 @@ func (s *stage) serverPIDs() []int {
 	return pids
 }
 
-// oneShard and twoShards are the shards of a shard map.
+// shardsOf are the servers of two or of four shards.
+func (s *stage) shardsOf(shards int) []pgcluster.Shard {
+	if shards == 4 {
+		return s.cluster.Shards[3:7]
+	}
+	return s.cluster.Shards[1:3]
+}
+
+// oneShard and shardList are the shards of a shard map.
 func (s *stage) oneShard() string {
 	return fmt.Sprintf("  - {name: s1, primary: {host: 127.0.0.1, port: %d}}\n", s.alone().Port)
 }
 
-func (s *stage) twoShards() string {
-	return fmt.Sprintf("  - {name: s1, primary: {host: 127.0.0.1, port: %d}}\n  - {name: s2, primary: {host: 127.0.0.1, port: %d}}\n",
-		s.cluster.Shards[1].Primary.Port, s.cluster.Shards[2].Primary.Port)
+func (s *stage) shardList(shards int) string {
+	var list strings.Builder
+	for i, shard := range s.shardsOf(shards) {
+		fmt.Fprintf(&list, "  - {name: s%d, primary: {host: 127.0.0.1, port: %d}}\n", i+1, shard.Primary.Port)
+	}
+	return list.String()
 }
 
 func (s *stage) prepare(ctx context.Context, progress io.Writer) error {
@@ -153,9 +169,9 @@ insert into documents select i, repeat('x', %[4]d) from generate_series(1, %[5]d
 	return settle(ctx, s.alone())
 }
 
-// fillShards fills the two shards through a target that routes, a statement for each tenant and table, so that every row is where
+// fillShards fills a number of shards through a target that routes to them, a statement for each tenant and table, so that every row is where
 // the target looks for it.
-func (s *stage) fillShards(ctx context.Context, url string) error {
+func (s *stage) fillShards(ctx context.Context, shards int, url string) error {
 	conn, err := pgcluster.Connect(ctx, url)
 	if err != nil {
 		return err
@@ -173,7 +189,12 @@ func (s *stage) fillShards(ctx context.Context, url string) error {
 			}
 		}
 	}
-	return errors.Join(settle(ctx, s.cluster.Shards[1].Primary), settle(ctx, s.cluster.Shards[2].Primary))
+	for _, shard := range s.shardsOf(shards) {
+		if err := settle(ctx, shard.Primary); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // settle leaves nothing for later that a measurement might see.

@@ -16,6 +16,7 @@ const (
 	spread      metric = "p99 / p50"
 	proxyCPU    metric = "proxy CPU s / 1,000"      // CPU seconds of the proxy's processes per 1,000 transactions
 	serverCPU   metric = "PostgreSQL CPU s / 1,000" // the same of PostgreSQL's
+	bothCPU     metric = "proxy and PostgreSQL CPU s / 1,000"
 	megabytes   metric = "MB/s"
 	proxyPerGB  metric = "proxy CPU s / GB"
 	serverPerGB metric = "PostgreSQL CPU s / GB"

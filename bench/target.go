@@ -21,7 +21,7 @@ type target struct {
 	programs []string // names of its program, of which the first that is found counts; none: PostgreSQL itself
 	version  []string // arguments that make the program print its version
 	pooling  bool     // serves any number of clients over the stage's few backends
-	sharded  bool     // stands before the shards instead of the one PostgreSQL that has all rows
+	shards   int      // how many shards it stands before; 0: before the one PostgreSQL that has all rows
 	extra    bool     // takes part in the loads that name it only
 	clients  int      // most clients that it takes, 0 for any number
 	setup    func(stage *stage, at place) setup
@@ -53,7 +53,7 @@ type foundTarget struct {
 // targets are all that can be measured, in the order of tables.
 func targets() []target {
 	return []target{
-		direct(), drover(), droverSharded(), droverCached(),
+		direct(), drover(), droverTwo(), droverFour(), droverCached(),
 		pgbouncer(), haproxy(), pgpool(), pgpoolCached(), odyssey(), pgcat(), pgdog(), spqr(),
 	}
 }
