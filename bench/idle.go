@@ -69,7 +69,7 @@ func measureIdle(ctx context.Context, r *run, v *server, t trial) (sample, error
 	if err != nil {
 		return nil, err
 	}
-	before, err := residentOf(v.pid)
+	before, err := residentOf(v.pid())
 	if err != nil {
 		return nil, err
 	}
@@ -95,7 +95,7 @@ func measureIdle(ctx context.Context, r *run, v *server, t trial) (sample, error
 	if _, _, err := measureWindow(ctx, r.stage, v, time.Duration(r.options.seconds)*time.Second); err != nil {
 		return nil, err
 	}
-	after, err := residentOf(v.pid)
+	after, err := residentOf(v.pid())
 	s[memory] = float64(after-before) / 1024 / float64(t.clients)
 	return s, err
 }

@@ -10,11 +10,12 @@ import (
 	"os/exec"
 	"os/user"
 	"path/filepath"
-	"runtime"
 	"strconv"
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/pgdrover/pgdrover/internal/child"
 )
 
 // startWait bounds how long a target may take until it answers.
@@ -24,9 +25,8 @@ const startWait = 30 * time.Second
 type server struct {
 	foundTarget
 	place
-	setup setup
-	pid   int           // 0 for PostgreSQL itself
-	ended chan struct{} // closed when the process is gone; nil for PostgreSQL itself
+	setup   setup
+	process *child.Process // nil for PostgreSQL itself
 }
 
 // startServer runs a target and returns when it answers a query.
@@ -36,7 +36,7 @@ func startServer(ctx context.Context, s *stage, f foundTarget) (*server, error) 
 	}
 	dir := filepath.Join(s.dir, f.name)
 	at := place{dir: dir, port: freePort(), program: f.program, version: f.printed}
-	v := &server{foundTarget: f, place: at, setup: f.target.setup(s, at), ended: make(chan struct{})}
+	v := &server{foundTarget: f, place: at, setup: f.target.setup(s, at)}
 	if err := v.writeFiles(); err != nil {
 		return nil, err
 	}
@@ -99,7 +99,7 @@ func unprivileged() *syscall.Credential {
 	return &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}
 }
 
-// launch starts the process, in a group of its own, and the goroutine that waits for it, which stop waits for.
+// launch starts the process.
 func (v *server) launch() error {
 	log, err := os.Create(filepath.Join(v.dir, "log"))
 	if err != nil {
@@ -108,25 +108,17 @@ func (v *server) launch() error {
 	defer log.Close()
 	cmd := exec.Command(v.place.program, v.setup.command...)
 	cmd.Dir, cmd.Stdout, cmd.Stderr = v.dir, log, log
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Credential: unprivileged()}
-	endWithUs(cmd.SysProcAttr)
-	started := make(chan error, 1)
-	go func() {
-		// What ends with us ends with the thread that started it: this thread does nothing else until then.
-		runtime.LockOSThread()
-		defer runtime.UnlockOSThread()
-		err := cmd.Start()
-		started <- err
-		if err == nil {
-			_ = cmd.Wait()
-			close(v.ended)
-		}
-	}()
-	if err := <-started; err != nil {
-		return err
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: unprivileged()}
+	v.process, err = child.Start(cmd, syscall.SIGKILL)
+	return err
+}
+
+// pid is the process's, 0 of PostgreSQL itself.
+func (v *server) pid() int {
+	if v.process == nil {
+		return 0
 	}
-	v.pid = cmd.Process.Pid
-	return nil
+	return v.process.PID()
 }
 
 // url is the DSN of a user through the target.
@@ -152,7 +144,7 @@ func (v *server) await(ctx context.Context) error {
 		}
 		select {
 		case <-tick.C:
-		case <-v.ended:
+		case <-v.process.Done():
 			return errors.New("it ended while it started")
 		case <-ctx.Done():
 			return errors.Join(context.Cause(ctx), last)
@@ -162,34 +154,16 @@ func (v *server) await(ctx context.Context) error {
 
 // stop ends the process and those it has started.
 func (v *server) stop() {
-	if v.ended == nil || !v.running() {
+	if !v.running() || v.process == nil {
 		return
 	}
-	for _, step := range []struct {
-		signal syscall.Signal
-		within time.Duration
-	}{{syscall.SIGINT, 3 * time.Second}, {syscall.SIGTERM, 3 * time.Second}, {syscall.SIGKILL, time.Minute}} {
-		_ = syscall.Kill(-v.pid, step.signal)
-		timer := time.NewTimer(step.within)
-		select {
-		case <-v.ended:
-			timer.Stop()
-			_ = syscall.Kill(-v.pid, syscall.SIGKILL) // what it may have left
-			return
-		case <-timer.C:
-		}
-	}
+	v.process.End(child.Step{Signal: syscall.SIGINT, Within: 3 * time.Second}, child.Step{Signal: syscall.SIGTERM, Within: 3 * time.Second},
+		child.Step{Signal: syscall.SIGKILL, Within: time.Minute})
+	_ = syscall.Kill(-v.process.PID(), syscall.SIGKILL) // what it may have left
 }
 
 // running says whether the target can still be measured.
-func (v *server) running() bool {
-	select {
-	case <-v.ended:
-		return false
-	default:
-		return true
-	}
-}
+func (v *server) running() bool { return v.process == nil || v.process.Running() }
 
 // logEnd is the end of what the target printed.
 func (v *server) logEnd() string {

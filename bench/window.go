@@ -44,5 +44,5 @@ func useSoFar(s *stage, v *server) (cpuUse, error) {
 	if err != nil {
 		return cpuUse{}, err
 	}
-	return cpuUse{proxy: c.cpu(v.pid), server: c.cpu(s.serverPIDs()...)}, nil
+	return cpuUse{proxy: c.cpu(v.pid()), server: c.cpu(s.serverPIDs()...)}, nil
 }

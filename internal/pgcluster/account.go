@@ -12,6 +12,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/pgdrover/pgdrover/internal/child"
 )
 
 // account is the operating system's user that runs PostgreSQL. The zero
@@ -92,11 +94,11 @@ func run(ctx context.Context, cmd *exec.Cmd) error {
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr, cmd.WaitDelay = &out, &out, 2*time.Second
 	// Unlike SIGKILL, SIGTERM lets a server in single-user mode free its shared memory.
-	p, err := startProcess(cmd, syscall.SIGTERM)
+	p, err := child.Start(cmd, syscall.SIGTERM)
 	if err != nil {
 		return fmt.Errorf("start %s: %w", filepath.Base(cmd.Path), err)
 	}
-	if err := p.wait(ctx); err != nil {
+	if err := p.Wait(ctx); err != nil {
 		return fmt.Errorf("%s: %w\n%s", filepath.Base(cmd.Path), err, strings.TrimSpace(out.String()))
 	}
 	return nil

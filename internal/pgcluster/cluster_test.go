@@ -11,6 +11,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/pgdrover/pgdrover/internal/child"
 )
 
 // ownServers skips a test of the servers that this package starts when it starts none.
@@ -128,7 +130,7 @@ func TestCluster(t *testing.T) {
 	t.Run("a killed replica comes back on its port", func(t *testing.T) {
 		replica := c.Shards[1].Replicas[0]
 		addr := replica.Addr()
-		pids := append(children(replica.PID()), replica.PID())
+		pids := append(child.Children(replica.PID()), replica.PID())
 		if err := replica.Kill(syscall.SIGKILL); err != nil {
 			t.Fatal(err)
 		}
@@ -178,9 +180,9 @@ func TestStopLeavesNothing(t *testing.T) {
 	c := Test(t, Config{Shards: 1, Replicas: 1})
 	var pids []int
 	for _, node := range c.Nodes() {
-		pids = append(append(pids, node.PID()), children(node.PID())...)
+		pids = append(append(pids, node.PID()), child.Children(node.PID())...)
 	}
-	pids = append(pids, c.keeper.proc.pid())
+	pids = append(pids, c.keeper.proc.PID())
 	// A node that is dead or asleep must not keep the others from ending.
 	if err := c.Shards[0].Replicas[0].Kill(syscall.SIGSTOP); err != nil {
 		t.Fatal(err)

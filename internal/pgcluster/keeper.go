@@ -6,6 +6,8 @@ import (
 	"os"
 	"os/exec"
 	"syscall"
+
+	"github.com/pgdrover/pgdrover/internal/child"
 )
 
 // keeperScript waits for the end of its standard input, which comes with the
@@ -49,7 +51,7 @@ done
 // keeper is the process that cleans up after this one where this one cannot.
 type keeper struct {
 	stdin io.Closer
-	proc  *process
+	proc  *child.Process
 }
 
 // startKeeper watches over dir, which must be a directory of the cluster's own.
@@ -64,7 +66,7 @@ func startKeeper(dir string) (*keeper, error) {
 	if err != nil {
 		return nil, fmt.Errorf("start the keeper: %w", err)
 	}
-	p, err := startProcess(cmd, 0)
+	p, err := child.Start(cmd, 0)
 	if err != nil {
 		return nil, fmt.Errorf("start the keeper: %w", err)
 	}
@@ -74,5 +76,5 @@ func startKeeper(dir string) (*keeper, error) {
 // release lets the keeper do its work and waits for it.
 func (k *keeper) release() {
 	_ = k.stdin.Close()
-	<-k.proc.done
+	<-k.proc.Done()
 }

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/pgdrover/pgdrover/internal/child"
 )
 
 // startTimeout bounds the start of one server, which takes a fraction of a
@@ -55,7 +57,7 @@ func (n *Node) launchOnce(ctx context.Context) error {
 		"-c", "port="+strconv.Itoa(n.Port), "-c", "cluster_name="+n.name)
 	cmd.Stdout, cmd.Stderr = log, log
 	// SIGQUIT makes a server end at once and take its shared memory with it.
-	p, err := startProcess(cmd, syscall.SIGQUIT)
+	p, err := child.Start(cmd, syscall.SIGQUIT)
 	if err != nil {
 		return err
 	}
@@ -70,17 +72,17 @@ func (n *Node) launchOnce(ctx context.Context) error {
 var errEnded = errors.New("the server ended while it started")
 
 // awaitReady reads the status that a server keeps in its pid file.
-func (n *Node) awaitReady(ctx context.Context, p *process) error {
+func (n *Node) awaitReady(ctx context.Context, p *child.Process) error {
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
 	for {
 		lines := pidFile(n.DataDir)
-		if len(lines) > 7 && lines[0] == strconv.Itoa(p.pid()) && strings.TrimSpace(lines[7]) == "ready" {
+		if len(lines) > 7 && lines[0] == strconv.Itoa(p.PID()) && strings.TrimSpace(lines[7]) == "ready" {
 			return nil
 		}
 		select {
 		case <-tick.C:
-		case <-p.done:
+		case <-p.Done():
 			return errEnded
 		case <-ctx.Done():
 			return context.Cause(ctx)

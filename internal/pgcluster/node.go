@@ -11,6 +11,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"github.com/pgdrover/pgdrover/internal/child"
 )
 
 const superuser = "postgres"
@@ -35,7 +37,7 @@ type Node struct {
 	control control // where somebody else runs the server; else nil
 
 	mu   sync.Mutex // guards proc; nothing is waited for under it
-	proc *process
+	proc *child.Process
 }
 
 // login is what the URLs of every node of a cluster share.
@@ -71,19 +73,19 @@ func (n *Node) url(user, password string) string {
 
 // PID is the server's process, 0 when it does not run or runs elsewhere.
 func (n *Node) PID() int {
-	if p := n.process(); p != nil && p.running() {
-		return p.pid()
+	if p := n.process(); p != nil && p.Running() {
+		return p.PID()
 	}
 	return 0
 }
 
-func (n *Node) process() *process {
+func (n *Node) process() *child.Process {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	return n.proc
 }
 
-func (n *Node) setProcess(p *process) {
+func (n *Node) setProcess(p *child.Process) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.proc = p
@@ -118,15 +120,15 @@ func (n *Node) Stop(ctx context.Context) error {
 
 // shut asks for a fast shutdown and insists when that takes long, or at once
 // when ctx is done.
-func (n *Node) shut(ctx context.Context, p *process) {
-	fast := endStep{syscall.SIGINT, 10 * time.Second}
+func (n *Node) shut(ctx context.Context, p *child.Process) {
+	fast := child.Step{Signal: syscall.SIGINT, Within: 10 * time.Second}
 	if ctx.Err() != nil {
-		fast.within = time.Second
+		fast.Within = time.Second
 	}
-	pids := children(p.pid())
+	pids := child.Children(p.PID())
 	signalAll(pids, syscall.SIGCONT) // whoever is stopped acts on nothing
-	p.end(fast, endStep{syscall.SIGQUIT, 6 * time.Second}, endStep{syscall.SIGKILL, time.Second})
-	if p.cmd.ProcessState != nil && !p.cmd.ProcessState.Exited() {
+	p.End(fast, child.Step{Signal: syscall.SIGQUIT, Within: 6 * time.Second}, child.Step{Signal: syscall.SIGKILL, Within: time.Second})
+	if p.Killed() {
 		signalAll(pids, syscall.SIGKILL)
 	}
 }
@@ -147,17 +149,17 @@ func (n *Node) Kill(sig syscall.Signal) error {
 		return n.control.signal(context.Background(), n.name, sig)
 	}
 	p := n.process()
-	if p == nil || !p.running() {
+	if p == nil || !p.Running() {
 		return fmt.Errorf("signal %s: %w", n.name, ErrNotRunning)
 	}
 	if sig != syscall.SIGKILL {
-		return p.signal(sig)
+		return p.Signal(sig)
 	}
-	pids := children(p.pid())
-	if err := p.signal(sig); err != nil {
+	pids := child.Children(p.PID())
+	if err := p.Signal(sig); err != nil {
 		return err
 	}
-	<-p.done
+	<-p.Done()
 	signalAll(pids, syscall.SIGKILL)
 	n.awaitDetached()
 	return nil
@@ -175,7 +177,7 @@ func (n *Node) freeze(sig syscall.Signal) error {
 	if err := n.Kill(sig); err != nil || n.control != nil {
 		return err
 	}
-	signalAll(children(n.process().pid()), sig)
+	signalAll(child.Children(n.process().PID()), sig)
 	return nil
 }
 

@@ -13,6 +13,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/pgdrover/pgdrover/internal/child"
 )
 
 // orphanVariable makes the test program start a cluster, say where, and wait
@@ -40,12 +42,12 @@ func becomeOrphanMaker() {
 	}
 	fmt.Println("dir", c.Dir)
 	fmt.Println("dir", redis.dir)
-	pids := []int{c.keeper.proc.pid()}
+	pids := []int{c.keeper.proc.PID()}
 	for _, node := range c.Nodes() {
-		pids = append(append(pids, node.PID()), children(node.PID())...)
+		pids = append(append(pids, node.PID()), child.Children(node.PID())...)
 	}
 	if redis.proc != nil {
-		pids = append(pids, redis.proc.pid(), redis.keeper.proc.pid())
+		pids = append(pids, redis.proc.PID(), redis.keeper.proc.PID())
 	}
 	for _, pid := range pids {
 		fmt.Println("pid", pid)

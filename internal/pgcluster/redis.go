@@ -16,6 +16,8 @@ import (
 	"time"
 
 	"github.com/alicebob/miniredis/v2"
+
+	"github.com/pgdrover/pgdrover/internal/child"
 )
 
 // Redis is a running Redis that keeps nothing on disk. Whoever started it
@@ -26,7 +28,7 @@ type Redis struct {
 
 	dir      string
 	path     string // of redis-server
-	proc     *process
+	proc     *child.Process
 	keeper   *keeper
 	embedded *miniredis.Miniredis
 	control  control // of the compose cluster's; nil: its process is proc
@@ -89,13 +91,13 @@ func (r *Redis) launch(ctx context.Context, port int) error {
 		"--daemonize", "no", "--dir", r.dir, "--pidfile", filepath.Join(r.dir, "redis.pid"))
 	cmd.Dir, cmd.Stdout, cmd.Stderr = r.dir, log, log
 	// There is nothing to save.
-	p, err := startProcess(cmd, syscall.SIGKILL)
+	p, err := child.Start(cmd, syscall.SIGKILL)
 	if err != nil {
 		return err
 	}
 	addr := net.JoinHostPort("127.0.0.1", strconv.Itoa(port))
 	if err := awaitRedis(ctx, addr, p); err != nil {
-		p.end(endStep{syscall.SIGKILL, time.Second})
+		p.End(child.Step{Signal: syscall.SIGKILL, Within: time.Second})
 		return err
 	}
 	r.Addr, r.proc = addr, p
@@ -110,19 +112,19 @@ func (r *Redis) log() string {
 }
 
 // awaitRedis returns when the process answers PING.
-func awaitRedis(ctx context.Context, addr string, p *process) error {
+func awaitRedis(ctx context.Context, addr string, p *child.Process) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, startTimeout, fmt.Errorf("no answer to PING within %s", startTimeout))
 	defer cancel()
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
 	for {
 		// The process must be ours: another may listen where it could not.
-		if reply, err := redisCommand(ctx, addr, "INFO", "server"); err == nil && serverPID(reply) == p.pid() {
+		if reply, err := redisCommand(ctx, addr, "INFO", "server"); err == nil && serverPID(reply) == p.PID() {
 			return nil
 		}
 		select {
 		case <-tick.C:
-		case <-p.done:
+		case <-p.Done():
 			return errors.New("redis-server ended while it started")
 		case <-ctx.Done():
 			return context.Cause(ctx)
@@ -194,7 +196,7 @@ func (r *Redis) signal(sig syscall.Signal) error {
 	if r.proc == nil {
 		return ErrEmbedded
 	}
-	return r.proc.signal(sig)
+	return r.proc.Signal(sig)
 }
 
 // Kill ends Redis with all it holds. Start brings it back.
@@ -209,7 +211,7 @@ func (r *Redis) Kill() error {
 	if r.proc == nil {
 		return ErrEmbedded
 	}
-	r.proc.end(endStep{syscall.SIGKILL, time.Second})
+	r.proc.End(child.Step{Signal: syscall.SIGKILL, Within: time.Second})
 	return nil
 }
 
@@ -244,7 +246,7 @@ func (r *Redis) Stop() error {
 		return nil
 	}
 	if r.proc != nil {
-		r.proc.end(endStep{syscall.SIGKILL, time.Second})
+		r.proc.End(child.Step{Signal: syscall.SIGKILL, Within: time.Second})
 	}
 	if r.dir == "" {
 		return nil

@@ -22,8 +22,9 @@ var arrows = map[string][]string{
 	"internal/casefile":  nil,
 	"internal/repocheck": nil,
 	"internal/pgtest":    {"pgwire", "internal/task"},
-	"internal/pgcluster": nil,
-	"bench":              {"internal/pgcluster"},
+	"internal/child":     nil,
+	"internal/pgcluster": {"internal/child"},
+	"bench":              {"internal/pgcluster", "internal/child"},
 }
 
 // door is a place that may import an outside module: a folder, or one file of it.
