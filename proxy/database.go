@@ -25,6 +25,7 @@ type Options struct {
 	Drain       time.Duration                  // how long a change of placement waits for transactions of the tenants concerned (default 10s)
 	Templates   int                            // routes kept (default of the router when 0)
 	Limits      Limits                         // of all its clients
+	TwoPhase    bool                           // transactions may write on several shards: they are committed on all or none
 	Scatter     bool                           // reads that name no tenant are answered from all shards, unless a session says otherwise
 
 	// ScatterMemory bounds what is kept of the shards' rows for one such answer, in bytes (default 64 MiB).
@@ -44,7 +45,8 @@ type Database struct {
 	names   statementNames
 	logins  loginParams
 
-	catalog catalogLoads
+	catalog  catalogLoads
+	recovery recovery
 
 	listeners listeners
 	senders   senders
@@ -98,7 +100,11 @@ func OpenDatabase(opt Options, cluster *pool.Cluster, results *cache.Cache, m *s
 	d.names.init()
 	d.logins.init()
 	d.listeners.init(d)
+	d.recovery.init()
 	d.place.Store(&placement{shards: m, router: d.newRouter(m, c), nodes: cluster.Apply(m)})
+	if opt.TwoPhase {
+		d.recovery.start(d)
+	}
 	return d
 }
 
@@ -125,6 +131,9 @@ func (d *Database) Adjust(opt Options) {
 	opt.Name, opt.PassThrough = d.Name(), d.options().PassThrough
 	d.opt.Store(&opt)
 	d.replace(func(old *placement) *placement { return &placement{shards: old.shards, nodes: old.nodes} })
+	if opt.TwoPhase {
+		d.recovery.start(d)
+	}
 }
 
 // replace puts another placement in force, made from the one that is: with a router for the catalog of that moment.
@@ -173,6 +182,7 @@ func (d *Database) Cache() *cache.Cache { return d.cache }
 func (d *Database) Close(ctx context.Context) {
 	d.listeners.close()
 	d.catalog.close()
+	d.recovery.close()
 	d.cluster.Close(ctx)
 	if d.cache != nil {
 		d.cache.Close()

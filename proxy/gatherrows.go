@@ -113,7 +113,7 @@ func (g *gatherer) stop(all []gathered) {
 			all[i].link.sink = &all[i].out
 		}
 	}
-	s.gather(all)
+	s.gather(all, time.Time{})
 }
 
 // hand hands the rows of one backend on to the client as they come. A client that does not read holds it up, and nothing piles up.
