@@ -202,6 +202,9 @@ func (e *jointEnd) finish(as decision) {
 			prepared = append(prepared, w)
 		}
 	}
+	if len(prepared) == 0 {
+		return
+	}
 	e.tell(prepared, time.Now().Add(commitTime), func(w *writer) string { return as.verb(w.gid) })
 	for _, w := range prepared {
 		lost := w.link.lost != nil || w.link.busy()
