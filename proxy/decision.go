@@ -49,7 +49,12 @@ func (d *Database) PrepareTwoPhase(ctx context.Context) error {
 
 // keepDecisions makes sure that a shard has the table of decisions.
 func (d *Database) keepDecisions(ctx context.Context, shard string) error {
-	rows, err := d.cluster.Exec(ctx, shard, pool.Primary, "SELECT pg_catalog.to_regprocedure('pgdrover.decide(text)') IS NOT NULL")
+	rows, err := d.cluster.Exec(ctx, shard, pool.Primary, "SELECT pg_catalog.to_regprocedure('pgdrover.decide(text)') IS NOT NULL, "+
+		"pg_catalog.current_setting('max_prepared_transactions')")
+	if err == nil && string(rows.Rows[0][1]) == "0" {
+		return fmt.Errorf("shard %s: %w: set max_prepared_transactions to max_connections there, on replicas first, and restart it, "+
+			"or write two_phase_commit: off", shard, errNoRoom)
+	}
 	if err == nil && string(rows.Rows[0][0]) == "t" {
 		return nil
 	}
@@ -63,6 +68,9 @@ func (d *Database) keepDecisions(ctx context.Context, shard string) error {
 	}
 	return err
 }
+
+// errNoRoom is what a server means by 55000, "prepared transactions are disabled".
+var errNoRoom = &pgwire.Error{Code: "55000", Message: "two_phase_commit needs room for prepared transactions, and max_prepared_transactions is 0"}
 
 // decide finds out how a joint transaction ended, on its first writer's shard. Unless the first writer is still at work, and not for
 // longer than patience allows, that is final: if there is no decision yet, one is made, and a first writer that would commit after all

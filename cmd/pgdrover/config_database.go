@@ -26,8 +26,8 @@ type Database struct {
 	// Scatter says what becomes of a statement on sharded tables that names no tenant: deny refuses it unless a session or a hint
 	// asks for scatter, reads answers it from all shards if it is a read. Key: DB.scatter. Default: deny.
 	Scatter Scatter `yaml:"scatter"`
-	// TwoPhaseCommit makes transactions that write to several shards atomic. Key: DB.two_phase_commit. Only off in this
-	// version. Default: off.
+	// TwoPhaseCommit says whether a transaction may write to several shards: on commits it on all of them or on none. Key:
+	// DB.two_phase_commit. Default: off.
 	TwoPhaseCommit TwoPhaseCommit `yaml:"two_phase_commit"`
 	// Cache is the result cache, off until a table is listed. Key: DB.cache.
 	Cache Cache `yaml:"cache"`
