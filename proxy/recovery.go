@@ -14,17 +14,18 @@ import (
 )
 
 const (
-	recoveryPause = 10 * time.Second // between two looks of the recovery at the shards
-	recoveryTime  = 10 * time.Second // bounds one question to a shard
-	recoveryWaits = time.Minute      // so long a first writer may be at work before it is decided that it fails
-	decisionsKept = 5 * time.Minute  // so long a decision stays when nobody seems to need it any more
+	recoveryPause  = 10 * time.Second       // between two looks of the recovery at the shards
+	recoveryMoment = 200 * time.Millisecond // until it looks when it is asked to
+	recoveryTime   = 10 * time.Second       // bounds one question to a shard
+	recoveryWaits  = time.Minute            // so long a first writer may be at work before it is decided that it fails
+	decisionsKept  = 5 * time.Minute        // so long a decision stays when nobody seems to need it any more
 )
 
 // recovery ends what transactions on several shards have left prepared, after a crash of a proxy, a shard or both. It owns the goroutine
 // that does. Several proxies may do so at the same time, for transactions of all of them.
 type recovery struct {
-	name    string // of this process in gids
-	kick    chan struct{}
+	name    string      // of this process in gids
+	asked   atomic.Bool // to look at the shards soon
 	running sync.WaitGroup
 
 	commits, rollbacks  atomic.Int64 // joint transactions that ended so
@@ -51,7 +52,7 @@ type TwoPhaseStats struct {
 }
 
 func (r *recovery) init() {
-	r.name, r.kick, r.inHand = randomHex(4), make(chan struct{}, 1), map[string]bool{}
+	r.name, r.inHand = randomHex(4), map[string]bool{}
 }
 
 // TwoPhase says what has become of transactions on several shards.
@@ -85,13 +86,8 @@ func (r *recovery) close() {
 	r.running.Wait()
 }
 
-// soon has the recovery look at once. It never blocks.
-func (r *recovery) soon() {
-	select {
-	case r.kick <- struct{}{}:
-	default:
-	}
-}
+// soon has the recovery look within a moment.
+func (r *recovery) soon() { r.asked.Store(true) }
 
 // take notes that a session commits a transaction; leave, that it is done with it.
 func (r *recovery) take(j *joint) {
@@ -114,18 +110,23 @@ func (r *recovery) has(id string) bool {
 
 // recoverAll looks at the shards at once, then from time to time and when it is asked to, until ctx ends.
 func (d *Database) recoverAll(ctx context.Context) {
-	tick := time.NewTicker(recoveryPause)
+	r := &d.recovery
+	tick := time.NewTicker(recoveryMoment)
 	defer tick.Stop()
+	var last time.Time
 	for {
+		if !r.asked.Swap(false) && time.Since(last) < recoveryPause {
+			select {
+			case <-ctx.Done():
+				return
+			case <-tick.C:
+			}
+			continue
+		}
 		if err := d.recoverOnce(ctx); err != nil && ctx.Err() == nil {
 			d.options().Log.Warn("prepared transactions could not be looked for everywhere", "database", d.Name(), "error", err)
 		}
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-		case <-d.recovery.kick:
-		}
+		last = time.Now()
 	}
 }
 

@@ -241,7 +241,7 @@ func (e *jointEnd) resolve() (as decision) {
 		for as == undecided && ctx.Err() == nil {
 			var err error
 			if as, err = e.s.db.decide(ctx, e.joint, 0); err != nil {
-				restFor(ctx, resolvePause)
+				time.Sleep(resolvePause)
 			}
 		}
 	})
@@ -250,13 +250,6 @@ func (e *jointEnd) resolve() (as decision) {
 
 // resolvePause is between two questions to a shard that does not answer.
 const resolvePause = 100 * time.Millisecond
-
-// restFor waits for d, or until ctx ends. Call it in Await.
-func restFor(ctx context.Context, d time.Duration) {
-	bounded, cancel := context.WithTimeout(ctx, d)
-	defer cancel()
-	<-bounded.Done()
-}
 
 // unknown is what the client is told when nobody knows.
 func (e *jointEnd) unknown(cause *pgwire.Error) *pgwire.Error {
