@@ -15,6 +15,7 @@ import (
 
 const (
 	recoveryPause  = 10 * time.Second       // between two looks of the recovery at the shards
+	doubtPause     = time.Second            // the same while something is in doubt
 	recoveryMoment = 200 * time.Millisecond // until it looks when it is asked to
 	recoveryTime   = 10 * time.Second       // bounds one question to a shard
 	recoveryWaits  = time.Minute            // so long a first writer may be at work before it is decided that it fails
@@ -115,7 +116,7 @@ func (d *Database) recoverAll(ctx context.Context) {
 	defer tick.Stop()
 	var last time.Time
 	for {
-		if !r.asked.Swap(false) && time.Since(last) < recoveryPause {
+		if !r.asked.Swap(false) && time.Since(last) < r.pace() {
 			select {
 			case <-ctx.Done():
 				return
@@ -128,6 +129,16 @@ func (d *Database) recoverAll(ctx context.Context) {
 		}
 		last = time.Now()
 	}
+}
+
+// pace is the time between two looks: short while there are doubts, which keep rows locked.
+func (r *recovery) pace() time.Duration {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if len(r.doubts) > 0 {
+		return doubtPause
+	}
+	return recoveryPause
 }
 
 // recoverOnce ends all parts that can be ended, and forgets the decisions that nobody needs any more.
