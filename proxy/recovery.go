@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/pgdrover/pgdrover/cache"
 	"github.com/pgdrover/pgdrover/pool"
 )
 
@@ -264,6 +265,9 @@ func (d *Database) endPart(ctx context.Context, shard string, p preparedPart) st
 	}
 	if err != nil {
 		return err.Error()
+	}
+	if d.cache != nil && as == committed {
+		d.cache.Invalidate(ctx, &cache.Deps{}) // what it makes visible may have been read before
 	}
 	d.recovery.count(as)
 	d.options().Log.Info("ended a transaction that was left prepared", "database", d.Name(), "shard", shard, "gid", p.gid, "outcome", as.String())

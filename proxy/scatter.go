@@ -40,7 +40,7 @@ func (s *session) everySimple(q *router.Query, r router.Route) {
 
 // isForSeveral reports whether several backends, or another number than one, are told of a statement.
 func (s *session) isForSeveral(q *router.Query, r router.Route) bool {
-	return !s.place.single() && (r.Kind == router.Every || s.isEarly(q, r))
+	return !s.place.single() && (r.Kind == router.Every || s.isEarly(q, r) || s.preparesSeveral(q))
 }
 
 // several runs a statement on all backends that are to hear of it, and returns the answer of one once all have succeeded. set is
@@ -55,6 +55,9 @@ func (s *session) several(q *router.Query, r router.Route, set []router.Change, 
 		send.send(l, do)
 	}
 	defer s.answeredBySeveral()
+	if s.preparesSeveral(q) {
+		return s.prepareSeveral(q, measured)
+	}
 	if r.Kind != router.Every {
 		return s.early(q, set, measured)
 	}
