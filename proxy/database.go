@@ -133,6 +133,7 @@ func (d *Database) Adjust(opt Options) {
 	d.replace(func(old *placement) *placement { return &placement{shards: old.shards, nodes: old.nodes} })
 	if opt.TwoPhase {
 		d.recovery.start(d)
+		d.recovery.soon() // a shard that is new has no table of decisions yet
 	}
 }
 

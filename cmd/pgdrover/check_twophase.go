@@ -8,6 +8,12 @@ import (
 
 // reportTwoPhase reports the nodes that keep two_phase_commit from working, where it is on.
 func reportTwoPhase(r *report, db *Database, files []string, name string, answers []shardAnswer) {
+	for _, answer := range answers {
+		if n := answer.nodes[0]; n.err == nil && n.left != "0" {
+			r.fault("shard %s: PgDrover has left %s prepared transactions there, which keep rows locked: they are ended while 'pgdrover serve' runs "+
+				"with two_phase_commit: on and reaches all shards; SHOW TWO_PHASE on the console says what is in the way", answer.shard.Name, n.left)
+		}
+	}
 	if db.TwoPhaseCommit != TwoPhaseOn {
 		return
 	}

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"testing"
+	"time"
 
 	"github.com/pgdrover/pgdrover/internal/pgcluster"
 )
@@ -16,6 +17,22 @@ func (c onlineCase) twoPhase(more string) {
     two_phase_commit: on
 users: [{name: app, password: x}]
 `, c.cluster.User, more))
+}
+
+// await waits until a query on a primary has an answer.
+func (c onlineCase) await(shard int, sql, want string) {
+	c.Helper()
+	got := ""
+	for end := time.Now().Add(time.Minute); time.Now().Before(end); time.Sleep(50 * time.Millisecond) {
+		rows, err := c.cluster.Shards[shard].Primary.Query(c.Context(), sql)
+		if err != nil {
+			c.Fatal(err)
+		}
+		if got = rows[0][0]; got == want {
+			return
+		}
+	}
+	c.Fatalf("%s: %s, want %s", sql, got, want)
 }
 
 // TestTwoPhaseChecked has nodes that cannot prepare transactions: the check says where that is asked for, and serve does not start.
@@ -50,7 +67,14 @@ func TestTwoPhaseInstalled(t *testing.T) {
 	c.want(exitError, "serve", "permission denied for database app", `run "pgdrover install two-phase"`, "GRANT CREATE ON DATABASE")
 	owner(c.cluster.User)
 	c.want(exitOK, "check --online", "two_phase_commit: the nodes have room")
+	c.sql(1, "create table left_over (id int)")
+	c.sql(1, "begin; insert into left_over values (1); prepare transaction 'pgdrover:dead:0123456789abcdef01234567:3:s1:s2:app'")
+	c.await(1, "select count(*) from pg_prepared_xacts where prepared < now() - interval '5 seconds'", "1")
+	c.want(exitError, "check --online", "shard s2: PgDrover has left 1 prepared transactions there")
 	c.serve()
+	c.await(1, "select count(*) from pg_prepared_xacts", "0")
+	c.await(1, "select count(*) from left_over", "0")
+	c.sql(1, "drop table left_over")
 	c.want(exitOK, "check --schema", "the schema is the same on all 2 shards")
 	c.both("insert into pgdrover.decision (id, committed) values ('x', true)")
 	c.want(exitOK, "install two-phase", "s1     ready", "s2     ready")

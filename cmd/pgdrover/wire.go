@@ -213,8 +213,11 @@ func (s *service) adminOptions() admin.Options {
 		Config:   s.settings,
 		Users:    s.users,
 		Draining: s.draining.Load,
-		Profile:  s.config.Admin.Profile,
-		Log:      s.log,
+
+		SchemaDifferences: s.drift.differences,
+
+		Profile: s.config.Admin.Profile,
+		Log:     s.log,
 	}
 }
 
