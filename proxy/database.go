@@ -29,6 +29,8 @@ type Options struct {
 
 	// ScatterMemory bounds what is kept of the shards' rows for one such answer, in bytes (default 64 MiB).
 	ScatterMemory int
+	Reuse         bool // unnamed statements that have one plan are prepared once on a backend for all who send them
+	AnySize       bool // also those of tables with few rows: for tests
 	PassThrough   bool // backends are logged in as the client's own user, with its SCRAM keys; it stays as the database was opened with
 	Log           *slog.Logger
 }
@@ -99,6 +101,7 @@ func OpenDatabase(opt Options, cluster *pool.Cluster, results *cache.Cache, m *s
 	d.logins.init()
 	d.listeners.init(d)
 	d.place.Store(&placement{shards: m, router: d.newRouter(m, c), nodes: cluster.Apply(m)})
+	d.catalog.reviewed.Store(time.Now().UnixNano())
 	return d
 }
 
@@ -140,7 +143,7 @@ func (d *Database) replace(next func(old *placement) *placement) {
 }
 
 func (d *Database) newRouter(m *shardmap.Map, c *router.Catalog) *router.Router {
-	return router.New(m, c, router.Options{Templates: d.options().Templates, Cached: d.options().Cached, Holding: d.options().Holding})
+	return router.New(m, c, router.Options{Templates: d.options().Templates, Cached: d.options().Cached, Holding: d.options().Holding, AnySize: d.options().AnySize})
 }
 
 // Name is the name that clients connect to.

@@ -46,6 +46,7 @@ type rigOptions struct {
 	keep     bool          // what is in the cluster stays
 	config   func(*Config) // changes what the server runs with; nil: nothing
 	limits   Limits        // of the database
+	parse    bool          // unnamed statements are not reused
 	pass     bool          // backends are logged in as the client's own user
 }
 
@@ -96,7 +97,8 @@ func startRig(t testing.TB, c *pgcluster.Cluster, o rigOptions) *rig {
 	if err != nil {
 		t.Fatal(err)
 	}
-	opt := Options{Name: c.Database, Mode: o.mode, NameAddHost: o.addHost, Replicas: o.replicas, Sticky: o.sticky, Drain: 2 * time.Second, Limits: o.limits, PassThrough: o.pass, Log: log}
+	opt := Options{Name: c.Database, Mode: o.mode, NameAddHost: o.addHost, Replicas: o.replicas, Sticky: o.sticky, Drain: 2 * time.Second, Limits: o.limits, PassThrough: o.pass,
+		Reuse: !o.parse, AnySize: true, Log: log}
 	var results *cache.Cache
 	if o.cache != nil {
 		if results, err = cache.Open(ctx, *o.cache); err != nil {

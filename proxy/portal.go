@@ -139,6 +139,7 @@ func (s *session) bindOnShard(frame []byte, at *portal) bool {
 	s.capture(l, c)
 	s.own(l, &p.query)
 	s.sayListens(l, &p.query, true)
+	s.settleReuse(p)
 	if p.shared != nil || p.names {
 		s.startTape(l)
 	}
