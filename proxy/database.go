@@ -29,9 +29,10 @@ type Options struct {
 
 	// ScatterMemory bounds what is kept of the shards' rows for one such answer, in bytes (default 64 MiB).
 	ScatterMemory int
-	Reuse         bool // unnamed statements that have one plan are prepared once on a backend for all who send them
-	AnySize       bool // also those of tables with few rows: for tests
-	PassThrough   bool // backends are logged in as the client's own user, with its SCRAM keys; it stays as the database was opened with
+	Reuse         bool          // unnamed statements that have one plan are prepared once on a backend for all who send them
+	ReuseFor      time.Duration // for so long, until it is prepared anew (default 5s)
+	AnySize       bool          // also those of tables with few rows: for tests
+	PassThrough   bool          // backends are logged in as the client's own user, with its SCRAM keys; it stays as the database was opened with
 	Log           *slog.Logger
 }
 
@@ -111,6 +112,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.Log == nil {
 		o.Log = slog.Default()
+	}
+	if o.ReuseFor == 0 {
+		o.ReuseFor = reuseTime
 	}
 	if o.ScatterMemory == 0 {
 		o.ScatterMemory = 64 << 20

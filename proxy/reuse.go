@@ -13,8 +13,8 @@ import (
 // knows of it is used only where an error that a Parse of its own would not have met can be mended. See docs/design/0017.
 
 const (
-	// reuseTime is how long a backend uses such a statement before it is told it anew. The tables' sizes, which plans are made for, and
-	// DDL past PgDrover are seen then.
+	// reuseTime is how long a backend uses such a statement before it is told it anew, unless Options say otherwise. The tables' sizes,
+	// which plans are made for, and DDL past PgDrover are seen then.
 	reuseTime = 5 * time.Second
 
 	// reuseText is the longest text that is kept for all, in bytes.
@@ -167,7 +167,7 @@ func (s *session) settleReuse(p *prepared) {
 
 // renewReused has a backend forget a reused statement that it was told long ago, so that it is told it anew.
 func (s *session) renewReused(l *link, p *prepared) {
-	if p.name == "" && p.shared != nil && l.notes.known.outlived(p.shared, time.Now().Add(-reuseTime)) {
+	if p.name == "" && p.shared != nil && l.notes.known.outlived(p.shared, time.Now().Add(-s.db.options().ReuseFor)) {
 		l.notes.forget(p.shared)
 		l.send(pgwire.AppendClose(l.conn.QueueBuffer(), 'S', p.shared.name), reply{kind: pgwire.MsgClose, do: skip, name: p.shared})
 	}
