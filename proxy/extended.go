@@ -57,7 +57,6 @@ func (s *session) parse(frame []byte) bool {
 	}
 	s.work.Parses++
 	p := s.newPrepared(&m)
-	s.analyse(&p.query, p.text)
 	sts := p.query.Statements()
 	p.own = len(sts) == 1 && s.answersItself(&sts[0])
 	if old != nil && (p.own || old.own) {

@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"bytes"
 	"encoding/binary"
 	"strconv"
 	"sync"
@@ -17,6 +18,7 @@ type prepared struct {
 	text   []byte
 	oids   []byte // the declared parameter types as Parse carries them: count and OIDs
 	query  router.Query
+	under  *settings      // of an unnamed statement: those that query was analysed under
 	own    bool           // PgDrover answers it itself
 	sent   bool           // a backend has been told of it, or is about to be
 	proven bool           // a backend has carried out something with it
@@ -237,7 +239,8 @@ func (s *session) statement(name []byte) *prepared {
 	return s.statements[string(name)]
 }
 
-// newPrepared copies a Parse. The memory of unnamed statements is used again.
+// newPrepared copies a Parse and has its text analysed. The memory of unnamed statements is used again, and what is known of their text
+// if it comes again.
 func (s *session) newPrepared(m *pgwire.Parse) *prepared {
 	var p *prepared
 	if len(m.Name) == 0 {
@@ -247,16 +250,28 @@ func (s *session) newPrepared(m *pgwire.Parse) *prepared {
 		p = &prepared{name: string(m.Name)}
 	}
 	p.sent, p.proven, p.seen, p.fresh, p.names, p.shared = false, false, false, false, false, nil
+	p.serial = s.srv.serials.Add(1)
+	if p.under == s.settings && p.query.Router() == s.router() && bytes.Equal(p.text, m.Text) && bytes.Equal(p.oids, m.OIDs) {
+		return p
+	}
 	p.text = append(p.text[:0], m.Text...)
-	p.oids = binary.BigEndian.AppendUint16(p.oids[:0], uint16(m.NumOIDs()))
+	p.oids = append(p.oids[:0], m.OIDs...)
 	for i := range m.NumOIDs() {
-		p.oids = binary.BigEndian.AppendUint32(p.oids, m.OID(i))
 		if p.name != "" {
 			p.types = append(p.types, m.OID(i))
 		}
 	}
-	p.serial = s.srv.serials.Add(1)
+	s.analyse(&p.query, p.text)
+	p.under = s.settings
 	return p
+}
+
+// declared is the i-th type that Parse declared, 0 if it did not. oids are as in prepared.
+func declared(oids []byte, i int) uint32 {
+	if at := 2 + 4*i; at+4 <= len(oids) {
+		return binary.BigEndian.Uint32(oids[at:])
+	}
+	return 0
 }
 
 // unnamedSpace is memory for an unnamed statement: of an earlier one, if nothing refers to that any more.

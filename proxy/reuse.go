@@ -134,11 +134,10 @@ func (s *session) reuse(p *prepared) {
 	if !s.db.options().Reuse || !s.mends() || len(p.text) > reuseText || s.db.catalog.behind() || !p.query.OnePlan(p.oids[2:]) {
 		return
 	}
-	now := time.Now().UnixNano()
-	p.shared = s.db.names.reuse(s.settings.sense, p.text, p.oids, now, max(1, s.cfg.Statements/2))
-	if p.shared != nil {
-		s.db.reviewCatalog(now)
+	if s.reusedAt == 0 {
+		s.reusedAt = time.Now().UnixNano()
 	}
+	p.shared = s.db.names.reuse(s.settings.sense, p.text, p.oids, s.reusedAt, max(1, s.cfg.Statements/2))
 }
 
 // mends reports whether what is wrong with a statement that is used now could be mended, as repair.go does it: nothing of the batch is
@@ -167,7 +166,16 @@ func (s *session) settleReuse(p *prepared) {
 
 // renewReused has a backend forget a reused statement that it was told long ago, so that it is told it anew.
 func (s *session) renewReused(l *link, p *prepared) {
-	if p.name == "" && p.shared != nil && l.notes.known.outlived(p.shared, time.Now().Add(-s.db.options().ReuseFor)) {
+	if p.name != "" || p.shared == nil {
+		return
+	}
+	now := s.timing.began
+	if now.IsZero() {
+		now = time.Now()
+	}
+	s.reusedAt = now.UnixNano()
+	s.db.reviewCatalog(s.reusedAt)
+	if l.notes.known.outlived(p.shared, now.Add(-s.db.options().ReuseFor)) {
 		l.notes.forget(p.shared)
 		l.send(pgwire.AppendClose(l.conn.QueueBuffer(), 'S', p.shared.name), reply{kind: pgwire.MsgClose, do: skip, name: p.shared})
 	}
