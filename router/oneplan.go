@@ -3,9 +3,9 @@ package router
 import "slices"
 
 // A statement that finds at most one row, by equality with all columns of a
-// unique key, or that inserts rows of plain values, is planned in one way
-// whatever its parameters are: PostgreSQL's generic plan of it is its custom
-// one, and so a server may keep it. docs/design/0017-unnamed-statements.md has
+// unique key, or that inserts a row of plain values, needs one plan whatever its
+// parameters are: none that PostgreSQL makes for their values is better than its
+// generic one, and so a server may keep that. docs/design/0017-unnamed-statements.md has
 // the argument; whatever is not known to be such a statement is none.
 
 // onePlan are the parameters of such a statement, by the template's slots.

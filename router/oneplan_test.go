@@ -2,7 +2,11 @@ package router
 
 import (
 	"encoding/binary"
+	"strconv"
+	"strings"
 	"testing"
+
+	"github.com/pgdrover/pgdrover/internal/pgcluster"
 )
 
 // planOIDs are declared types as Parse carries them.
@@ -127,4 +131,77 @@ func TestOnePlan(t *testing.T) {
 			t.Errorf("%s with %v: %t", c.sql, c.oids, got)
 		}
 	}
+}
+
+// TestOnePlanIsOne compares what PostgreSQL's custom and generic plans cost of statements which are taken to have one: a custom plan may go
+// by another index to the same row, and may see that there is none.
+func TestOnePlanIsOne(t *testing.T) {
+	c := pgcluster.Test(t, pgcluster.Config{})
+	node := c.Shards[0].Primary
+	ask := func(sql string) [][]string {
+		t.Helper()
+		rows, err := node.Query(t.Context(), sql)
+		if err != nil {
+			t.Fatalf("%s: %v", sql, err)
+		}
+		return rows
+	}
+	ask(`create table big (id bigint primary key, code text, n int, name varchar(20), amount numeric, unique (code, n));
+insert into big select i, case when i % 10 < 9 then 'often' else 'rare ' || i % 50 end, i, 'x', i % 3 from generate_series(1, 30000) i;
+create index on big (code); create index on big (amount); create index on big (name) where amount = 1; create index on big (id) where code = 'rare 9'; analyze big`)
+	catalog, err := ParseCatalog([]byte(ask(CatalogSQL)[0][0]))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := New(mapNamed(t, "shardmap-one.yaml"), catalog, Options{})
+	for _, p := range []struct {
+		sql    string
+		values [][]string
+	}{
+		{"select * from big where id = $1", [][]string{{"5"}, {"30000"}, {"-1"}, {"NULL"}}},
+		{"select n, $2 from big where id = $1 limit $3", [][]string{{"5", "'a'", "1"}, {"6", "NULL", "NULL"}, {"7", "'c'", "0"}}},
+		{"select * from big where id = $1 and code = $2", [][]string{{"9", "'rare 9'"}, {"9", "'often'"}, {"9", "NULL"}}},
+		{"select * from big where code = $1 and n = $2 for update", [][]string{{"'often'", "1"}, {"'rare 9'", "9"}, {"'never'", "9"}}},
+		{"select * from big where n = $1 and code = $2 and amount = $3 and name = $4", [][]string{{"1", "'often'", "1", "'x'"}, {"1", "'often'", "7", "'y'"}}},
+		{"update big set amount = amount + $1 where id = $2 returning n", [][]string{{"1", "5"}, {"2", "-5"}}},
+		{"delete from big where code = $1 and n = $2", [][]string{{"'often'", "1"}, {"'rare 9'", "9"}}},
+		{"insert into big (id, code) values ($1, $2) on conflict (id) do update set code = excluded.code", [][]string{{"1", "'x'"}, {"70000", "NULL"}}},
+	} {
+		var q Query
+		r.Analyse(&q, []byte(p.sql), &Env{})
+		if !q.OnePlan(nil) {
+			t.Errorf("%s is not taken to have one plan", p.sql)
+		}
+		for _, values := range p.values {
+			execute := "; explain execute s(" + strings.Join(values, ", ") + ")"
+			custom := ask("deallocate all; prepare s as " + p.sql + "; set plan_cache_mode = force_custom_plan" + execute)
+			generic := ask("deallocate all; prepare s as " + p.sql + "; set plan_cache_mode = force_generic_plan" + execute)
+			if costOf(t, generic) > costOf(t, custom)+1 && !strings.Contains(textOf(custom), "One-Time Filter: false") {
+				t.Errorf("%s with %s:\n%s\ngeneric:\n%s", p.sql, values, textOf(custom), textOf(generic))
+			}
+			if text := textOf(generic); p.sql[0] != 'i' && !strings.Contains(text, "Index Scan using big_pkey") && !strings.Contains(text, "Index Scan using big_code_n_key") {
+				t.Errorf("%s goes by no unique key:\n%s", p.sql, text)
+			}
+		}
+	}
+}
+
+// costOf is the estimate of a whole plan; reading a page costs 4.
+func costOf(t *testing.T, plan [][]string) float64 {
+	t.Helper()
+	_, cost, _ := strings.Cut(textOf(plan), "..")
+	cost, _, _ = strings.Cut(cost, " ")
+	n, err := strconv.ParseFloat(cost, 64)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+func textOf(plan [][]string) string {
+	var lines []string
+	for _, row := range plan {
+		lines = append(lines, row[len(row)-1])
+	}
+	return strings.Join(lines, "\n")
 }
