@@ -30,7 +30,10 @@ type Options struct {
 
 	// ScatterMemory bounds what is kept of the shards' rows for one such answer, in bytes (default 64 MiB).
 	ScatterMemory int
-	PassThrough   bool // backends are logged in as the client's own user, with its SCRAM keys; it stays as the database was opened with
+	Reuse         bool          // unnamed statements that have one plan are prepared once on a backend for all who send them
+	ReuseFor      time.Duration // for so long, until it is prepared anew (default 5s)
+	AnySize       bool          // also those of tables with few rows: for tests
+	PassThrough   bool          // backends are logged in as the client's own user, with its SCRAM keys; it stays as the database was opened with
 	Log           *slog.Logger
 }
 
@@ -105,6 +108,7 @@ func OpenDatabase(opt Options, cluster *pool.Cluster, results *cache.Cache, m *s
 	if opt.TwoPhase {
 		d.recovery.start(d)
 	}
+	d.catalog.reviewed.Store(time.Now().UnixNano())
 	return d
 }
 
@@ -114,6 +118,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.Log == nil {
 		o.Log = slog.Default()
+	}
+	if o.ReuseFor == 0 {
+		o.ReuseFor = reuseTime
 	}
 	if o.ScatterMemory == 0 {
 		o.ScatterMemory = 64 << 20
@@ -150,7 +157,7 @@ func (d *Database) replace(next func(old *placement) *placement) {
 }
 
 func (d *Database) newRouter(m *shardmap.Map, c *router.Catalog) *router.Router {
-	return router.New(m, c, router.Options{Templates: d.options().Templates, Cached: d.options().Cached, Holding: d.options().Holding})
+	return router.New(m, c, router.Options{Templates: d.options().Templates, Cached: d.options().Cached, Holding: d.options().Holding, AnySize: d.options().AnySize})
 }
 
 // Name is the name that clients connect to.

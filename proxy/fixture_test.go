@@ -47,7 +47,9 @@ type rigOptions struct {
 	config   func(*Config) // changes what the server runs with; nil: nothing
 	limits   Limits        // of the database
 	twoPhase bool
-	pass     bool // backends are logged in as the client's own user
+	parse    bool          // unnamed statements are not reused
+	reuseFor time.Duration // how long they are, on one backend
+	pass     bool          // backends are logged in as the client's own user
 }
 
 func (o *rigOptions) loops(t testing.TB) *task.Loops {
@@ -97,7 +99,8 @@ func startRig(t testing.TB, c *pgcluster.Cluster, o rigOptions) *rig {
 	if err != nil {
 		t.Fatal(err)
 	}
-	opt := Options{Name: c.Database, Mode: o.mode, NameAddHost: o.addHost, Replicas: o.replicas, Sticky: o.sticky, Drain: 2 * time.Second, Limits: o.limits, PassThrough: o.pass, TwoPhase: o.twoPhase, Log: log}
+	opt := Options{Name: c.Database, Mode: o.mode, NameAddHost: o.addHost, Replicas: o.replicas, Sticky: o.sticky, Drain: 2 * time.Second, Limits: o.limits, PassThrough: o.pass,
+		TwoPhase: o.twoPhase, Reuse: !o.parse, ReuseFor: o.reuseFor, AnySize: true, Log: log}
 	var results *cache.Cache
 	if o.cache != nil {
 		if results, err = cache.Open(ctx, *o.cache); err != nil {

@@ -37,11 +37,7 @@ func (b *bindParams) Param(i int) ([]byte, bool, bool) { return b.bind.Param(i) 
 
 // OID is the type that Parse declared for a parameter; 0 when it left that to the server.
 func (b *bindParams) OID(i int) uint32 {
-	o := b.stmt.oids
-	if at := 2 + 4*i; at+4 <= len(o) {
-		return uint32(o[at])<<24 | uint32(o[at+1])<<16 | uint32(o[at+2])<<8 | uint32(o[at+3])
-	}
-	return 0
+	return declared(b.stmt.oids, i)
 }
 
 // bind takes a Bind: with its parameters the statement has a route.
@@ -139,6 +135,7 @@ func (s *session) bindOnShard(frame []byte, at *portal) bool {
 	s.capture(l, c)
 	s.own(l, &p.query)
 	s.sayListens(l, &p.query, true)
+	s.settleReuse(p)
 	if p.shared != nil || p.names {
 		s.startTape(l)
 	}

@@ -91,6 +91,7 @@ func (c *compiler) query(n *node, src *source) Statement {
 	b.statement(n, nil)
 	st := c.conclude(b)
 	st.Verb = verbOf(n)
+	st.onePlan = c.onePlan(n, src)
 	if q := n.GetSelectStmt(); q != nil {
 		st.changes = c.setConfig(q, src)
 		if q.GetIntoClause() != nil && !b.facts.temp {

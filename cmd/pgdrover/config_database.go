@@ -26,6 +26,9 @@ type Database struct {
 	// Scatter says what becomes of a statement on sharded tables that names no tenant: deny refuses it unless a session or a hint
 	// asks for scatter, reads answers it from all shards if it is a read. Key: DB.scatter. Default: deny.
 	Scatter Scatter `yaml:"scatter"`
+	// ReuseUnnamed has backends prepare unnamed statements once for all who send them, where their plan does not depend on their
+	// parameters. Key: DB.reuse_unnamed. Default: on.
+	ReuseUnnamed Switch `yaml:"reuse_unnamed"`
 	// TwoPhaseCommit says whether a transaction may write to several shards: on commits it on all of them or on none. Key:
 	// DB.two_phase_commit. Default: off.
 	TwoPhaseCommit TwoPhaseCommit `yaml:"two_phase_commit"`
@@ -138,6 +141,7 @@ func (d *Database) SetDefaults() {
 		},
 		Reads:          Reads{To: ReadReplicas, Policy: LeastInFlight, Sticky: 5 * time.Second},
 		Scatter:        ScatterDeny,
+		ReuseUnnamed:   SwitchOn,
 		TwoPhaseCommit: TwoPhaseOff,
 		Cache:          Cache{Memory: 64 << 20},
 		Limits:         DatabaseLimits{ScatterMemory: 64 << 20},

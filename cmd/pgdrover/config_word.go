@@ -108,6 +108,20 @@ func (s *Scatter) UnmarshalText(text []byte) error {
 	return choose(s, text, []Scatter{ScatterDeny, ScatterReads})
 }
 
+// Switch says whether PgDrover does something.
+type Switch string
+
+// The values of a Switch.
+const (
+	SwitchOn  Switch = "on"
+	SwitchOff Switch = "off"
+)
+
+// UnmarshalText reads on or off.
+func (s *Switch) UnmarshalText(text []byte) error {
+	return choose(s, text, []Switch{SwitchOn, SwitchOff})
+}
+
 // TwoPhaseCommit says whether a transaction may write to several shards.
 type TwoPhaseCommit string
 

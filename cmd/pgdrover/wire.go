@@ -74,6 +74,7 @@ func (d *Database) options(name string, config *Config, s *service) proxy.Option
 		Name: name, Mode: d.Pool.Mode.proxy(), NameAddHost: d.NameAddHost, Replicas: d.Reads.To == ReadReplicas, Sticky: d.Reads.Sticky,
 		Cached: cachedTables(d.Cache.Tables), Holding: holdFunctions(d.HoldFunctions), Drain: config.Limits.ReloadWait, Templates: config.Limits.Templates, Log: s.log,
 		PassThrough: d.Backend.PassThrough, Scatter: d.Scatter == ScatterReads, TwoPhase: d.TwoPhaseCommit == TwoPhaseOn, ScatterMemory: int(d.Limits.ScatterMemory),
+		Reuse: d.ReuseUnnamed == SwitchOn,
 		Limits: proxy.Limits{
 			Clients: d.Limits.Clients, IdleTransaction: d.Limits.IdleTransactionTimeout, Statement: d.Limits.StatementTimeout,
 		},
