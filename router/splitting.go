@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/pgdrover/pgdrover/shardmap"
 )
@@ -22,6 +23,7 @@ type Splitting struct {
 
 	m         *shardmap.Map
 	oid       uint32
+	foreign   bool // the data is not in UTF8
 	asNull    bool // FORCE_NULL of the column
 	asNotNull bool // FORCE_NOT_NULL
 }
@@ -47,6 +49,8 @@ func (r *Router) split(q *Query, env *Env) (*Splitting, *Error) {
 	switch {
 	case s.unknown != "":
 		return nil, refuse(alone, "the option %q is not known to PgDrover: a COPY with it is not split by tenant", s.unknown)
+	case s.Format == CopyCSV && (strings.IndexByte(`.\`, s.Delimiter) >= 0 || strings.IndexByte(`.\`, s.Quote) >= 0):
+		return nil, refuse(alone, "CSV whose delimiter or quote is a dot or a backslash is not split by tenant")
 	case s.Skips:
 		return nil, refuse(alone, "a COPY that leaves out rows with mistakes is not split by tenant")
 	case t.Kind == shardmap.Reference:
@@ -92,6 +96,9 @@ func (s *Splitting) column(t *Table, rel *Relation, list []*node) *Error {
 func (s *Splitting) Shard(value []byte) (int, error) {
 	var k shardmap.Key
 	var err error
+	if s.foreign && s.m.TenantType() == shardmap.Text && !isASCII(value) {
+		return 0, &shardmap.KeyError{Type: shardmap.Text, Value: "a text that is not in UTF8", Err: shardmap.ErrKeySyntax}
+	}
 	if typ := s.m.TenantType(); s.Format == CopyBinary {
 		k, err = typ.ParseBinary(s.oid, value)
 	} else {
@@ -101,6 +108,15 @@ func (s *Splitting) Shard(value []byte) (int, error) {
 		return 0, err
 	}
 	return s.m.Locate(k), nil
+}
+
+func isASCII(b []byte) bool {
+	for _, c := range b {
+		if c >= 0x80 {
+			return false
+		}
+	}
+	return true
 }
 
 // IsNull reports whether the tenant's field says NULL. raw is the field as the
@@ -118,4 +134,31 @@ func (s *Splitting) IsNull(raw, value []byte, quoted bool) bool {
 // IsDefault reports whether the tenant's field stands for the column's default.
 func (s *Splitting) IsDefault(raw []byte, quoted bool) bool {
 	return s.Default != "" && !quoted && bytes.Equal(raw, []byte(s.Default))
+}
+
+// Encoded takes the client's encoding, as client_encoding names it. It refuses
+// data that cannot be read without knowing characters of several bytes.
+func (s *Splitting) Encoded(client string) *Error {
+	name := client
+	if s.Encoding != "" && s.Format != CopyBinary {
+		name = s.Encoding
+	}
+	var plain []byte
+	for _, c := range []byte(name) {
+		if c = lower[c]; c >= 'a' && c <= 'z' || isDigit(c) {
+			plain = append(plain, c)
+		}
+	}
+	switch string(plain) {
+	case "", "utf8", "unicode", "sqlascii":
+		return nil
+	case "big5", "win950", "windows950", "gbk", "win936", "windows936", "uhc", "win949", "windows949", "gb18030", "johab", "sjis", "shiftjis",
+		"mskanji", "win932", "windows932", "shiftjis2004":
+		if s.Format != CopyBinary && !s.Every {
+			return refuse("Send the data in UTF8, or name the tenant: SET pgdrover.tenant, or a hint such as /* pgdrover: tenant=42 */.",
+				"data in the encoding %s is not split by tenant: bytes of its characters look like delimiters", name)
+		}
+	}
+	s.foreign = true
+	return nil
 }
