@@ -10,6 +10,15 @@ func AppendCopyFail(dst []byte, reason string) []byte {
 // AppendCopyDone adds a CopyDone message.
 func AppendCopyDone(dst []byte) []byte { return appendEmpty(dst, MsgCopyDone) }
 
+// AppendCopyData adds a CopyData message of the parts of its data.
+func AppendCopyData(dst []byte, parts ...[]byte) []byte {
+	dst, start := begin(dst, MsgCopyData)
+	for _, p := range parts {
+		dst = append(dst, p...)
+	}
+	return finish(dst, start)
+}
+
 // CopyFailReason is why a client ends a COPY FROM STDIN, from its CopyFail.
 func CopyFailReason(frame []byte) string {
 	b, _ := body(frame, MsgCopyFail)

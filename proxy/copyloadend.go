@@ -34,9 +34,8 @@ func (ld *loader) close(e *pgwire.Error) (int64, *pgwire.Error) {
 	rows := int64(0)
 	for i, o := range ld.outlets {
 		o.out = all[i].out
-		n, _ := strconv.ParseInt(strings.TrimPrefix(o.out.tag, "COPY "), 10, 64)
 		if !ld.how.Every || i == 0 {
-			rows += n
+			rows += copiedRows(o.out.tag)
 		}
 	}
 	if told := ld.told(); told != nil {
