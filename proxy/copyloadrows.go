@@ -144,7 +144,10 @@ func (ld *loader) message(typ byte, frame []byte) (done bool, e *pgwire.Error) {
 	case pgwire.MsgTerminate:
 		return true, errShutdown
 	}
-	return true, &pgwire.Error{Code: "08P01", Message: fmt.Sprintf("unexpected message type 0x%02X during COPY from stdin", typ), Where: where}
+	unexpected := &pgwire.Error{Code: "08P01", Message: fmt.Sprintf("unexpected message type 0x%02X during COPY from stdin", typ), Where: where}
+	ld.s.client.Queue(pgwire.AppendError(nil, unexpected))
+	ld.s.fatal("08P01", "terminating connection because protocol synchronization was lost", "") // as a server does
+	return true, errShutdown
 }
 
 // data gives the rows in b to their shards.
@@ -211,7 +214,9 @@ func (ld *loader) place(p []byte) *pgwire.Error {
 	if o == nil {
 		var e *pgwire.Error
 		if o, e = ld.join(shard); e != nil {
-			return e
+			at := *e
+			at.Where = ld.where(ld.began + 1)
+			return &at
 		}
 		o.out.frames, o.out.keep = nil, false
 	}

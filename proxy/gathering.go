@@ -22,7 +22,7 @@ type gatherer struct {
 	names     []string // of the answer's columns
 	rows      int      // of the answer
 	copy      copyOut
-	read      bool     // a server has found nothing wrong with the client's own text
+	read      bool // a server has found nothing wrong with the client's own text
 }
 
 // gatherSimple answers a Query from all shards.
