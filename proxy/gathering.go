@@ -21,7 +21,8 @@ type gatherer struct {
 	all       []gathered
 	names     []string // of the answer's columns
 	rows      int      // of the answer
-	read      bool     // a server has found nothing wrong with the client's own text
+	copy      copyOut
+	read      bool // a server has found nothing wrong with the client's own text
 }
 
 // gatherSimple answers a Query from all shards.
@@ -60,8 +61,9 @@ func (g *gatherer) answer(r router.Route) *pgwire.Error {
 		return &pgwire.Error{Code: "0A000", Message: "a " + s.tx.strict + " transaction cannot span shards", Detail: "There is no common snapshot of all shards.",
 			Hint: "use READ COMMITTED for reads of all shards"}
 	}
+	g.copy.how = g.plan.Copy()
 	e := g.enlist(r)
-	if e == nil {
+	if e == nil && g.copy.how == nil {
 		e = g.describe()
 	}
 	switch {
@@ -76,7 +78,11 @@ func (g *gatherer) answer(r router.Route) *pgwire.Error {
 	if e != nil {
 		return e
 	}
-	s.client.Queue(pgwire.AppendCommandComplete(nil, "SELECT "+strconv.Itoa(g.rows)))
+	word := "SELECT "
+	if g.copy.how != nil {
+		word = g.copyEnd()
+	}
+	s.client.Queue(pgwire.AppendCommandComplete(nil, word+strconv.Itoa(g.rows)))
 	return nil
 }
 
@@ -175,11 +181,12 @@ func (g *gatherer) formats() []byte {
 // pass hands the rows of the shards on, one shard's after the other's: what the others send meanwhile waits in their sockets.
 func (g *gatherer) pass() *pgwire.Error {
 	for i := range g.all {
-		g.ask(g.all[i].link, g.plan.Each(), g.oids, nil, g.formats(), i == 0 && g.described)
+		g.ask(g.all[i].link, g.plan.Each(), g.oids, nil, g.formats(), i == 0 && g.described && g.copy.how == nil)
 		g.all[i].link.sink = &g.all[i].out
 		_ = g.all[i].link.conn.Flush()
 	}
 	for i := range g.all {
+		g.copy.shard = i
 		if e := g.hand(&g.all[i]); e != nil {
 			g.stop(g.all)
 			return e

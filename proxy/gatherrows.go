@@ -152,6 +152,9 @@ func (g *gatherer) hand(a *gathered) *pgwire.Error {
 
 // take tells the client the rows at the head of frames and returns what is left: a frame that is not whole yet.
 func (g *gatherer) take(frames []byte) ([]byte, *pgwire.Error) {
+	if g.copy.how != nil {
+		return g.takeCopy(frames)
+	}
 	for typ, frame := range framesIn(frames) {
 		frames = frames[len(frame):]
 		switch typ {

@@ -53,20 +53,20 @@ func tag(name string, most int) string {
 	return name[:most-13] + "~" + hashHex(name, 12)
 }
 
-// part is what a gid says.
-type part struct {
+// jointPart is what a gid says.
+type jointPart struct {
 	joint                  // without the secret; first is a tag
 	shard, database string // tags
 }
 
 // readGID takes a gid apart. ok says that it is one of PgDrover's.
-func readGID(gid string) (p part, ok bool) {
+func readGID(gid string) (p jointPart, ok bool) {
 	rest, ok := strings.CutPrefix(gid, gidPrefix)
 	fields := strings.SplitN(rest, ":", 6)
 	if !ok || len(fields) != 6 || len(fields[1]) != jointDigits || !decimal(fields[2]) {
-		return part{}, false
+		return jointPart{}, false
 	}
-	return part{joint{proxy: fields[0], id: fields[1], xid: fields[2], first: fields[3]}, fields[4], fields[5]}, true
+	return jointPart{joint{proxy: fields[0], id: fields[1], xid: fields[2], first: fields[3]}, fields[4], fields[5]}, true
 }
 
 func decimal(s string) bool {

@@ -24,6 +24,7 @@ type portal struct {
 	described bool              // with every: the client wants the description of its rows
 	bind      []byte            // with every: the Bind, kept until Execute
 	gathering *router.Gathering // with every: it is answered so, from all shards
+	splitting *router.Splitting // with every: its rows go to their shards
 }
 
 // bindParams are the parameters of a Bind as the router reads them.
@@ -92,7 +93,7 @@ func (s *session) bind(frame []byte) bool {
 	if !s.settleAside(r) {
 		return !s.cut.Load()
 	}
-	if s.isForSeveral(&p.query, r) || r.Kind == router.Scatter {
+	if s.isForSeveral(&p.query, r) || r.Kind == router.Scatter || r.Kind == router.ByRow {
 		s.bindForAll(frame, at)
 		return true
 	}
@@ -102,7 +103,7 @@ func (s *session) bind(frame []byte) bool {
 // bindForAll keeps a Bind until Execute: several shards are told of it then.
 func (s *session) bindForAll(frame []byte, at *portal) {
 	at.every = true
-	at.gathering = at.stmt.query.Gathering()
+	at.gathering, at.splitting = at.stmt.query.Gathering(), at.stmt.query.Splitting()
 	at.set, _ = at.stmt.query.Changes(0, &s.params)
 	at.bind = append([]byte(nil), frame...)
 	s.owe(deferred{fake: bindComplete, made: at})
@@ -313,8 +314,11 @@ func (s *session) execute(frame []byte) bool {
 	case at != nil && at.own:
 		at.ran = true
 		return s.executeOwn(at)
-	case at != nil && at.gathering != nil && at.ran:
+	case at != nil && at.ran && (at.gathering != nil || at.splitting != nil):
 		return s.mistake(s.ranPortal(at, name))
+	case at != nil && at.splitting != nil:
+		at.ran = true
+		return s.executeCopy(at)
 	case at != nil && at.gathering != nil:
 		at.ran = true
 		return s.executeGather(at)

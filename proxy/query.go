@@ -57,6 +57,8 @@ func (s *session) simple(frame []byte) bool {
 	case r.Kind == router.Scatter:
 		s.gatherSimple(q, r)
 		return s.unitEnd()
+	case r.Kind == router.ByRow:
+		return s.copySimple(q, r)
 	case s.isForSeveral(q, r):
 		s.everySimple(q, r)
 		return s.unitEnd()

@@ -216,7 +216,7 @@ func (d *Database) forgetDecisions(ctx context.Context, shard string, ids []stri
 
 // preparedPart is a part that lies prepared on a shard.
 type preparedPart struct {
-	part
+	jointPart
 	gid string
 	age time.Duration
 }

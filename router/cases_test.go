@@ -140,7 +140,42 @@ func answer(r *Router, q *Query, p Params, env *Env) string {
 	if g := q.Gathering(); route.Kind == Scatter {
 		text += gathering(g)
 	}
+	if s := q.Splitting(); route.Kind == ByRow {
+		text += splitting(s)
+	}
 	return text
+}
+
+// splitting writes how the rows of a COPY are read.
+func splitting(s *Splitting) string {
+	if s.Every {
+		return "rows: to every shard; " + s.Format.String() + "\n"
+	}
+	text := fmt.Sprintf("rows: of %s by column %d, %q; %s", s.Table, s.At+1, s.Column, s.Format)
+	if s.Fields > 0 {
+		text += fmt.Sprintf(" of %d", s.Fields)
+	}
+	if s.Format != CopyBinary {
+		text += fmt.Sprintf(" delimiter=%q null=%q", s.Delimiter, s.Null)
+	}
+	if s.Format == CopyCSV {
+		text += fmt.Sprintf(" quote=%q escape=%q", s.Quote, s.Escape)
+	}
+	for name, value := range map[string]string{"default": s.Default, "encoding": s.Encoding} {
+		if value != "" {
+			text += fmt.Sprintf(" %s=%q", name, value)
+		}
+	}
+	if s.Header {
+		text += " header"
+	}
+	if s.asNull {
+		text += " as-null"
+	}
+	if s.asNotNull {
+		text += " as-not-null"
+	}
+	return text + "\n"
 }
 
 // foreseen writes a Foresight or the error.

@@ -5,6 +5,7 @@ package router
 type Gathering struct {
 	each  string      // what every shard runs
 	final *selectNode // over the rows of all; nil: they are the answer, in any order
+	copy  *CopyOptions
 
 	targets []*node // of final that have no name of their own; nil: the columns of each
 	hidden  int     // columns of each, behind those of the answer, that order it
@@ -33,6 +34,9 @@ func (g *Gathering) Each() string { return g.each }
 // Whole reports whether the rows that the shards answer Each with are the
 // answer, in any order. If not, it is the answer to Final over them.
 func (g *Gathering) Whole() bool { return g.final == nil }
+
+// Copy are the options of a COPY TO STDOUT; nil: the statement is none.
+func (g *Gathering) Copy() *CopyOptions { return g.copy }
 
 const (
 	oidFloat4   = 700

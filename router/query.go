@@ -64,6 +64,7 @@ type Query struct {
 	args    Arguments // of the EXECUTE that is being placed
 
 	gathering *Gathering // of the last Route that was Scatter
+	splitting *Splitting // of the last Route that was ByRow
 }
 
 func (q *Query) reset(r *Router, text []byte, plain bool) {
@@ -82,6 +83,10 @@ func (q *Query) Router() *Router { return q.r }
 // Gathering says how the answer to a statement is made whose last Route was
 // Scatter. It is for one execution.
 func (q *Query) Gathering() *Gathering { return q.gathering }
+
+// Splitting says where the rows of a statement go whose last Route was ByRow.
+// It is for one execution.
+func (q *Query) Splitting() *Splitting { return q.splitting }
 
 // Template returns what the query shares with all queries of its shape.
 func (q *Query) Template() *Template { return q.tpl }
@@ -122,7 +127,7 @@ func (q *Query) Clone() *Query {
 	c.slots = append([]slot(nil), q.slots...)
 	c.runs = append([]run(nil), q.runs...)
 	c.pieces = append([]piece(nil), q.pieces...)
-	c.scratch, c.args, c.gathering = nil, Arguments{}, nil
+	c.scratch, c.args, c.gathering, c.splitting = nil, Arguments{}, nil, nil
 	return &c
 }
 

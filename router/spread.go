@@ -10,13 +10,16 @@ func (r *Router) gather(q *Query, env *Env) (*Gathering, *Error) {
 	switch {
 	case len(q.tpl.statements) != 1:
 		return nil, refuse("Send it in a query of its own.", "a statement for all shards cannot share a query string with others")
-	case st.Verb != Select:
+	case st.Verb != Select && !st.CopyOut:
 		return nil, refuse("Name a tenant, or send one statement for each.", "only SELECT may be answered from all shards, and this is %s", st.Verb)
 	case st.Write:
 		return nil, refuse("Name a tenant, or send one statement for each.", "a statement that writes is not run on all shards: %s", st.WhyWrite)
 	}
 	text := q.verbatim(0)
 	nodes, bad := r.parse(text)
+	if bad == nil && len(nodes) == 1 && nodes[0].GetCopyStmt() != nil {
+		return r.gatherCopy(text, nodes[0].GetCopyStmt(), env)
+	}
 	if bad == nil && inner && len(nodes) == 1 {
 		nodes[0] = nodes[0].GetExplainStmt().GetQuery()
 	}

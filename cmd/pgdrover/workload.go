@@ -20,6 +20,7 @@ const (
 	ofSession
 	toEveryShard
 	byScatter
+	byRow
 	refused
 	notShown
 	outcomes
@@ -28,7 +29,7 @@ const (
 // String gives the word for an outcome that JSON has.
 func (o outcome) String() string {
 	return [outcomes]string{
-		"one_shard", "parameter", "parameters", "any_shard", "session", "every_shard", "scatter", "refused", "not_shown",
+		"one_shard", "parameter", "parameters", "any_shard", "session", "every_shard", "scatter", "row", "refused", "not_shown",
 	}[o]
 }
 
@@ -39,7 +40,7 @@ func (o outcome) MarshalText() ([]byte, error) { return []byte(o.String()), nil 
 func (o outcome) words() string {
 	return [outcomes]string{
 		"one shard", "one shard, by a parameter", "one shard, if parameters agree", "any shard", "the session's own",
-		"every shard", "all shards, by scatter", "refused", "not shown",
+		"every shard", "all shards, by scatter", "several shards, by row", "refused", "not shown",
 	}[o]
 }
 
@@ -115,6 +116,8 @@ func (j *judge) placed(f router.Foresight) verdict {
 		v.outcome = toEveryShard
 	case f.Kind == router.Scatter:
 		v.outcome = byScatter
+	case f.Kind == router.ByRow:
+		v.outcome = byRow
 	case f.Agree:
 		v.outcome = ifAgreed
 	case len(f.Waits) > 0:
