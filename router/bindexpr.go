@@ -161,25 +161,26 @@ func (b *binder) pins(n *node, s *scope) map[int32]int32 {
 	found := map[int32]int32{}
 	switch x.GetKind() {
 	case exprOp:
-		b.pairPins(found, x.GetLexpr(), []*node{x.GetRexpr()}, s)
-		b.pairPins(found, x.GetRexpr(), []*node{x.GetLexpr()}, s)
+		b.pairPins(found, x.GetLexpr(), []*node{x.GetRexpr()}, 0, s)
+		b.pairPins(found, x.GetRexpr(), []*node{x.GetLexpr()}, 0, s)
 	case exprNotDist:
-		b.pairPins(found, x.GetLexpr(), []*node{x.GetRexpr()}, s)
-		b.pairPins(found, x.GetRexpr(), []*node{x.GetLexpr()}, s)
+		b.pairPins(found, x.GetLexpr(), []*node{x.GetRexpr()}, 0, s)
+		b.pairPins(found, x.GetRexpr(), []*node{x.GetLexpr()}, 0, s)
 		for _, v := range found {
 			for i := range b.g.sets[v] {
 				b.g.sets[v][i].notNull = true
 			}
 		}
 	case exprIn:
-		b.pairPins(found, x.GetLexpr(), x.GetRexpr().GetList().GetItems(), s)
+		b.pairPins(found, x.GetLexpr(), x.GetRexpr().GetList().GetItems(), b.newList(), s)
 	case exprOpAny:
 		elements := arrayElements(x.GetRexpr())
 		if elements != nil {
-			b.pairPins(found, x.GetLexpr(), elements, s)
+			b.pairPins(found, x.GetLexpr(), elements, b.newList(), s)
 		} else if column := b.value(x.GetLexpr(), s); b.isColumn(column) {
 			if a := b.array(x.GetRexpr()); a != noNode {
 				found[column] = a
+				b.g.sets[a][0].list = b.newList()
 			}
 		}
 	}
@@ -188,9 +189,16 @@ func (b *binder) pins(n *node, s *scope) map[int32]int32 {
 
 func (b *binder) isColumn(n int32) bool { return n != noNode && b.g.owner[n] != noItem }
 
+// newList is the number of a list of constants.
+func (b *binder) newList() int32 {
+	b.lists++
+	return b.lists
+}
+
 // pairPins notes that test is one of values, if test is a column, or a row with
-// columns, and the values are constants.
-func (b *binder) pairPins(found map[int32]int32, test *node, values []*node, s *scope) {
+// columns, and the values are constants. They are of a list if one column alone
+// is compared with them.
+func (b *binder) pairPins(found map[int32]int32, test *node, values []*node, list int32, s *scope) {
 	tests := []*node{test}
 	row := test.GetRowExpr()
 	if row != nil {
@@ -206,7 +214,11 @@ func (b *binder) pairPins(found map[int32]int32, test *node, values []*node, s *
 			if row != nil {
 				v = rowElement(v, i, len(tests))
 			}
-			in = append(in, b.constant(v, s))
+			x := b.constant(v, s)
+			if row == nil && x != noNode {
+				b.g.sets[x][0].list = list
+			}
+			in = append(in, x)
 		}
 		if all := b.g.all(in); all != noNode {
 			found[column] = all
