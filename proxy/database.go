@@ -25,6 +25,7 @@ type Options struct {
 	Drain       time.Duration                  // how long a change of placement waits for transactions of the tenants concerned (default 10s)
 	Templates   int                            // routes kept (default of the router when 0)
 	Limits      Limits                         // of all its clients
+	TwoPhase    bool                           // transactions may write on several shards: they are committed on all or none
 	Scatter     bool                           // reads that name no tenant are answered from all shards, unless a session says otherwise
 
 	// ScatterMemory bounds what is kept of the shards' rows for one such answer, in bytes (default 64 MiB).

@@ -46,7 +46,8 @@ type rigOptions struct {
 	keep     bool          // what is in the cluster stays
 	config   func(*Config) // changes what the server runs with; nil: nothing
 	limits   Limits        // of the database
-	pass     bool          // backends are logged in as the client's own user
+	twoPhase bool
+	pass     bool // backends are logged in as the client's own user
 }
 
 func (o *rigOptions) loops(t testing.TB) *task.Loops {
@@ -96,7 +97,7 @@ func startRig(t testing.TB, c *pgcluster.Cluster, o rigOptions) *rig {
 	if err != nil {
 		t.Fatal(err)
 	}
-	opt := Options{Name: c.Database, Mode: o.mode, NameAddHost: o.addHost, Replicas: o.replicas, Sticky: o.sticky, Drain: 2 * time.Second, Limits: o.limits, PassThrough: o.pass, Log: log}
+	opt := Options{Name: c.Database, Mode: o.mode, NameAddHost: o.addHost, Replicas: o.replicas, Sticky: o.sticky, Drain: 2 * time.Second, Limits: o.limits, PassThrough: o.pass, TwoPhase: o.twoPhase, Log: log}
 	var results *cache.Cache
 	if o.cache != nil {
 		if results, err = cache.Open(ctx, *o.cache); err != nil {

@@ -24,6 +24,7 @@ type Error struct {
 
 	unread bool // the statement names a tenant that only the server can compute
 	spread bool // it names tenants of several shards, and may be split
+	moves  bool // it gives rows another tenant
 }
 
 // Error implements error.

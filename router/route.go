@@ -62,7 +62,7 @@ const (
 	Single              // the shard named by Route.Shard
 	Every               // all shards: DDL, and writes to reference tables
 	Local               // answered by the proxy: SHOW pgdrover.…, EXPLAIN (ROUTE)
-	Scatter             // all shards: a read that names no tenant, answered as Query.Gathering says
+	Scatter             // this and what follows is answered by several shards together. All: a read that names no tenant, answered as Query.Gathering says
 	Several             // the shards of the tenants that it names: each has a share of it, as Query.Gathering says
 )
 

@@ -73,8 +73,11 @@ func (q *Query) several(st *Statement, p Params, env *Env, s *session, spread *E
 
 // since adds why the statement is not split.
 func (e *Error) since(why *Error) *Error {
-	if why.Code != codeNotSupported {
+	switch {
+	case why.Code != codeNotSupported:
 		return why
+	case e.moves:
+		return e
 	}
 	e.Detail += " It is not split by shard: " + why.Message + "."
 	first, _, _ := strings.Cut(why.Hint, " ")

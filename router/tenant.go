@@ -170,7 +170,7 @@ func (t *tally) spread(k shardmap.Key) *Error {
 	}
 	e.Detail = fmt.Sprintf("Tenant %q lives on shard %q, tenant %q on shard %q.",
 		t.key, t.m.Shard(t.shard).Name, k, t.m.Shard(t.m.Locate(k)).Name)
-	e.spread = t.use != useSet
+	e.spread, e.moves = true, t.use == useSet
 	return e
 }
 
