@@ -176,18 +176,17 @@ func (g *gatherer) ask(l *link, sql string, oids []byte, more [][]byte, formats 
 
 // askEach sends the i-th backend what its shard runs.
 func (g *gatherer) askEach(i int, formats []byte, describe bool) {
-	l := g.all[i].link
-	shares := g.plan.Shares()
-	if shares == nil {
-		g.ask(l, g.plan.Each(), g.oids, nil, formats, describe)
-		return
+	l, share := g.all[i].link, router.Share{SQL: g.plan.Each()}
+	if shares := g.plan.Shares(); shares != nil {
+		share = shares[i]
 	}
-	if g.bind == nil {
-		g.ask(l, shares[i].SQL, g.oids, nil, formats, describe)
-		return
+	types, other := g.params(&share, i)
+	l.prepare(share.SQL, types)
+	if len(other) == 0 {
+		l.send(pgwire.AppendBindWith(l.conn.QueueBuffer(), ownName, g.bind, nil, formats), reply{kind: pgwire.MsgBind, do: skip})
+	} else {
+		l.send(pgwire.AppendBindOther(l.conn.QueueBuffer(), ownName, g.bind, other, formats), reply{kind: pgwire.MsgBind, do: skip})
 	}
-	l.prepare(shares[i].SQL, g.oids)
-	l.send(pgwire.AppendBindOther(l.conn.QueueBuffer(), ownName, g.bind, g.others(&shares[i]), formats), reply{kind: pgwire.MsgBind, do: skip})
 	g.run(l, describe)
 }
 

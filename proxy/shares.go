@@ -2,6 +2,8 @@ package proxy
 
 import (
 	"encoding/binary"
+	"maps"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -83,24 +85,36 @@ func (g *gatherer) writeShares() *pgwire.Error {
 	return nil
 }
 
-// firstOwnType is the first OID that is not PostgreSQL's own, as those of domains are, which may refuse NULL.
+// firstOwnType is the first OID that is not PostgreSQL's own. Such a type has another on each shard.
 const firstOwnType = 16384
 
-// others are the parameters that a shard gets other values for: its own part of a list, and NULL for what its share does not mention.
-func (g *gatherer) others(share *router.Share) map[int][]byte {
-	if len(share.Idle) == 0 {
-		return share.Other
+// params are the types of the parameters as the i-th backend is told them, and those that it gets other values for. A type that is not
+// PostgreSQL's own it finds out by itself. What its share does not mention is NULL, and text where a type of its own might refuse that, as a
+// domain's may.
+func (g *gatherer) params(share *router.Share, i int) (types []byte, other map[int][]byte) {
+	types, other = g.oids, share.Other
+	if len(types) <= 2 {
+		return types, other
 	}
-	other := make(map[int][]byte, len(share.Idle)+len(share.Other))
-	for _, i := range share.Idle {
-		if at := 2 + 4*i; at+4 <= len(g.oids) && binary.BigEndian.Uint32(g.oids[at:]) < firstOwnType {
-			other[i] = nil
+	types = slices.Clone(types)
+	for at := 2; i > 0 && at < len(types); at += 4 {
+		if binary.BigEndian.Uint32(types[at:]) >= firstOwnType {
+			binary.BigEndian.PutUint32(types[at:], 0)
 		}
 	}
-	for i, v := range share.Other {
-		other[i] = v
+	if len(share.Idle) > 0 {
+		other = maps.Clone(other)
 	}
-	return other
+	if len(share.Idle) > 0 && other == nil {
+		other = map[int][]byte{}
+	}
+	for _, p := range share.Idle {
+		if at := 2 + 4*p; at < len(types) {
+			other[p] = nil
+			binary.BigEndian.PutUint32(types[at:], textOID)
+		}
+	}
+	return types, other
 }
 
 // tell tells the client the answer of all shares as one.
