@@ -9,8 +9,8 @@ type binder struct {
 	g     *graph
 	items int32
 	ctes  *ctes
-	views int   // how deep in views
-	lists int32 // of constants that a column is compared with, so far
+	views int     // how deep in views
+	lists []int32 // the columns that lists of constants are compared with
 
 	links map[*sublinkNode]result // subqueries are bound once
 	needs []need

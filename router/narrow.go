@@ -5,6 +5,29 @@ import (
 	"slices"
 )
 
+// keepLists forgets which constants are of a list, unless only rows with the
+// driver's tenant in the column that it is compared with can matter: then a
+// shard may do without other shards' tenants in it.
+func (b *binder) keepLists(n *node) {
+	if len(b.lists) == 0 {
+		return
+	}
+	same := func(int32) bool { return false }
+	for _, d := range b.driversOf(n) {
+		if !b.leaves(b.g.owner[d]) && b.follows(d) == nil {
+			same = b.sameAs(d)
+			break
+		}
+	}
+	for _, set := range b.g.sets {
+		for i := range set {
+			if k := set[i].list; k != 0 && !same(b.lists[k-1]) {
+				set[i].list = 0
+			}
+		}
+	}
+}
+
 // narrowed is the share of a shard in a statement with lists of tenants. What
 // stands in a list for another shard's tenant becomes one of the shard's own,
 // which the list has then twice; of an array the shard gets its own elements.

@@ -99,7 +99,7 @@ func (q *Query) shares(st *Statement, all []tenantAt, env *Env, paper bool) (*Ga
 		}
 	case Update, Delete, Merge:
 	default:
-		return nil, refuse("", "%s is not", st.Verb)
+		return nil, refuse("", "only SELECT, INSERT, UPDATE, DELETE and MERGE are, and this is %s", st.Verb)
 	}
 	if err := q.r.writesApart(q.verbatim(0), env); err != nil {
 		return nil, err
@@ -161,23 +161,22 @@ func (r *Router) writesApart(text string, env *Env) *Error {
 	if err := b.lonely(); err != nil {
 		return err
 	}
-	drivers := b.drivers
-	source := n.GetInsertStmt().GetSelectStmt().GetSelectStmt()
-	switch {
-	case source != nil && !b.rowByRow(source):
+	if source := n.GetInsertStmt().GetSelectStmt().GetSelectStmt(); source != nil && !b.rowByRow(source) {
 		return refuse("", "its rows are made of rows of several tenants")
-	case n.GetUpdateStmt() != nil, n.GetDeleteStmt() != nil:
-		drivers = b.written()
 	}
-	if err, any := b.driven(drivers); any {
+	if err, any := b.driven(b.driversOf(n)); any {
 		return err
 	}
 	return refuse("", "no sharded table decides which shard its rows belong to")
 }
 
-// written is the tenant of the rows that UPDATE or DELETE writes. What its CTEs
-// write comes before.
-func (b *binder) written() []int32 {
+// driversOf are the tenants that may decide which shard a row of a statement
+// comes from or goes to: of UPDATE and DELETE that of their target. What their
+// CTEs write comes before.
+func (b *binder) driversOf(n *node) []int32 {
+	if n.GetUpdateStmt() == nil && n.GetDeleteStmt() == nil {
+		return b.drivers
+	}
 	for i := len(b.needs) - 1; i >= 0; i-- {
 		if n := b.needs[i]; n.use == useWrite && n.node != noNode {
 			return []int32{n.node}

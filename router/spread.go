@@ -144,15 +144,10 @@ func (b *binder) leaves(id int32) bool {
 
 // follows says which sharded table is not bound to the tenant of a driver.
 func (b *binder) follows(driver int32) *Error {
-	before := b.g.sets[driver]
-	same := constRef{slot: noSlot, text: "the driver's tenant"}
-	b.g.sets[driver] = []constRef{same}
-	sets := b.g.solve()
-	b.g.sets[driver] = before
+	same := b.sameAs(driver)
 	for _, n := range b.needs {
-		set := sets[n.node]
 		switch {
-		case n.node != noNode && len(set) == 1 && set[0] == same:
+		case same(n.node):
 		case n.use >= useInsert:
 			return unboundError(&Statement{}, n)
 		default:
@@ -161,4 +156,15 @@ func (b *binder) follows(driver int32) *Error {
 		}
 	}
 	return nil
+}
+
+// sameAs says of columns whether only rows with the tenant of a driver's row in
+// them can matter to what is made of that row.
+func (b *binder) sameAs(driver int32) func(column int32) bool {
+	same := constRef{slot: noSlot, text: "the driver's tenant"}
+	before := b.g.sets[driver]
+	b.g.sets[driver] = []constRef{same}
+	sets := b.g.solve()
+	b.g.sets[driver] = before
+	return func(n int32) bool { return n != noNode && len(sets[n]) == 1 && sets[n][0] == same }
 }
