@@ -93,7 +93,7 @@ func (s *session) bind(frame []byte) bool {
 	if !s.settleAside(r) {
 		return !s.cut.Load()
 	}
-	if s.isForSeveral(&p.query, r) || r.Kind == router.Scatter || r.Kind == router.ByRow {
+	if s.isForSeveral(&p.query, r) || r.Kind >= router.Scatter {
 		s.bindForAll(frame, at)
 		return true
 	}

@@ -89,6 +89,7 @@ func (c *compiler) statement(n *node, src *source) Statement {
 func (c *compiler) query(n *node, src *source) Statement {
 	b := c.r.newBinder(src, c.path)
 	b.statement(n, nil)
+	b.keepLists(n)
 	st := c.conclude(b)
 	st.Verb = verbOf(n)
 	st.onePlan = c.onePlan(n, src)

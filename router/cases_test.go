@@ -137,11 +137,30 @@ func answer(r *Router, q *Query, p Params, env *Env) string {
 		text += " unknown"
 	}
 	text += "\nwhy: " + q.Why(route) + "\n"
-	if g := q.Gathering(); route.Kind == Scatter {
-		text += gathering(g)
+	if g := q.Gathering(); route.Kind == Scatter || route.Kind == Several {
+		text += shares(r, g) + gathering(g)
 	}
 	if s := q.Splitting(); route.Kind == ByRow {
 		text += splitting(s)
+	}
+	return text
+}
+
+// shares writes what each shard runs that has a share.
+func shares(r *Router, g *Gathering) string {
+	text := ""
+	for _, s := range g.Shares() {
+		text += r.m.Shard(s.Shard).Name + ": " + s.SQL
+		for i, v := range s.Other {
+			text += fmt.Sprintf(" [$%d = %s]", i+1, v)
+		}
+		for _, i := range s.Idle {
+			text += fmt.Sprintf(" [no $%d]", i+1)
+		}
+		text += "\n"
+	}
+	if rows := g.Rows(); rows != nil {
+		text += fmt.Sprintf("rows: %v\n", rows)
 	}
 	return text
 }
@@ -205,6 +224,9 @@ func foreseen(r *Router, q *Query, env *Env) string {
 // gathering writes what each shard runs and what makes the answer of it, as if all values were bigints.
 func gathering(g *Gathering) string {
 	text := "each: " + g.Each() + "\n"
+	if g.Shares() != nil {
+		text = ""
+	}
 	if g.Whole() {
 		return text
 	}

@@ -1,11 +1,16 @@
 package router
 
 // Gathering says how the rows of all shards become the answer to one SELECT
-// that names no tenant. It is for one execution and one goroutine.
+// that names no tenant, or those of some shards the answer to a statement that
+// names tenants of several. It is for one execution and one goroutine.
 type Gathering struct {
 	each  string      // what every shard runs
 	final *selectNode // over the rows of all; nil: they are the answer, in any order
 	copy  *CopyOptions
+
+	shares []Share // what each shard runs that has tenants which the statement names; nil: each, on every shard
+	writes bool
+	order  []int32 // of the rows of VALUES: whose share each is of; nil: the statement is no INSERT of VALUES
 
 	targets []*node // of final that have no name of their own; nil: the columns of each
 	hidden  int     // columns of each, behind those of the answer, that order it

@@ -68,6 +68,9 @@ func (q *Query) one(st *Statement, p Params, env *Env, s *session) (Route, *Erro
 				t.keys = 2 // no one tenant
 				break
 			}
+			if err.spread && len(q.tpl.statements) == 1 {
+				return q.several(st, p, env, s, err)
+			}
 			if err.unread && s.explicit() && !s.bound() { // as of a table that nothing binds
 				t.unread = true
 				continue

@@ -63,7 +63,7 @@ type Query struct {
 	scratch []byte    // decoded literals; valid until the next Route
 	args    Arguments // of the EXECUTE that is being placed
 
-	gathering *Gathering // of the last Route that was Scatter
+	gathering *Gathering // of the last Route that was Scatter or Several
 	splitting *Splitting // of the last Route that was ByRow
 }
 
@@ -81,7 +81,7 @@ func (q *Query) Forget() { q.text = nil }
 func (q *Query) Router() *Router { return q.r }
 
 // Gathering says how the answer to a statement is made whose last Route was
-// Scatter. It is for one execution.
+// Scatter or Several. It is for one execution.
 func (q *Query) Gathering() *Gathering { return q.gathering }
 
 // Splitting says where the rows of a statement go whose last Route was ByRow.

@@ -3,38 +3,64 @@ package router
 // gather plans how the statement in q is answered from the rows of all shards.
 func (r *Router) gather(q *Query, env *Env) (*Gathering, *Error) {
 	st := &q.tpl.statements[0]
-	inner := st.Verb == ExplainRoute
-	if inner {
+	if st.Verb == ExplainRoute {
 		st = st.inner
 	}
-	switch {
-	case len(q.tpl.statements) != 1:
+	if len(q.tpl.statements) != 1 {
 		return nil, refuse("Send it in a query of its own.", "a statement for all shards cannot share a query string with others")
+	}
+	if err := gathers(st); err != nil {
+		return nil, err
+	}
+	return r.gatherText(q.verbatim(0), env)
+}
+
+// gathers says why a statement may not be answered from the rows of several
+// shards whatever its FROM is.
+func gathers(st *Statement) *Error {
+	switch {
 	case st.Verb != Select && !st.CopyOut:
-		return nil, refuse("Name a tenant, or send one statement for each.", "only SELECT may be answered from all shards, and this is %s", st.Verb)
+		return refuse("Name a tenant, or send one statement for each.", "only SELECT may be answered from all shards, and this is %s", st.Verb)
 	case st.Write:
-		return nil, refuse("Name a tenant, or send one statement for each.", "a statement that writes is not run on all shards: %s", st.WhyWrite)
+		return refuse("Name a tenant, or send one statement for each.", "a statement that writes is not run on all shards: %s", st.WhyWrite)
 	}
-	text := q.verbatim(0)
-	nodes, bad := r.parse(text)
-	if bad == nil && len(nodes) == 1 && nodes[0].GetCopyStmt() != nil {
-		return r.gatherCopy(text, nodes[0].GetCopyStmt(), env)
+	return nil
+}
+
+// gatherText plans how the statement in a text is answered, which has passed
+// gathers, be it in EXPLAIN (ROUTE).
+func (r *Router) gatherText(text string, env *Env) (*Gathering, *Error) {
+	n := r.tree(text)
+	if n.GetCopyStmt() != nil {
+		return r.gatherCopy(text, n.GetCopyStmt(), env)
 	}
-	if bad == nil && inner && len(nodes) == 1 {
-		nodes[0] = nodes[0].GetExplainStmt().GetQuery()
-	}
-	if bad != nil || len(nodes) != 1 || nodes[0].GetSelectStmt() == nil {
+	if n.GetSelectStmt() == nil {
 		return nil, refuse("Name a tenant.", "the statement cannot be read as one SELECT")
 	}
-	sel := nodes[0].GetSelectStmt()
+	if q := n.GetSelectStmt(); q.GetOp() != setNone || len(q.GetValuesLists()) > 0 {
+		return nil, refuse("Send its parts as statements of their own.", "UNION, INTERSECT, EXCEPT and VALUES are not answered from all shards")
+	}
 	b := r.newBinder(&source{text: text}, searchSchemas(env.SearchPath, env.User))
-	b.watch = sel
-	b.statement(nodes[0], nil)
+	b.watch = n.GetSelectStmt()
+	b.statement(n, nil)
 	if err := b.spreads(); err != nil {
 		return nil, err
 	}
-	a := arranger{b: b, sel: sel, text: text}
+	a := arranger{b: b, sel: n.GetSelectStmt(), text: text}
 	return a.arrange()
+}
+
+// tree is the tree of the one statement in a text, or of that in EXPLAIN; nil if
+// there is none.
+func (r *Router) tree(text string) *node {
+	nodes, bad := r.parse(text)
+	switch {
+	case bad != nil || len(nodes) != 1:
+		return nil
+	case nodes[0].GetExplainStmt() != nil:
+		return nodes[0].GetExplainStmt().GetQuery()
+	}
+	return nodes[0]
 }
 
 // verbatim is the text of piece i without its comments, with its literals.
@@ -56,6 +82,35 @@ func (q *Query) verbatim(i int) string {
 // only rows of the same tenant as that one matter to it. Then a shard's answer
 // is what its tenants contribute, and no row is another shard's too.
 func (b *binder) spreads() *Error {
+	if err := b.lonely(); err != nil {
+		return err
+	}
+	err, any := b.driven(b.drivers)
+	if any {
+		return err
+	}
+	return refuse("Name a tenant, or have a sharded table in the outermost FROM, or in a plain view or subquery there, not on the nullable side of an outer join.",
+		"no sharded table decides which shard the rows of the answer come from")
+}
+
+// driven says why none of some drivers decides which shard a row comes from;
+// any reports whether there is one that each row has.
+func (b *binder) driven(drivers []int32) (err *Error, any bool) {
+	for _, n := range drivers {
+		if b.leaves(b.g.owner[n]) {
+			continue
+		}
+		any = true
+		if err = b.follows(n); err == nil {
+			return nil, true
+		}
+	}
+	return err, any
+}
+
+// lonely says what of a statement keeps it from being run on several shards,
+// whatever its sharded tables are.
+func (b *binder) lonely() *Error {
 	f := &b.facts
 	const alone = "Name a tenant, or read it in a statement of its own."
 	switch {
@@ -74,24 +129,10 @@ func (b *binder) spreads() *Error {
 	case len(b.g.loops) > 0:
 		return refuse("Name a tenant.", "a recursive query is not run on all shards")
 	}
-	p := b.place()
-	if len(p.on) > 0 {
+	if p := b.place(); len(p.on) > 0 {
 		return refuse(alone, "%q lives on one shard: it is not read along with the tables of all", p.on[0].table.Name)
 	}
-	var last *Error
-	for _, n := range b.drivers {
-		if b.leaves(b.g.owner[n]) {
-			continue
-		}
-		if last = b.follows(n); last == nil {
-			return nil
-		}
-	}
-	if last != nil {
-		return last
-	}
-	return refuse("Name a tenant, or have a sharded table in the outermost FROM, or in a plain view or subquery there, not on the nullable side of an outer join.",
-		"no sharded table decides which shard the rows of the answer come from")
+	return nil
 }
 
 // leaves reports whether an outer join may leave an item without a row.
@@ -106,16 +147,27 @@ func (b *binder) leaves(id int32) bool {
 
 // follows says which sharded table is not bound to the tenant of a driver.
 func (b *binder) follows(driver int32) *Error {
-	before := b.g.sets[driver]
-	same := constRef{slot: noSlot, text: "the driver's tenant"}
-	b.g.sets[driver] = []constRef{same}
-	sets := b.g.solve()
-	b.g.sets[driver] = before
+	same := b.sameAs(driver)
 	for _, n := range b.needs {
-		if set := sets[n.node]; n.node == noNode || len(set) != 1 || set[0] != same {
+		switch {
+		case same(n.node):
+		case n.use >= useInsert:
+			return unboundError(&Statement{}, n)
+		default:
 			return refuse("Join it on the tenant's column: … ON a.tenant_id = b.tenant_id.",
 				"nothing says that the rows of %q are of the same tenant as the other tables' rows", n.table.Name)
 		}
 	}
 	return nil
+}
+
+// sameAs says of columns whether only rows with the tenant of a driver's row in
+// them can matter to what is made of that row.
+func (b *binder) sameAs(driver int32) func(column int32) bool {
+	same := constRef{slot: noSlot, text: "the driver's tenant"}
+	before := b.g.sets[driver]
+	b.g.sets[driver] = []constRef{same}
+	sets := b.g.solve()
+	b.g.sets[driver] = before
+	return func(n int32) bool { return n != noNode && len(sets[n]) == 1 && sets[n][0] == same }
 }
