@@ -138,12 +138,24 @@ func (e *jointEnd) fault() *pgwire.Error {
 			continue
 		}
 		fault := e.s.onShardError(w.link.shard, w.out.fault)
-		if w == e.first && (fault.Code == "3F000" || fault.Code == "42883") {
-			fault.Hint = "two_phase_commit keeps its decisions there: run \"pgdrover install two-phase\""
+		if w == e.first {
+			return undecidable(fault)
 		}
 		return fault
 	}
 	return nil
+}
+
+// undecidable says what it means that the first writer could not decide.
+func undecidable(fault *pgwire.Error) *pgwire.Error {
+	switch fault.Code {
+	case "3F000", "42883":
+		fault.Hint = "two_phase_commit keeps its decisions there: run \"pgdrover install two-phase\""
+	case "23505":
+		return &pgwire.Error{Code: "40000", Message: "the transaction was rolled back, since it took too long to be prepared", Detail: fault.Detail,
+			Hint: "Repeat it. The recovery of another PgDrover has taken it for one that nobody commits any more."}
+	}
+	return fault
 }
 
 // undo rolls back all parts, none of which is committed.
