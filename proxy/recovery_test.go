@@ -239,3 +239,38 @@ func TestFirstWriterLost(t *testing.T) {
 	r.everywhere("1", "select count(*) from orders")
 	r.leftNothing()
 }
+
+// testPassTwoPhase has transactions of clients' own users: what they leave prepared, a superuser can end.
+func testPassTwoPhase(t *testing.T, p *passRig) {
+	opt := *p.db.options()
+	opt.TwoPhase = true
+	p.db.Adjust(opt)
+	if err := p.db.PrepareTwoPhase(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	a, b := p.tenants(0, 1)[0], p.tenants(1, 1)[0]
+	una := p.mustAs("una", "secret")
+	for _, sql := range []string{"insert into orders values ($1, 77)", "delete from orders where tenant_id = $1 and id = 77"} {
+		p.exec(una, "begin")
+		p.exec(una, sql, a)
+		p.exec(una, sql, b)
+		p.exec(una, "commit")
+		p.leftNothing()
+	}
+	j := newJoint("dead", "s1")
+	j.xid = "3"
+	at := p.cluster.Shards[1].Primary
+	conn := p.direct(strings.Replace(at.URL(), p.cluster.User+":"+p.cluster.Password, "una:secret", 1))
+	p.exec(conn, "begin")
+	p.exec(conn, "insert into orders values ($1, 78)", b)
+	p.exec(conn, "prepare transaction '"+j.gid("s2", p.db.Name())+"'")
+	conn.Close(t.Context())
+	p.recoverNow()
+	if doubts := p.db.TwoPhase().InDoubt; len(doubts) != 1 || !strings.Contains(doubts[0].Why, "permission denied") {
+		t.Fatalf("%+v", doubts)
+	}
+	p.on(at, "alter role "+p.cluster.User+" superuser")
+	p.recoverNow()
+	p.leftNothing()
+	p.on(at, "alter role "+p.cluster.User+" nosuperuser")
+}
