@@ -51,7 +51,7 @@ func (r *rig) prepared() string {
 func TestRecovery(t *testing.T) {
 	for name, run := range map[string]func(*testing.T, *rig){
 		"decided": testRecoverDecided, "undecided": testRecoverUndecided, "at work": testRecoverAtWork, "while it commits": testRecoverCommitting,
-		"others' transactions": testRecoverOthers, "decisions are forgotten": testForgetDecisions,
+		"others' transactions": testRecoverOthers, "decisions are forgotten": testForgetDecisions, "a change of the map": testChangePrepared,
 	} {
 		t.Run(name, func(t *testing.T) { run(t, jointRig(t)) })
 	}
@@ -193,6 +193,19 @@ func testForgetDecisions(t *testing.T, r *rig) {
 	ids("young needed")
 	r.asApp(1, "commit prepared '"+gid+"'").Close(t.Context())
 	ids("young")
+}
+
+// testChangePrepared has a tenant pinned to another shard while rows of it are prepared, which nobody sees.
+func testChangePrepared(t *testing.T, r *rig) {
+	j, first := r.begun()
+	gid := r.leave(j)
+	pinned := r.file + "pins: {\"" + itoa(r.tenants(1, 1)[0]) + "\": s1}\n"
+	if err := r.change(pinned); err == nil || !strings.Contains(err.Error(), gid) || !strings.Contains(err.Error(), "prepared on shard s2") {
+		t.Fatal(err)
+	}
+	r.exec(first, "rollback")
+	r.recoverNow()
+	r.mustChange(pinned)
 }
 
 // TestFirstWriterLost has the connection lost on which a transaction is being committed: the client hears what became of it.
