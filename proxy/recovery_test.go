@@ -1,11 +1,14 @@
 package proxy
 
 import (
+	"errors"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 )
 
 // recoverNow has the recovery look at the shards.
@@ -213,11 +216,11 @@ func TestFirstWriterLost(t *testing.T) {
 	r := startRig(t, apart(t), rigOptions{twoPhase: true, wait: 10 * time.Second})
 	a, b := r.tenants(0, 1)[0], r.tenants(1, 1)[0]
 	s1 := r.cluster.Shards[0].Primary
-	commit := func(waits string) error {
+	commit := func(id int, waits string, fails func(where string)) error {
 		conn := r.connect()
 		r.exec(conn, "begin")
-		r.exec(conn, "insert into orders values ($1, 1)", a)
-		r.exec(conn, "insert into orders values ($1, 1)", b)
+		r.exec(conn, "insert into orders values ($1, $2)", a, id)
+		r.exec(conn, "insert into orders values ($1, $2)", b, id)
 		done := make(chan error, 1)
 		go func() {
 			_, err := conn.Exec(t.Context(), "commit")
@@ -225,9 +228,9 @@ func TestFirstWriterLost(t *testing.T) {
 		}()
 		where := "wait_event = '" + waits + "' and query = 'COMMIT'"
 		r.eventually("it commits", func() bool { return r.on(s1, "select count(*) from pg_stat_activity where "+where) == "1" })
-		r.terminate(0, where)
+		fails(where)
 		err := <-done
-		if got := r.value(conn, "select 1"); got != "1" {
+		if got := r.value(conn, "select count(*) from orders where tenant_id = $1 and id = 99", b); got != "0" {
 			t.Fatal("the session did not go on")
 		}
 		return err
@@ -237,7 +240,8 @@ func TestFirstWriterLost(t *testing.T) {
 		strings.ReplaceAll(orderRefiring[1], "refire", "linger")} {
 		r.on(s1, sql)
 	}
-	if err := commit("PgSleep"); !isCode(err, "57P01") {
+	terminated := func(where string) { r.terminate(0, where) }
+	if err := commit(1, "PgSleep", terminated); !isCode(err, "57P01") {
 		t.Fatal(err)
 	}
 	r.everywhere("0", "select count(*) from orders")
@@ -246,11 +250,26 @@ func TestFirstWriterLost(t *testing.T) {
 	r.on(s1, "drop function linger cascade")
 	r.on(s1, "alter system set synchronous_standby_names = 'nobody'") // a commit waits for it, and stays when the wait is ended
 	r.on(s1, "select pg_reload_conf()")
-	if err := commit("SyncRep"); err != nil {
+	if err := commit(1, "SyncRep", terminated); err != nil {
 		t.Fatal(err)
 	}
 	r.everywhere("1", "select count(*) from orders")
 	r.leftNothing()
+
+	err := commit(2, "SyncRep", func(string) {
+		if err := s1.Kill(syscall.SIGKILL); err != nil {
+			t.Fatal(err)
+		}
+	})
+	var told *pgconn.PgError
+	if !errors.As(err, &told) || told.Code != "08007" || !strings.Contains(told.Detail, "Prepared on shard s2: pgdrover:") || !strings.Contains(told.Hint, "shard s1 answers") {
+		t.Fatal(err)
+	}
+	if err := s1.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	r.eventually("the recovery has committed it", func() bool { return r.prepared() == "0" })
+	r.everywhere("2", "select count(*) from orders")
 }
 
 // testPassTwoPhase has transactions of clients' own users: what they leave prepared, a superuser can end.
