@@ -12,13 +12,15 @@ import (
 // never is the deadline of a wait that has none.
 var never time.Time
 
-// copyRound is how much of the client's data is moved until the session waits, in bytes, though more may be there.
-const copyRound = 128 << 10
+const (
+	copyRound = 128 << 10 // how much of the client's data is moved until the session waits, in bytes, though more may be there
+	copyTurn  = 1 << 20   // and until the other sessions of its event loop have a turn
+)
 
 // copy moves the client's data to the shards until it ends or something fails. It reports whether the session goes on.
 func (ld *loader) copy() (*pgwire.Error, bool) {
 	s := ld.s
-	for {
+	for turn := 0; ; {
 		moved := 0
 		for {
 			n, done, e := ld.take()
@@ -40,6 +42,10 @@ func (ld *loader) copy() (*pgwire.Error, bool) {
 			return errShutdown, false
 		}
 		s.stopOverdue()
+		if turn += moved; turn > copyTurn {
+			turn = 0
+			s.t.Yield()
+		}
 		s.t.Wait(never, ld.interests()...)
 		for _, o := range ld.outlets {
 			if o.link.busy() && o.link.lost == nil {
