@@ -35,7 +35,6 @@ type outlet struct {
 	gathered
 	start   int // of the CopyData that is open in the queue of its connection; -1: none is
 	lines   copyLines
-	fed     bool // it has rows
 	begun   int64
 	stopped bool // it was told to give up
 }

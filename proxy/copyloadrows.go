@@ -161,7 +161,7 @@ func (ld *loader) data(b []byte) *pgwire.Error {
 	if ld.how.Every {
 		for _, o := range ld.outlets {
 			ld.give(o, b)
-			o.fed = true
+			o.link.wrote = true
 		}
 		return nil
 	}
@@ -226,7 +226,7 @@ func (ld *loader) place(p []byte) *pgwire.Error {
 		}
 		o.out.frames, o.out.keep = nil, false
 	}
-	ld.now, o.begun, o.fed = o, ld.began, true
+	ld.now, o.begun = o, ld.began
 	o.link.wrote, o.link.owned = true, true
 	if len(ld.held) > 0 {
 		ld.give(o, ld.held)
