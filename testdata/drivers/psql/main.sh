@@ -124,7 +124,7 @@ check_copy_in() {
 	is "$(made)" 20000 || return
 	printf '%s\t1000\te\tn\n' "$B" | q "/* pgdrover: tenant=$B */ copy users (tenant_id, id, email, name) from stdin" || return
 	is "$(made "$B")" 1 || return
-	awk -v a="$A" -v b="$B" 'BEGIN {for (n = 0; n < 20000; n++) printf "%d,%d,%d@x,\"a ""name""\nof two lines\"\n", n % 2 ? a : b, 50000 + n, n}' >"$file"
+	awk -v a="$A" -v b="$B" 'BEGIN {for (n = 0; n < 20000; n++) printf "%d,%d,both%d@x,\"a ""name""\nof two lines\"\n", n % 2 ? a : b, 50000 + n, n}' >"$file"
 	out=$(printf '%s\n' "\\copy users (tenant_id, id, email, name) from '$file' csv" "\\copy users (tenant_id, id, email, name) from '$file' csv" |
 		timeout 20 psql -X -A -t -v VERBOSITY=verbose 2>&1)
 	rm -f "$file"

@@ -39,7 +39,7 @@ func copyIn(c check) {
 	c.Must(err)
 	c.Expect(count(c, conn, b), int64(1))
 	for n := range rows {
-		rows[n] = []any{[]int64{a, b}[n%2], int64(20000 + n), fmt.Sprint(n), "na\tme"}
+		rows[n] = []any{[]int64{a, b}[n%2], int64(20000 + n), fmt.Sprint("both", n), "na\tme"}
 	}
 	n, err = conn.CopyFrom(ctx, pgx.Identifier{"users"}, columns, pgx.CopyFromRows(rows)) // of both tenants
 	c.Must(err)
