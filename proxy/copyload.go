@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/pgdrover/pgdrover/internal/task"
 	"github.com/pgdrover/pgdrover/pgwire"
 	"github.com/pgdrover/pgdrover/pool"
 	"github.com/pgdrover/pgdrover/router"
@@ -26,8 +27,9 @@ type loader struct {
 	held    []byte    // of the row in hand, as long as its shard is not known
 	line    int64     // of the client's lines, or of the rows of binary data, that have ended
 	began   int64     // line when the row in hand began
-	over    bool      // the mark that ends the data was read
-	doubted *outlet   // has the row that no shard is known for, and is to say what is wrong with it
+	on      []task.Interest
+	over    bool    // the mark that ends the data was read
+	doubted *outlet // has the row that no shard is known for, and is to say what is wrong with it
 }
 
 // outlet is one shard's part in a COPY.

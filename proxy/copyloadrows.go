@@ -68,14 +68,14 @@ func (ld *loader) crowded() bool {
 // interests are what the session waits for: the client, unless a shard is crowded, and all shards, which are read while they are
 // written, so that neither side can block the other.
 func (ld *loader) interests() []task.Interest {
-	s := ld.s
-	on := make([]task.Interest, 0, len(ld.outlets)+1)
+	s, on := ld.s, ld.on[:0]
 	for _, o := range ld.outlets {
 		if o.link.busy() && o.link.lost == nil {
 			on = append(on, o.link.interest())
 		}
 	}
-	return append(on, task.Interest{Conn: s.client, Read: !ld.crowded(), Write: s.client.Pending() > 0})
+	ld.on = append(on, task.Interest{Conn: s.client, Read: !ld.crowded(), Write: s.client.Pending() > 0})
+	return ld.on
 }
 
 // interest is what a backend that is written to is waited for.
