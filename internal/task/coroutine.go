@@ -68,6 +68,17 @@ func (t *Task) waitOnLoop(deadline time.Time, on []Interest) (timedOut bool) {
 	}
 }
 
+// Yield lets the other tasks of the task's event loop have a turn. It is for what goes on for longer than a few milliseconds with no wait
+// that parks.
+func (t *Task) Yield() {
+	if t.loop == nil {
+		return
+	}
+	t.spent = 0
+	t.loop.post(t)
+	t.yield(struct{}{})
+}
+
 // park yields to the loop until it resumes the task: for an event, a post, or the deadline.
 func (t *Task) park(deadline time.Time) {
 	if deadline.IsZero() {
