@@ -257,7 +257,9 @@ func (g *gatherer) combine() *pgwire.Error {
 		g.all[i].out = sink{}
 	}
 	params := (len(g.oids) - 2) / 4
-	sql, err := g.plan.Final(columns, g.names, params)
+	var sql string
+	var err error
+	g.s.t.Await(func() { sql, err = g.plan.Final(columns, g.names, params) })
 	if err != nil {
 		return clientError(err)
 	}
