@@ -132,16 +132,7 @@ func (s *Server) admit(nc net.Conn) {
 		s.config.Load().Log.Error("connection refused", "error", err)
 		return
 	}
-	cfg := s.config.Load()
-	s.group.Go(func(t *task.Task) {
-		ss := newSession(s, cfg, t, client)
-		if ss.arrive() && s.enter(ss) {
-			ss.run()
-			s.leave(ss)
-		}
-		ss.depart()
-		client.Close()
-	})
+	s.group.GoTurns(newSession(s, s.config.Load(), client).turn)
 }
 
 func (s *Server) enter(ss *session) bool {

@@ -2,7 +2,6 @@ package proxy
 
 import (
 	"log/slog"
-	"runtime/debug"
 	"slices"
 	"strconv"
 	"sync"
@@ -25,8 +24,11 @@ type session struct {
 	cfg      *Config
 	t        *task.Task
 	client   *task.Conn
-	cur      int // size of the frame in hand, which is consumed when it is done with
-	copyRest int // bytes that are still to come of a CopyData
+	entered  bool // it is one of the server's sessions
+	loggedIn bool
+	resting  bool // the turn is over, and nothing is in flight
+	cur      int  // size of the frame in hand, which is consumed when it is done with
+	copyRest int  // bytes that are still to come of a CopyData
 
 	userName, databaseName string
 	user                   *User
@@ -110,8 +112,8 @@ type session struct {
 	shown       shownWork
 }
 
-func newSession(srv *Server, cfg *Config, t *task.Task, client *task.Conn) *session {
-	s := &session{srv: srv, cfg: cfg, t: t, client: client, began: time.Now(), initial: noSettings, settings: noSettings,
+func newSession(srv *Server, cfg *Config, client *task.Conn) *session {
+	s := &session{srv: srv, cfg: cfg, client: client, began: time.Now(), initial: noSettings, settings: noSettings,
 		committed: noSettings}
 	s.env.Prepared = s
 	s.limits.Store(noLimits)
@@ -122,34 +124,6 @@ func newSession(srv *Server, cfg *Config, t *task.Task, client *task.Conn) *sess
 func (s *session) database() *Database { return s.within.Load() }
 
 func (s *session) log() *slog.Logger { return s.cfg.Log }
-
-// run is the life of the session.
-func (s *session) run() {
-	defer s.end()
-	defer s.recoverPanic()
-	until := time.Now().Add(s.cfg.AuthTime)
-	if !s.start(until) || !s.flushOut(until) {
-		return
-	}
-	step := s.step
-	if s.db == nil {
-		step = s.consoleStep
-	} else if s.replicates {
-		step = s.replicate
-	}
-	for step() && !s.killed.Load() {
-	}
-	s.farewell()
-}
-
-// recoverPanic keeps a mistake in one session from ending all others.
-func (s *session) recoverPanic() {
-	if p := recover(); p != nil {
-		s.srv.metrics.Panics.Add(1)
-		s.log().Error("a session failed", "panic", p, "stack", string(debug.Stack()))
-		s.fatal("XX000", "internal error of PgDrover", "please report it with PgDrover's log of this moment")
-	}
-}
 
 // step takes the next message and does what it asks for. It reports whether the session goes on.
 func (s *session) step() bool {
@@ -214,7 +188,11 @@ func (s *session) next() ([]byte, bool) {
 			s.fatal(errShutdown.Code, errShutdown.Message, "")
 			return nil, false
 		}
-		if !s.park(size) {
+		if size == 0 && s.mayRest() {
+			if !s.rest() {
+				return nil, false
+			}
+		} else if !s.park(size) {
 			return nil, false
 		}
 	}
@@ -257,6 +235,11 @@ func (s *session) park(size int) bool {
 	s.client.Reserve(size)
 	on[n] = task.Interest{Conn: s.client, Read: !crowded, Write: s.client.Pending() > 0}
 	s.t.Wait(time.Time{}, on[:n+1]...)
+	return s.heard()
+}
+
+// heard looks at what has come of a wait for the client. It reports whether the session goes on.
+func (s *session) heard() bool {
 	if s.idledTooLong() {
 		return false
 	}

@@ -17,6 +17,7 @@ type loop struct {
 	runnable []*Task // to resume in this turn
 	strays   []*Task // of other loops
 	timers   timers
+	spare    []*runner
 	audit    *audit // what looks at each step; nil: nothing
 
 	sleeping atomic.Bool
@@ -73,6 +74,7 @@ func (l *loop) run() {
 		}
 		l.runnable = l.runnable[:0]
 	}
+	l.dismissAll()
 }
 
 // step resumes a task until it parks.

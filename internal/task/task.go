@@ -15,14 +15,23 @@ type Group struct {
 
 // Go runs f as a task of the group. It returns at once.
 func (g *Group) Go(f func(*Task)) {
+	g.GoTurns(func(t *Task) bool {
+		f(t)
+		return false
+	})
+}
+
+// GoTurns runs turn as a task of the group, and again after each rest, which a turn begins by returning true when Rest has said so. It returns
+// at once.
+func (g *Group) GoTurns(turn func(*Task) (rests bool)) {
 	g.wg.Add(1)
 	if g.Loops != nil {
-		g.Loops.start(g, f)
+		g.Loops.start(g, turn)
 		return
 	}
 	go func() {
 		defer g.wg.Done()
-		f(New())
+		turn(New())
 	}()
 }
 
@@ -35,7 +44,7 @@ func (g *Group) Wait() { g.wg.Wait() }
 type Task struct {
 	woken  atomic.Bool
 	parked atomic.Pointer[Conn] // the connection in whose read the task is parked, when it waits for that alone
-	bell   chan struct{}        // rung when the task waits for more than one thing
+	bell   chan struct{}        // rung when the task waits for more than one thing; nil on a loop
 	timer  *time.Timer          // of waits with a deadline; made on first use
 
 	coroutine
@@ -117,6 +126,20 @@ func (t *Task) Wait(deadline time.Time, on ...Interest) (timedOut bool) {
 		}
 		t.parkMany(on, deadline)
 	}
+}
+
+// Rest is Wait for bytes of c, or for Wake, by a task of turns. If it reports true nothing has come yet, and the turn must end now: the next
+// one begins when something has, or for no reason. Between turns the task has no stack. False is what Wait's return is.
+func (t *Task) Rest(c *Conn) (rests bool) {
+	if t.loop == nil {
+		t.Wait(time.Time{}, Reading(c))
+		return false
+	}
+	if t.passed([]Interest{Reading(c)}) {
+		return false
+	}
+	t.spent, t.resting = 0, c
+	return true
 }
 
 // progressed tries every interest once, without blocking.
