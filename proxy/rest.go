@@ -11,13 +11,16 @@ import (
 // turn is the life of the session up to its next rest, or its end. It reports whether that is a rest.
 func (s *session) turn(t *task.Task) (rests bool) {
 	if s.t == nil {
-		s.t = t
+		s.t, s.wake = t, t.Wake
 		s.entered = s.arrive() && s.srv.enter(s)
 	}
 	if s.entered {
+		s.takeScratch()
 		if s.run() {
+			s.putScratch()
 			return true
 		}
+		s.putScratch()
 		s.srv.leave(s)
 	}
 	s.depart()

@@ -33,7 +33,8 @@ type Server struct {
 	watching   sync.Once     // starts what runs in the background
 	background sync.WaitGroup
 
-	usages usages
+	usages    usages
+	scratches sync.Pool // of *scratch, for sessions
 
 	mu        sync.Mutex // guards what follows
 	listeners map[net.Listener]struct{}
@@ -49,6 +50,7 @@ func NewServer(cfg Config) (*Server, error) {
 	}
 	s := &Server{nobody: nobody, stop: make(chan struct{}), listeners: map[net.Listener]struct{}{}, sessions: map[*session]struct{}{}}
 	s.group.Loops = cfg.Loops
+	s.scratches.New = func() any { return new(scratch) }
 	s.keys.init()
 	s.cancels.init(cancelsAtOnce, cancelsWaiting)
 	s.usages.latest.at = time.Now()

@@ -8,7 +8,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/pgdrover/pgdrover/cache"
 	"github.com/pgdrover/pgdrover/internal/task"
 	"github.com/pgdrover/pgdrover/pgwire"
 	"github.com/pgdrover/pgdrover/pool"
@@ -20,9 +19,12 @@ const queueLimit = 256 << 10
 
 // session is one client connection from startup to end. Its fields belong to its task, but for those below mu and the atomics.
 type session struct {
+	*scratch // nil while it rests outside a transaction
+
 	srv      *Server
 	cfg      *Config
 	t        *task.Task
+	wake     func() // t.Wake
 	client   *task.Conn
 	entered  bool // it is one of the server's sessions
 	loggedIn bool
@@ -44,7 +46,6 @@ type session struct {
 	place    *placement     // of the open transaction
 	nodes    *pool.Topology // its nodes, with the pools that the session's backends come from
 	env      router.Env     // what routing needs to know of the session
-	query    router.Query   // scratch: the statement in hand
 
 	initial, settings, committed *settings // at startup; now; when the open transaction began
 	reported, reportedIdle       *params   // what the client has been told; when no transaction was open last
@@ -54,25 +55,12 @@ type session struct {
 
 	unnamedSpaces [2]*prepared // memory of the last unnamed statements, used again
 	portals       map[string]*portal
-	portal        portal // the unnamed one
-	batch         batch
-	tape          tape
-	reusedAt      int64       // when an unnamed statement was last reused, in Unix nanoseconds
-	bound         pgwire.Bind // scratch: the Bind in hand, and its parameters
-	params        bindParams
-	words         wording // scratch: the text of the query string in hand, as backends are told it
+	reusedAt      int64 // when an unnamed statement was last reused, in Unix nanoseconds
+	unsure        bool  // some of it may be committed, whatever becomes of the rest
+	timing        timing
+	work          work
 
-	again   again // scratch: the read that a replica has
-	cached  cacheQuery
-	written cache.Deps // scratch
-	mark    cache.Mark // what the open transaction writes, for the cache
-	unsure  bool       // some of it may be committed, whatever becomes of the rest
-	timing  timing
-	work    work
-
-	tx          transaction
 	links       []*link // in use, in the order of enlistment
-	spare       []*link
 	lastShard   int
 	temporary   bool        // it has had a temporary table
 	held        router.Hold // why backends are kept, as SHOW CLIENTS says it
