@@ -83,6 +83,6 @@ func (s *session) mayRest() bool {
 // rest waits for the client's next message, in a turn to come if it is not there yet. It reports whether the session goes on at once.
 func (s *session) rest() bool {
 	s.forgetMessage()
-	s.resting = s.t.Rest(s.client)
+	s.resting = s.t.Rest()
 	return !s.resting && s.heard()
 }

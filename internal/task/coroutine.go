@@ -10,13 +10,13 @@ const spell = 64
 
 // coroutine is what a task has that runs on a loop.
 type coroutine struct {
-	loop    *loop // nil: the task is a goroutine
-	group   *Group
-	turn    func(*Task) (rests bool)
-	runner  *runner // that runs the turn; nil between turns
-	rests   bool    // the turn ended in a rest
-	resting *Conn   // what it waits for then
-	ended   bool
+	loop   *loop // nil: the task is a goroutine
+	group  *Group
+	turn   func(*Task) (rests bool)
+	runner *runner // that runs the turn; nil between turns
+	rests  bool    // the turn ended in a rest
+	of     *Conn   // what it waits for then
+	ended  bool
 
 	posted atomic.Bool // it is in the loop's inbox
 	spent  int         // waits since it parked last
@@ -31,9 +31,9 @@ func (t *Task) resume() {
 	}
 	if t.runner == nil {
 		t.loop.hire(t)
-		if t.resting != nil {
-			ignore([]Interest{Reading(t.resting)})
-			t.resting = nil
+		if t.rests {
+			t.rests = false
+			ignore([]Interest{Reading(t.of)})
 		}
 	}
 	t.runner.next()
@@ -46,12 +46,12 @@ func (t *Task) resume() {
 		t.ended = true
 		t.loop.tasks.Add(-1)
 		t.group.wg.Done()
-	case !heed([]Interest{Reading(t.resting)}, t, t.loop):
+	case !heed([]Interest{Reading(t.of)}, t, t.loop):
 		t.loop.post(t)
 	}
 }
 
-// passed reports that a wait is over before the task has parked. A task that has not parked for long lets others go first.
+// passed reports that a wait is over before the task has parked.
 func (t *Task) passed(on []Interest) bool {
 	if t.woken.Swap(false) {
 		return true
@@ -59,12 +59,17 @@ func (t *Task) passed(on []Interest) bool {
 	if !progressed(on) {
 		return false
 	}
+	t.breathe()
+	return true
+}
+
+// breathe lets the other tasks of the loop go first if this one has not parked for long.
+func (t *Task) breathe() {
 	if t.spent++; t.spent >= spell {
 		t.spent = 0
 		t.loop.post(t)
 		t.runner.yield(struct{}{})
 	}
-	return true
 }
 
 // waitOnLoop is Wait for a coroutine.

@@ -182,8 +182,13 @@ func (l *loop) register(w *Wire) error {
 
 // forget has the loop hear no more of a wire.
 func (l *loop) forget(w *Wire) {
+	l.drop(w)
+	l.poll.remove(w.fd)
+}
+
+// drop is forget for a wire that is about to be closed, which ends what the poller does for it (epoll(7)).
+func (l *loop) drop(w *Wire) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.wires[w.fd] = nil
-	l.poll.remove(w.fd)
 }

@@ -15,23 +15,27 @@ type Group struct {
 
 // Go runs f as a task of the group. It returns at once.
 func (g *Group) Go(f func(*Task)) {
-	g.GoTurns(func(t *Task) bool {
+	g.start(nil, func(t *Task) bool {
 		f(t)
 		return false
 	})
 }
 
-// GoTurns runs turn as a task of the group, and again after each rest, which a turn begins by returning true when Rest has said so. It returns
-// at once.
-func (g *Group) GoTurns(turn func(*Task) (rests bool)) {
+// GoTurns runs turn as a task of the group, and again after each rest, which a turn begins by returning true when Rest has said so. It rests for
+// c, which is the task's from now on. GoTurns returns at once.
+func (g *Group) GoTurns(c *Conn, turn func(*Task) (rests bool)) { g.start(c, turn) }
+
+func (g *Group) start(c *Conn, turn func(*Task) (rests bool)) {
 	g.wg.Add(1)
 	if g.Loops != nil {
-		g.Loops.start(g, turn)
+		g.Loops.start(g, c, turn)
 		return
 	}
 	go func() {
 		defer g.wg.Done()
-		turn(New())
+		t := New()
+		t.of = c
+		turn(t)
 	}()
 }
 
@@ -128,17 +132,17 @@ func (t *Task) Wait(deadline time.Time, on ...Interest) (timedOut bool) {
 	}
 }
 
-// Rest is Wait for bytes of c, or for Wake, by a task of turns. If it reports true nothing has come yet, and the turn must end now: the next
-// one begins when something has, or for no reason. Between turns the task has no stack. False is what Wait's return is.
-func (t *Task) Rest(c *Conn) (rests bool) {
+// Rest is Wait for bytes of a task's own connection, or for Wake, by a task of turns. If it reports true nothing has come yet, and the turn must
+// end now: the next one begins when something has, or for no reason. Between turns the task has no stack. False is what Wait's return is.
+func (t *Task) Rest() (rests bool) {
 	if t.loop == nil {
-		t.Wait(time.Time{}, Reading(c))
+		t.Wait(time.Time{}, Reading(t.of))
 		return false
 	}
-	if t.passed([]Interest{Reading(c)}) {
+	if t.passed([]Interest{Reading(t.of)}) {
 		return false
 	}
-	t.spent, t.resting = 0, c
+	t.spent = 0
 	return true
 }
 
