@@ -54,12 +54,13 @@ func (w *scratch) empty() bool {
 
 // isZero reports whether a transaction is neither open nor has left anything.
 func (t *transaction) isZero() bool {
-	return !t.open && !t.aborted && !t.poisoned && !t.faulted && !t.readOnly && !t.ofBatch && !t.severed && !t.ddl && !t.redefined && !t.local &&
+	return !t.open && !t.aborted && !t.poisoned && !t.faulted && !t.readOnly && !t.ofBatch && !t.severed && !t.ddl && !t.redefined && !t.local && !t.joint &&
 		t.strict == "" && t.tenant.IsZero() && t.told == nil && t.reason == nil && t.router == nil &&
 		len(t.prelude) == 0 && len(t.marks) == 0 && len(t.listens) == 0
 }
 
 // isZero reports whether there is no portal.
 func (p *portal) isZero() bool {
-	return p.stmt == nil && p.link == nil && p.set == nil && p.bind == nil && p.gathering == nil && !p.own && !p.ran && !p.answered && !p.every
+	return p.stmt == nil && p.link == nil && p.set == nil && p.bind == nil && p.gathering == nil && p.splitting == nil &&
+		!p.own && !p.ran && !p.answered && !p.every && !p.described
 }
