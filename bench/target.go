@@ -114,10 +114,10 @@ func find(ctx context.Context, t target, o options) (foundTarget, bool) {
 	return foundTarget{}, false
 }
 
-// printedVersion is the first line that a program prints about its version; "" of one that has none.
+// printedVersion is the first line that a program prints about its version; none of one that cannot say it.
 func printedVersion(ctx context.Context, path string, args []string) string {
 	if len(args) == 0 {
-		return ""
+		return "none"
 	}
 	out, err := exec.CommandContext(ctx, path, args...).CombinedOutput()
 	line, _, _ := strings.Cut(strings.TrimSpace(string(out)), "\n")
