@@ -38,13 +38,13 @@ build: ## build bin/pgdrover, statically linked on Linux
 .PHONY: test
 test: ## install what tests need, then vet and run all of them with the race detector
 	@scripts/install test
-	$(GO) vet ./...
-	$(GO) run ./internal/testlog -race -timeout 15m $(PACKAGES)
+	$(GO) vet -pgo=off ./...
+	$(GO) run ./internal/testlog -pgo=off -race -timeout 15m $(PACKAGES)
 
 .PHONY: race
 race: ## look for rare races and flakes: every test several times (COUNT=5)
 	@scripts/install test
-	$(GO) run ./internal/testlog -race -count $(or $(COUNT),5) -timeout 60m $(PACKAGES)
+	$(GO) run ./internal/testlog -pgo=off -race -count $(or $(COUNT),5) -timeout 60m $(PACKAGES)
 
 .PHONY: test-drivers
 test-drivers: ## run the checks of every driver through the program and straight to PostgreSQL (DRIVERS="jdbc psycopg2")
@@ -74,6 +74,18 @@ bench-quick: ## the same in five minutes, into bin/bench
 	@scripts/install bench
 	@$(MAKE) --no-print-directory build
 	$(GO) run ./bench -quick -out bin/bench $(BENCH)
+
+.PHONY: bench-floor
+bench-floor: ## point selects and large results beside bare relays in Go and in C, which know nothing of PostgreSQL, into bin/bench
+	@scripts/install bench
+	@$(MAKE) --no-print-directory build
+	$(GO) build -trimpath -o bin/floor-go ./bench/floor
+	$(or $(CC),cc) -O2 -Wall -o bin/floor-c bench/floor/c/relay.c || echo 'no C compiler: the relay in C is left out'
+	$(GO) run ./bench -targets pgdrover,pgbouncer,floor-go,floor-c -out bin/bench $(or $(BENCH),select large)
+
+.PHONY: pgo
+pgo: ## profile a mix of loads into cmd/pgdrover/default.pgo, which the compiler reads
+	@scripts/pgo
 
 .PHONY: bench-go
 bench-go: ## run the Go benchmarks with their allocations (BENCH=regexp)

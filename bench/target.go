@@ -54,7 +54,7 @@ type foundTarget struct {
 func targets() []target {
 	return []target{
 		direct(), drover(), droverTwo(), droverFour(), droverCached(),
-		pgbouncer(), haproxy(), pgpool(), pgpoolCached(), odyssey(), pgcat(), pgdog(), spqr(),
+		pgbouncer(), haproxy(), floorGo(), floorC(), pgpool(), pgpoolCached(), odyssey(), pgcat(), pgdog(), spqr(),
 	}
 }
 
@@ -114,8 +114,11 @@ func find(ctx context.Context, t target, o options) (foundTarget, bool) {
 	return foundTarget{}, false
 }
 
-// printedVersion is the first line that a program prints about its version.
+// printedVersion is the first line that a program prints about its version; none of one that cannot say it.
 func printedVersion(ctx context.Context, path string, args []string) string {
+	if len(args) == 0 {
+		return "none"
+	}
 	out, err := exec.CommandContext(ctx, path, args...).CombinedOutput()
 	line, _, _ := strings.Cut(strings.TrimSpace(string(out)), "\n")
 	if err != nil && line == "" {

@@ -92,9 +92,9 @@ func (b *Backend) Age() time.Duration { return time.Since(b.born) }
 func (b *Backend) Release() {
 	n := b.node
 	tidy := b.tidy()
-	now := time.Now()
 	n.mu.Lock()
 	b.mustBeHeld("Release")
+	now := b.holder.now()
 	if !tidy {
 		b.spoilt = reasonUntidy
 	}

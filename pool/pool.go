@@ -23,12 +23,12 @@ func (n *Node) acquire(r *Request, choice bool) (*Backend, error) {
 func (n *Node) takeOrQueue(r *Request, choice bool) (*Backend, error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
+	now := r.now()
 	if b := n.takeIdle(r); b != nil {
-		n.grant(b, r)
+		n.grant(b, r, now)
 		n.published()
 		return b, nil
 	}
-	now := time.Now()
 	l := n.cluster.limits.Load()
 	switch {
 	case n.closed:
@@ -86,15 +86,15 @@ func (n *Node) takeIdle(r *Request) *Backend {
 	return b
 }
 
-// grant makes r the holder of b. With n.mu held.
-func (n *Node) grant(b *Backend, r *Request) {
+// grant makes r the holder of b; if it has waited, until now. With n.mu held.
+func (n *Node) grant(b *Backend, r *Request, now time.Time) {
 	b.state, b.holder = held, r
 	n.counts.Acquired++
 	if r.since.IsZero() {
 		n.counts.Waits[0]++
 		return
 	}
-	waited := time.Since(r.since)
+	waited := max(0, now.Sub(r.since))
 	n.counts.Waited += waited
 	n.counts.Waits[waitBucket(waited)]++
 }
@@ -110,7 +110,7 @@ func (n *Node) give(b *Backend, now time.Time) (wake func(), closing bool) {
 	}
 	if r := n.queue.pop(); r != nil {
 		r.state, r.granted = stateGranted, b
-		n.grant(b, r)
+		n.grant(b, r, now)
 		return r.Notify, false
 	}
 	b.state, b.idleSince = idle, now

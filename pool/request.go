@@ -49,6 +49,14 @@ type Request struct {
 	prev, next *Request
 }
 
+// now is the time, for the session that r is of.
+func (r *Request) now() time.Time {
+	if r.Task != nil {
+		return r.Task.Now()
+	}
+	return time.Now()
+}
+
 // Take is the outcome of a wait: a backend or an error; done is false while there is neither.
 func (r *Request) Take() (b *Backend, err error, done bool) {
 	n := r.node

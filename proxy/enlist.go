@@ -156,7 +156,7 @@ func (s *session) queue(l *link) (*pool.Backend, error) {
 	began := s.beginWait()
 	defer func() {
 		s.waiting.Store(false)
-		s.timing.waited += time.Since(began)
+		s.timing.waited += s.t.Now().Sub(began)
 	}()
 	for {
 		b, err, done := l.req.Take()
@@ -179,7 +179,7 @@ func (s *session) queue(l *link) (*pool.Backend, error) {
 
 // beginWait says that the session waits for others from now on.
 func (s *session) beginWait() time.Time {
-	now := time.Now()
+	now := s.t.Now()
 	s.waitingSince.Store(now.UnixNano())
 	s.waiting.Store(true)
 	return now

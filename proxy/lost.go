@@ -63,7 +63,7 @@ func (s *session) linkLost(l *link) {
 // it, too.
 func (l *link) ending() bool {
 	for i := range l.replies.n {
-		r := &l.replies.ring[(l.replies.head+i)%len(l.replies.ring)]
+		r := l.replies.at(i)
 		if r.do != forward || r.text == nil {
 			continue
 		}

@@ -113,7 +113,7 @@ type timing struct {
 // timed begins to measure.
 func (s *session) timed() {
 	if s.timing.began.IsZero() {
-		s.timing = timing{began: time.Now()}
+		s.timing = timing{began: s.t.Now()}
 		s.busySince.Store(s.timing.began.UnixNano())
 	}
 }
@@ -146,7 +146,7 @@ func (s *session) answeredBySeveral() {
 
 func (s *session) answeredFor(m *Meter) {
 	if !s.timing.began.IsZero() {
-		s.timing.took = time.Since(s.timing.began)
+		s.timing.took = s.t.Now().Sub(s.timing.began)
 		m.Statements.Observe(s.timing.took)
 	}
 }

@@ -44,7 +44,7 @@ func (s *session) clock(l *link) {
 func (l *link) inHand() int {
 	n := 1
 	for i := range l.replies.n {
-		if r := &l.replies.ring[(l.replies.head+i)%len(l.replies.ring)]; r.kind == pgwire.MsgQuery && r.text != nil {
+		if r := l.replies.at(i); r.kind == pgwire.MsgQuery && r.text != nil {
 			n = max(n, len(r.text.Statements()))
 		}
 	}

@@ -145,7 +145,7 @@ func (s *session) awaitResume() *pgwire.Error {
 		s.heldBack.Store(false)
 		s.waiting.Store(false)
 		o.waiters.leave(s)
-		s.timing.waited += time.Since(began)
+		s.timing.waited += s.t.Now().Sub(began)
 	}()
 	for p := o.paused.Load(); p != nil; p = o.paused.Load() {
 		switch {

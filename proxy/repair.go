@@ -171,7 +171,7 @@ func (s *session) mend(l *link, first *reply, frame []byte) bool {
 // recorded reports whether all messages of the client's that are to be answered before the next Sync can be sent again.
 func (q *replies) recorded() bool {
 	for i := range q.n {
-		switch r := &q.ring[(q.head+i)%len(q.ring)]; {
+		switch r := q.at(i); {
 		case r.kind == pgwire.MsgSync:
 			return true
 		case r.do != forward || r.kind == pgwire.MsgParse || r.kind == describeStatement:

@@ -52,11 +52,14 @@ func (r *reply) statement() int {
 
 // replies are the replies outstanding on one link, oldest first. A backend whose queue is not empty belongs to its session.
 type replies struct {
-	ring []reply
+	ring []reply // as many as a power of two, so that a place in it needs no division
 	head int
 	n    int
 	open bool // messages of the extended protocol were sent that no Sync, Query or function call followed
 }
+
+// at is the i-th place from the oldest reply on.
+func (q *replies) at(i int) *reply { return &q.ring[(q.head+i)&(len(q.ring)-1)] }
 
 func (q *replies) push(r reply) {
 	switch r.kind {
@@ -69,22 +72,22 @@ func (q *replies) push(r reply) {
 	if q.n == len(q.ring) {
 		q.grow()
 	}
-	q.ring[(q.head+q.n)%len(q.ring)] = r
+	*q.at(q.n) = r
 	q.n++
 }
 
 // pushFront makes r the oldest reply.
 func (q *replies) pushFront(r reply) {
 	q.push(reply{})
-	q.head = (q.head + len(q.ring) - 1) % len(q.ring)
+	q.head = (q.head - 1) & (len(q.ring) - 1)
 	q.ring[q.head] = r
-	q.ring[(q.head+q.n)%len(q.ring)] = reply{}
+	*q.at(q.n) = reply{}
 }
 
 func (q *replies) grow() {
 	bigger := make([]reply, max(16, 2*len(q.ring)))
 	for i := range q.n {
-		bigger[i] = q.ring[(q.head+i)%len(q.ring)]
+		bigger[i] = *q.at(i)
 	}
 	q.ring, q.head = bigger, 0
 }
@@ -100,7 +103,7 @@ func (q *replies) first() *reply {
 func (q *replies) pop() reply {
 	r := q.ring[q.head]
 	q.ring[q.head] = reply{}
-	q.head = (q.head + 1) % len(q.ring)
+	q.head = (q.head + 1) & (len(q.ring) - 1)
 	q.n--
 	return r
 }
@@ -108,7 +111,7 @@ func (q *replies) pop() reply {
 // has reports whether a message of this kind is still to be answered.
 func (q *replies) has(kind byte) bool {
 	for i := range q.n {
-		if q.ring[(q.head+i)%len(q.ring)].kind == kind {
+		if q.at(i).kind == kind {
 			return true
 		}
 	}
@@ -118,7 +121,7 @@ func (q *replies) has(kind byte) bool {
 // speak makes the client hear the notices that come with the replies from the i-th on, which are about its statement's text.
 func (q *replies) speak(i int, p *prepared) {
 	for ; i < q.n; i++ {
-		if r := &q.ring[(q.head+i)%len(q.ring)]; r.do == skip {
+		if r := q.at(i); r.do == skip {
 			r.aloud, r.of = true, p
 		}
 	}

@@ -162,7 +162,7 @@ func (q *replyFuzz) right() (byte, []byte) {
 func (q *replyFuzz) syncs() int {
 	n := 0
 	for i := range q.l.replies.n {
-		switch q.l.replies.ring[(q.l.replies.head+i)%len(q.l.replies.ring)].kind {
+		switch q.l.replies.at(i).kind {
 		case pgwire.MsgSync, pgwire.MsgQuery, pgwire.MsgFunctionCall:
 			n++
 		}

@@ -18,7 +18,7 @@ func (s *session) sendSimple(l *link, frame []byte, q *router.Query, w *wording)
 	back := s.resets(q)
 	if back == "" {
 		if w == nil {
-			l.conn.Queue(frame)
+			l.conn.QueueOrWrite(frame)
 		} else {
 			l.conn.SetQueue(pgwire.AppendQuery(l.conn.QueueBuffer(), string(w.text)))
 		}

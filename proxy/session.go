@@ -357,7 +357,7 @@ func (s *session) role(r router.Route) pool.Role {
 	if r.Write || !s.db.options().Replicas || s.mode == ModeSession || s.tx.open && !s.tx.readOnly {
 		return pool.Primary
 	}
-	if !s.stickyUntil.IsZero() && time.Now().Before(s.stickyUntil) {
+	if !s.stickyUntil.IsZero() && s.t.Now().Before(s.stickyUntil) {
 		return pool.Primary
 	}
 	return pool.Replica

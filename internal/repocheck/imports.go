@@ -25,6 +25,7 @@ var arrows = map[string][]string{
 	"internal/child":     nil,
 	"internal/pgcluster": {"internal/child"},
 	"bench":              {"internal/pgcluster", "internal/child"},
+	"bench/floor":        {"internal/task"},
 }
 
 // door is a place that may import an outside module: a folder, or one file of it.

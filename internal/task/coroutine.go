@@ -78,7 +78,7 @@ func (t *Task) waitOnLoop(deadline time.Time, on []Interest) (timedOut bool) {
 		if t.passed(on) {
 			return false
 		}
-		if !deadline.IsZero() && !time.Now().Before(deadline) {
+		if !deadline.IsZero() && !t.loop.now.Before(deadline) {
 			return true
 		}
 		t.spent = 0

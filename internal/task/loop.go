@@ -14,7 +14,8 @@ type loop struct {
 	stalls atomic.Uint64 // how often a task held it up
 	steps  atomic.Uint64 // how often a task began or ceased to run: odd while one runs
 
-	runnable []*Task // to resume in this turn
+	now      time.Time // when it woke last
+	runnable []*Task   // to resume in this turn
 	strays   []*Task // of other loops
 	timers   timers
 	spare    []*runner
@@ -34,7 +35,7 @@ func newLoop() (*loop, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &loop{poll: p}, nil
+	return &loop{poll: p, now: time.Now()}, nil
 }
 
 // stop ends run. Anyone may call it.
@@ -64,7 +65,9 @@ func (l *loop) post(t *Task) {
 // run is the loop.
 func (l *loop) run() {
 	for !l.stopping.Load() {
-		l.hear(l.sleep())
+		n := l.sleep()
+		l.now = time.Now() // a look at the clock costs as much as a good part of what a task does between two waits
+		l.hear(n)
 		l.expire()
 		l.collect()
 		for i := 0; i < len(l.runnable); i++ {
@@ -90,7 +93,7 @@ func (l *loop) step(t *Task) {
 
 // sleep waits for events and returns their number. It does not wait if somebody has posted a task.
 func (l *loop) sleep() int {
-	timeout := l.timers.timeout()
+	timeout := l.timers.timeout(l.now)
 	l.sleeping.Store(true)
 	defer l.sleeping.Store(false)
 	l.mu.Lock()
@@ -140,11 +143,7 @@ func (l *loop) note(n int) {
 
 // expire makes runnable whose time is over.
 func (l *loop) expire() {
-	if len(l.timers) == 0 {
-		return
-	}
-	now := time.Now()
-	for len(l.timers) > 0 && !l.timers[0].until.After(now) {
+	for len(l.timers) > 0 && !l.timers[0].until.After(l.now) {
 		t := l.timers[0]
 		l.timers.remove(t)
 		l.runnable = append(l.runnable, t)

@@ -70,6 +70,15 @@ func Reading(c *Conn) Interest { return Interest{Conn: c, Read: true} }
 // Writing is the interest in c's queue becoming empty, or in an error of its write side.
 func Writing(c *Conn) Interest { return Interest{Conn: c, Write: true} }
 
+// Now is the time, as its loop saw it when it woke: what the task was resumed for had come by then. It is for the code that runs as the
+// task, and costs no look at the clock, but for a goroutine.
+func (t *Task) Now() time.Time {
+	if t.loop != nil {
+		return t.loop.now
+	}
+	return time.Now()
+}
+
 // Wake makes the running or the next Wait return. It never blocks and may be called from anywhere.
 func (t *Task) Wake() {
 	t.woken.Store(true)

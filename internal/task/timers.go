@@ -42,10 +42,10 @@ func (h *timers) remove(t *Task) {
 	}
 }
 
-// timeout is how long a loop may sleep, in milliseconds rounded up; -1 is any time.
-func (h timers) timeout() int {
+// timeout is how long a loop may sleep that woke at a moment, in milliseconds rounded up; -1 is any time.
+func (h timers) timeout(now time.Time) int {
 	if len(h) == 0 {
 		return -1
 	}
-	return max(0, int((time.Until(h[0].until)+time.Millisecond-1)/time.Millisecond))
+	return max(0, int((h[0].until.Sub(now)+time.Millisecond-1)/time.Millisecond))
 }
