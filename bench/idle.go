@@ -49,6 +49,16 @@ func connectCrowd(ctx context.Context, url string, clients int) (*crowd, error) 
 	return &all, context.Cause(ctx)
 }
 
+// speak has each client run one query, so that it has had all that a client has that works.
+func (c *crowd) speak(ctx context.Context) error {
+	for _, conn := range c.conns {
+		if _, err := conn.Query(ctx, "select 1"); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 func (c *crowd) disperse() {
 	var group sync.WaitGroup
 	for chunk := range slices.Chunk(c.conns, len(c.conns)/dialers+1) {
@@ -61,10 +71,13 @@ func (c *crowd) disperse() {
 	group.Wait()
 }
 
-// measureIdle lets clients log in and say nothing, and looks at the memory of the proxy before, and some seconds after.
+// measureIdle lets clients log in, run one query and say nothing more, and looks at the memory of the proxy before, and some seconds after.
 func measureIdle(ctx context.Context, r *run, v *server, t trial) (sample, error) {
 	url := v.url(r.stage.login(t))
 	first, err := connectCrowd(ctx, url, firstComers)
+	if err == nil {
+		err = first.speak(ctx)
+	}
 	first.disperse()
 	if err != nil {
 		return nil, err
@@ -90,6 +103,9 @@ func measureIdle(ctx context.Context, r *run, v *server, t trial) (sample, error
 	}
 	s, err := newSample(t, all.millis, w, used.since(usedBefore))
 	if err != nil {
+		return nil, err
+	}
+	if err := all.speak(ctx); err != nil {
 		return nil, err
 	}
 	if _, _, err := measureWindow(ctx, r.stage, v, time.Duration(r.options.seconds)*time.Second); err != nil {
