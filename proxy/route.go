@@ -212,7 +212,8 @@ func (s *session) ownCatalog() *pgwire.Error {
 	if err != nil {
 		return clientError(err)
 	}
-	c, err := router.ParseCatalog(doc)
+	var c *router.Catalog
+	s.t.Await(func() { c, err = router.ParseCatalog(doc) })
 	if err != nil {
 		return clientError(err)
 	}
