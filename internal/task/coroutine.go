@@ -97,7 +97,7 @@ func (t *Task) Yield() {
 	}
 	t.spent = 0
 	t.loop.post(t)
-	t.yield(struct{}{})
+	t.runner.yield(struct{}{})
 }
 
 // park yields to the loop until it resumes the task: for an event, a post, or the deadline.
