@@ -25,6 +25,7 @@ func (g *gatherer) write(r router.Route) *pgwire.Error {
 		s.begin(&router.Statement{Verb: router.Begin}, "BEGIN")
 		s.tx.ofBatch = g.bind != nil
 	}
+	s.tx.joint = true // it is, also if the option changes before it ends
 	e := g.writeShares()
 	s.answeredBySeveral()
 	if own && !s.tx.ofBatch {
@@ -45,7 +46,7 @@ func (g *gatherer) write(r router.Route) *pgwire.Error {
 // mayWrite says why the statement may not write on several shards.
 func (g *gatherer) mayWrite() *pgwire.Error {
 	s := g.s
-	if s.db.options().TwoPhase {
+	if s.tx.joint || s.db.options().TwoPhase {
 		return nil
 	}
 	var names []string
