@@ -66,9 +66,7 @@ func (t *Task) passed(on []Interest) bool {
 // breathe lets the other tasks of the loop go first if this one has not parked for long.
 func (t *Task) breathe() {
 	if t.spent++; t.spent >= spell {
-		t.spent = 0
-		t.loop.post(t)
-		t.runner.yield(struct{}{})
+		t.Yield()
 	}
 }
 
@@ -97,7 +95,7 @@ func (t *Task) Yield() {
 	}
 	t.spent = 0
 	t.loop.post(t)
-	t.yield(struct{}{})
+	t.runner.yield(struct{}{})
 }
 
 // park yields to the loop until it resumes the task: for an event, a post, or the deadline.
