@@ -66,6 +66,8 @@ func (g *gatherer) answer(r router.Route) *pgwire.Error {
 	}
 	switch {
 	case e != nil:
+	case g.plan.Explains() != "":
+		e = g.explain(g.q.Why(r))
 	case g.plan.Whole():
 		e = g.pass()
 	default:
@@ -76,7 +78,11 @@ func (g *gatherer) answer(r router.Route) *pgwire.Error {
 	if e != nil {
 		return e
 	}
-	s.client.Queue(pgwire.AppendCommandComplete(nil, "SELECT "+strconv.Itoa(g.rows)))
+	tag := "EXPLAIN"
+	if g.plan.Explains() == "" {
+		tag = "SELECT " + strconv.Itoa(g.rows)
+	}
+	s.client.Queue(pgwire.AppendCommandComplete(nil, tag))
 	return nil
 }
 
@@ -188,16 +194,21 @@ func (g *gatherer) pass() *pgwire.Error {
 	return nil
 }
 
-// combine keeps the rows of the shards and has one of them make the answer.
-func (g *gatherer) combine() *pgwire.Error {
+// fetch runs a text on all shards and keeps what they answer.
+func (g *gatherer) fetch(sql string, formats []byte) *pgwire.Error {
 	for i := range g.all {
 		a := &g.all[i]
-		g.ask(a.link, g.plan.Each(), g.oids, nil, nil, i == 0)
+		g.ask(a.link, sql, g.oids, nil, formats, i == 0)
 		a.out.keep = true
 		a.link.sink = &a.out
 		_ = a.link.conn.Flush()
 	}
-	if e := g.keep(g.all); e != nil {
+	return g.keep(g.all)
+}
+
+// combine keeps the rows of the shards and has one of them make the answer.
+func (g *gatherer) combine() *pgwire.Error {
+	if e := g.fetch(g.plan.Each(), nil); e != nil {
 		return e
 	}
 	columns, fields, e := g.columns()

@@ -253,12 +253,9 @@ func (a *arranger) limit() {
 
 // finish writes down what every shard runs.
 func (a *arranger) finish(g *Gathering, each *selectNode) *Error {
-	text, err := unparse(each)
-	if err == nil {
-		g.each = text
-		return nil
-	}
-	return refuse("Name a tenant.", "the statement cannot be written for all shards: %s", err.Error())
+	text, err := writtenAs(each)
+	g.each = text
+	return err
 }
 
 // allRows arranges a query whose aggregates or windows need every row: the
@@ -368,9 +365,9 @@ func (a *arranger) columnAt(n *node) int {
 
 // written is an expression as SQL, by which two are told to be the same.
 func (a *arranger) written(n *node) string {
-	text, err := unparse(&selectNode{TargetList: []*node{target(n, "")}, Op: setNone, LimitOption: limitDefault})
+	text, err := writtenAs(&selectNode{TargetList: []*node{target(n, "")}, Op: setNone, LimitOption: limitDefault})
 	if err != nil && a.fault == nil {
-		a.fault = refuse("Name a tenant.", "the statement cannot be written for all shards: %s", err.Error())
+		a.fault = err
 	}
 	return text
 }

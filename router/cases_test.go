@@ -173,6 +173,9 @@ func gathering(g *Gathering) string {
 	if g.Whole() {
 		return text
 	}
+	if g.Explains() != "" {
+		return text + "then: " + g.Outline() + "\n"
+	}
 	cols := make([]GatheredColumn, 6)
 	for i := range cols {
 		cols[i] = GatheredColumn{Name: fmt.Sprint("n", i+1), OID: oidInt8, Type: "bigint"}

@@ -1,5 +1,7 @@
 package router
 
+import "strings"
+
 // Gathering says how the rows of all shards become the answer to one SELECT
 // that names no tenant. It is for one execution and one goroutine.
 type Gathering struct {
@@ -9,7 +11,7 @@ type Gathering struct {
 	targets []*node // of final that have no name of their own; nil: the columns of each
 	hidden  int     // columns of each, behind those of the answer, that order it
 	sums    []total
-	parts   []*node // arguments of each's sums in averages
+	plans   string  // the format that the shards' plans are asked in; empty: the rows are
 }
 
 // total is a combination of the shards' values that depends on their type.
@@ -33,6 +35,39 @@ func (g *Gathering) Each() string { return g.each }
 // Whole reports whether the rows that the shards answer Each with are the
 // answer, in any order. If not, it is the answer to Final over them.
 func (g *Gathering) Whole() bool { return g.final == nil }
+
+// Explains returns the format of the plans that the shards are asked for, as
+// EXPLAIN writes it, such as "json"; empty: they are asked for rows.
+func (g *Gathering) Explains() string { return g.plans }
+
+// Outline is the text of what makes the answer, before the types of the rows
+// are known, for people to read; empty: the rows of the shards are the answer.
+func (g *Gathering) Outline() string {
+	if g.final == nil {
+		return ""
+	}
+	if g.targets == nil {
+		g.final.TargetList = []*node{target(starNode(), "")}
+	}
+	text, _ := unparse(g.final)
+	return text
+}
+
+// explain has the shards say their plans in place of rows.
+func (g *Gathering) explain(x *explainNode) *Error {
+	prefix, err := explaining(x)
+	if err != nil {
+		return refuse("Name a tenant.", "the statement cannot be written for all shards: %s", err.Error())
+	}
+	g.plans = "text"
+	for _, n := range x.GetOptions() {
+		if d := n.GetDefElem(); d.GetDefname() == "format" {
+			g.plans = strings.ToLower(stringOf(d.GetArg()))
+		}
+	}
+	g.each = prefix + g.each
+	return nil
+}
 
 const (
 	oidFloat4   = 700

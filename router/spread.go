@@ -3,35 +3,48 @@ package router
 // gather plans how the statement in q is answered from the rows of all shards.
 func (r *Router) gather(q *Query, env *Env) (*Gathering, *Error) {
 	st := &q.tpl.statements[0]
-	inner := st.Verb == ExplainRoute
-	if inner {
+	if st.Verb == ExplainRoute {
 		st = st.inner
 	}
 	switch {
 	case len(q.tpl.statements) != 1:
 		return nil, refuse("Send it in a query of its own.", "a statement for all shards cannot share a query string with others")
-	case st.Verb != Select:
+	case st.Verb != Select && st.Verb != Explain:
 		return nil, refuse("Name a tenant, or send one statement for each.", "only SELECT may be answered from all shards, and this is %s", st.Verb)
 	case st.Write:
 		return nil, refuse("Name a tenant, or send one statement for each.", "a statement that writes is not run on all shards: %s", st.WhyWrite)
 	}
 	text := q.verbatim(0)
-	nodes, bad := r.parse(text)
-	if bad == nil && inner && len(nodes) == 1 {
-		nodes[0] = nodes[0].GetExplainStmt().GetQuery()
-	}
-	if bad != nil || len(nodes) != 1 || nodes[0].GetSelectStmt() == nil {
+	nodes, fault := r.parse(text)
+	if fault != nil || len(nodes) != 1 {
 		return nil, refuse("Name a tenant.", "the statement cannot be read as one SELECT")
 	}
-	sel := nodes[0].GetSelectStmt()
+	n, explained := nodes[0], nodes[0].GetExplainStmt()
+	if explained != nil {
+		n = explained.GetQuery()
+	}
+	sel := n.GetSelectStmt()
+	if sel == nil {
+		return nil, refuse("Name a tenant, or send one statement for each.", "only SELECT may be answered from all shards, and this explains another")
+	}
+	if explained != nil {
+		var err *Error
+		if text, err = writtenAs(sel); err != nil {
+			return nil, err
+		}
+	}
 	b := r.newBinder(&source{text: text}, searchSchemas(env.SearchPath, env.User))
 	b.watch = sel
-	b.statement(nodes[0], nil)
+	b.statement(n, nil)
 	if err := b.spreads(); err != nil {
 		return nil, err
 	}
 	a := arranger{b: b, sel: sel, text: text}
-	return a.arrange()
+	g, err := a.arrange()
+	if err == nil && st.Verb == Explain {
+		err = g.explain(explained)
+	}
+	return g, err
 }
 
 // verbatim is the text of piece i without its comments, with its literals.

@@ -1,6 +1,8 @@
 package router
 
 import (
+	"strings"
+
 	pg "github.com/pganalyze/pg_query_go/v6"
 )
 
@@ -14,6 +16,24 @@ const limitDefault = pg.LimitOption_LIMIT_OPTION_DEFAULT
 // unparse writes a query as SQL.
 func unparse(q *selectNode) (string, error) {
 	return pg.Deparse(&pg.ParseResult{Version: treeVersion, Stmts: []*pg.RawStmt{{Stmt: &node{Node: &pg.Node_SelectStmt{SelectStmt: q}}}}})
+}
+
+// writtenAs is unparse with an error for the client.
+func writtenAs(q *selectNode) (string, *Error) {
+	text, err := unparse(q)
+	if err != nil {
+		return "", refuse("Name a tenant.", "the statement cannot be written for all shards: %s", err.Error())
+	}
+	return text, nil
+}
+
+// explaining writes EXPLAIN with the options of x, up to its query.
+func explaining(x *explainNode) (string, error) {
+	const query = "SELECT 1"
+	one := &selectNode{TargetList: []*node{target(integer(1), "")}, Op: setNone, LimitOption: limitDefault}
+	x = &explainNode{Options: x.GetOptions(), Query: &node{Node: &pg.Node_SelectStmt{SelectStmt: one}}}
+	text, err := pg.Deparse(&pg.ParseResult{Version: treeVersion, Stmts: []*pg.RawStmt{{Stmt: &node{Node: &pg.Node_ExplainStmt{ExplainStmt: x}}}}})
+	return strings.TrimSuffix(text, query), err
 }
 
 // over is a query over the gathered rows, without a target yet.

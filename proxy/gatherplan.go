@@ -1,0 +1,96 @@
+package proxy
+
+import (
+	"encoding/xml"
+	"strconv"
+	"strings"
+
+	"github.com/pgdrover/pgdrover/pgwire"
+)
+
+// explain tells the client each shard's plan of what it would run. As text that is a line for the shard and its plan below it; in the other
+// formats it is one document, whose members name their shard beside what PostgreSQL says: readers of plans find what they know.
+func (g *gatherer) explain(why string) *pgwire.Error {
+	if e := g.fetch(g.plan.Each(), g.formats()); e != nil {
+		return e
+	}
+	var plans []shardPlan
+	for i := range g.all {
+		p, e := g.planOf(&g.all[i], i == 0 && g.described)
+		if e != nil {
+			return e
+		}
+		plans = append(plans, p)
+	}
+	for _, row := range g.planRows(plans, why) {
+		g.s.client.Queue(pgwire.AppendDataRow(nil, [][]byte{[]byte(row)}))
+	}
+	return nil
+}
+
+// planOf reads what a shard has answered, and tells the client the description of its rows if it is to have it.
+func (g *gatherer) planOf(a *gathered, describe bool) (shardPlan, *pgwire.Error) {
+	p := shardPlan{shard: g.s.place.shards.Shard(a.link.shard).Name}
+	for typ, frame := range framesIn(a.out.frames) {
+		switch {
+		case typ == pgwire.MsgRowDescription && describe:
+			g.s.client.Queue(frame)
+		case typ == pgwire.MsgDataRow:
+			values, err := pgwire.DecodeDataRow(frame, nil)
+			if err != nil || len(values) != 1 {
+				return p, errProtocol
+			}
+			p.lines = append(p.lines, string(values[0]))
+		}
+	}
+	return p, nil
+}
+
+// shardPlan is what one shard has answered to EXPLAIN: lines, or one document.
+type shardPlan struct {
+	shard string
+	lines []string
+}
+
+// planRows makes the rows of the answer.
+func (g *gatherer) planRows(plans []shardPlan, why string) []string {
+	switch g.plan.Explains() {
+	case "json":
+		return oneDocument(plans, "[", ",", "\n]", func(p shardPlan, doc string) string {
+			doc = strings.TrimRight(strings.TrimSuffix(strings.TrimPrefix(strings.TrimSpace(doc), "["), "]"), " \n")
+			return strings.Replace(doc, "{", "{\n    \"Shard\": "+strconv.Quote(p.shard)+",", 1)
+		})
+	case "yaml":
+		return oneDocument(plans, "", "\n", "", func(p shardPlan, doc string) string {
+			return strings.Replace(doc, "- ", "- Shard: "+strconv.Quote(p.shard)+"\n  ", 1)
+		})
+	case "xml":
+		return oneDocument(plans, `<explain xmlns="http://www.postgresql.org/2009/explain">`, "", "\n</explain>", func(p shardPlan, doc string) string {
+			_, doc, _ = strings.Cut(doc, "explain\">") // a binary value begins with a declaration
+			doc, _, _ = strings.Cut(doc, "\n</explain>")
+			var name strings.Builder
+			_ = xml.EscapeText(&name, []byte(p.shard)) // a Builder takes everything
+			return strings.Replace(doc, "<Query>", "<Query>\n    <Shard>"+name.String()+"</Shard>", 1)
+		})
+	}
+	rows := []string{"Scatter: " + why}
+	for _, p := range plans {
+		rows = append(rows, "  Shard "+p.shard+":")
+		for _, line := range p.lines {
+			rows = append(rows, "    "+line)
+		}
+	}
+	if by := g.plan.Outline(); by != "" {
+		rows = append(rows, "  Answer made by shard "+plans[0].shard+": "+by)
+	}
+	return rows
+}
+
+// oneDocument joins the documents of the shards, each after change has made it a member of one.
+func oneDocument(plans []shardPlan, begin, between, end string, change func(shardPlan, string) string) []string {
+	list := make([]string, len(plans))
+	for i, p := range plans {
+		list[i] = change(p, strings.Join(p.lines, "\n"))
+	}
+	return []string{begin + strings.Join(list, between) + end}
+}
