@@ -121,32 +121,42 @@ func (g *gatherer) release() {
 
 // describe has a server read the client's own text: it knows what is wrong with it, the types of parameters, and the names of the columns.
 func (g *gatherer) describe() *pgwire.Error {
+	names, e := g.namesOf(string(g.q.SQL()))
+	if e != nil {
+		return e
+	}
+	g.read, g.names = true, names
+	g.oids = append([]byte(nil), 0, 0)
+	if types, ok := pgwire.DecodeParameterDescription(g.all[0].link.described); ok {
+		g.oids = append(g.oids[:0], types...)
+	}
+	return nil
+}
+
+// namesOf are the names of the columns that a text answers with.
+func (g *gatherer) namesOf(sql string) ([]string, *pgwire.Error) {
 	l := g.all[0].link
-	l.prepare(string(g.q.SQL()), g.oids)
+	l.prepare(sql, g.oids)
 	l.send(pgwire.AppendDescribe(l.conn.QueueBuffer(), 'S', ownName), reply{kind: describeStatement, do: skip})
 	l.send(pgwire.AppendSync(l.conn.QueueBuffer()), reply{kind: pgwire.MsgSync, do: skip})
 	frames, e := g.command(l)
 	if e != nil {
-		return e
+		return nil, e
 	}
-	g.read = true
-	g.oids = append([]byte(nil), 0, 0)
-	if types, ok := pgwire.DecodeParameterDescription(l.described); ok {
-		g.oids = append(g.oids[:0], types...)
-	}
+	var names []string
 	for typ, frame := range framesIn(frames) {
 		if typ != pgwire.MsgRowDescription {
 			continue
 		}
 		fields, err := pgwire.DecodeRowDescription(frame)
 		if err != nil {
-			return clientError(err)
+			return nil, clientError(err)
 		}
 		for _, f := range fields {
-			g.names = append(g.names, f.Name)
+			names = append(names, f.Name)
 		}
 	}
-	return nil
+	return names, nil
 }
 
 // command waits for the replies to what the session itself has sent to one backend.
@@ -181,7 +191,7 @@ func (g *gatherer) formats() []byte {
 // pass hands the rows of the shards on, one shard's after the other's: what the others send meanwhile waits in their sockets.
 func (g *gatherer) pass() *pgwire.Error {
 	for i := range g.all {
-		g.ask(g.all[i].link, g.plan.Each(), g.oids, nil, g.formats(), i == 0 && g.described)
+		g.ask(g.all[i].link, g.plan.Portions()[0].Each(), g.oids, nil, g.formats(), i == 0 && g.described)
 		g.all[i].link.sink = &g.all[i].out
 		_ = g.all[i].link.conn.Flush()
 	}
@@ -208,25 +218,24 @@ func (g *gatherer) fetch(sql string, formats []byte) *pgwire.Error {
 
 // combine keeps the rows of the shards and has one of them make the answer.
 func (g *gatherer) combine() *pgwire.Error {
-	if e := g.fetch(g.plan.Each(), nil); e != nil {
-		return e
-	}
-	columns, fields, e := g.columns()
-	if e == nil {
-		e = g.learn(columns, fields)
-	}
-	if e != nil {
-		return e
-	}
-	arrays, e := g.arrays(len(columns))
-	if e != nil {
-		return e
+	var rows []router.Gathered
+	var arrays [][]byte
+	for _, p := range g.plan.Portions() {
+		had := sizeOf(arrays)
+		if had > g.s.db.options().ScatterMemory {
+			return g.tooMuch(g.s.db.options().ScatterMemory)
+		}
+		part, values, e := g.portion(p)
+		if e != nil {
+			return g.unrelated(p, e)
+		}
+		rows, arrays = append(rows, part), append(arrays, values...)
 	}
 	for i := range g.all {
 		g.all[i].out = sink{}
 	}
 	params := (len(g.oids) - 2) / 4
-	sql, err := g.plan.Final(columns, g.names, params)
+	sql, err := g.plan.Final(rows, params)
 	if err != nil {
 		return clientError(err)
 	}
@@ -238,6 +247,50 @@ func (g *gatherer) combine() *pgwire.Error {
 	last := gathered{link: g.all[0].link}
 	g.ask(last.link, sql, oids, arrays, g.formats(), g.described)
 	return g.hand(&last)
+}
+
+// portion is what the shards answer to one portion, and the values of its columns.
+func (g *gatherer) portion(p *router.Portion) (router.Gathered, [][]byte, *pgwire.Error) {
+	part := router.Gathered{Names: g.names}
+	var e *pgwire.Error
+	if p.Text() != "" {
+		part.Names, e = g.namesOf(p.Text())
+	}
+	if e == nil {
+		e = g.fetch(p.Each(), nil)
+	}
+	if e != nil {
+		return part, nil, e
+	}
+	var fields []pgwire.Field
+	if part.Columns, fields, e = g.columns(); e != nil {
+		return part, nil, e
+	}
+	values, e := g.arrays(len(part.Columns))
+	if e != nil {
+		return part, nil, e
+	}
+	for i := range g.all {
+		g.all[i].out = sink{}
+	}
+	return part, values, g.learn(p.Each(), part.Columns, fields)
+}
+
+// unrelated is the error for a portion of a statement that a server finds wrong by itself, though it is right in its place there.
+func (g *gatherer) unrelated(p *router.Portion, e *pgwire.Error) *pgwire.Error {
+	if p.Text() == "" || e.Code != "42703" && e.Code != "42P01" {
+		return e
+	}
+	return &pgwire.Error{Code: "0A000", Message: "a subquery that names columns of the query around it is not run on all shards by itself", Detail: e.Message,
+		Hint: "Join it on the tenant's column, or name a tenant."}
+}
+
+func sizeOf(arrays [][]byte) int {
+	n := 0
+	for _, a := range arrays {
+		n += len(a)
+	}
+	return n
 }
 
 const oidTextArray = 1009

@@ -11,16 +11,18 @@ import (
 // explain tells the client each shard's plan of what it would run. As text that is a line for the shard and its plan below it; in the other
 // formats it is one document, whose members name their shard beside what PostgreSQL says: readers of plans find what they know.
 func (g *gatherer) explain(why string) *pgwire.Error {
-	if e := g.fetch(g.plan.Each(), g.formats()); e != nil {
-		return e
-	}
 	var plans []shardPlan
-	for i := range g.all {
-		p, e := g.planOf(&g.all[i], i == 0 && g.described)
-		if e != nil {
-			return e
+	for k, portion := range g.plan.Portions() {
+		if e := g.fetch(portion.Each(), g.formats()); e != nil {
+			return g.unrelated(portion, e)
 		}
-		plans = append(plans, p)
+		for i := range g.all {
+			p, e := g.planOf(&g.all[i], k+i == 0 && g.described)
+			if e != nil {
+				return e
+			}
+			plans = append(plans, p)
+		}
 	}
 	for _, row := range g.planRows(plans, why) {
 		g.s.client.Queue(pgwire.AppendDataRow(nil, [][]byte{[]byte(row)}))

@@ -5,18 +5,26 @@ import "strings"
 // Gathering says how the rows of all shards become the answer to one SELECT
 // that names no tenant. It is for one execution and one goroutine.
 type Gathering struct {
-	each  string      // what every shard runs
-	final *selectNode // over the rows of all; nil: they are the answer, in any order
+	parts []*Portion
+	final *selectNode // over the rows of the parts; nil: those of the one part are the answer, in any order
+	plans string      // the format that the shards' plans are asked in; empty: the rows are
+}
 
-	targets []*node // of final that have no name of their own; nil: the columns of each
+// Portion is a query that every shard runs, and what is made of the rows of all.
+type Portion struct {
+	each string      // what every shard runs
+	rows string      // what the rows are called in final
+	text string      // what the part stands for in the statement; empty: the whole
+	made *selectNode // from the rows; nil: they are the answer, in any order
+
+	targets []*node // of made that have no name of their own; nil: the columns of each
 	hidden  int     // columns of each, behind those of the answer, that order it
 	sums    []total
-	plans   string  // the format that the shards' plans are asked in; empty: the rows are
 }
 
 // total is a combination of the shards' values that depends on their type.
 type total struct {
-	at    *node // in final: sum(column), or sum(column) / sum(count)
+	at    *node // in made: sum(column), or sum(column) / sum(count)
 	count *node // of an average: the divisor
 	col   int
 }
@@ -29,11 +37,17 @@ type GatheredColumn struct {
 	Collation string // as SQL writes it; empty: the type has none
 }
 
-// Each is the text that every shard runs. Its parameters are the statement's.
-func (g *Gathering) Each() string { return g.each }
+// Portions are the queries whose rows the answer is made of, at least one.
+func (g *Gathering) Portions() []*Portion { return g.parts }
 
-// Whole reports whether the rows that the shards answer Each with are the
-// answer, in any order. If not, it is the answer to Final over them.
+// Each is the text that every shard runs. Its parameters are the statement's.
+func (p *Portion) Each() string { return p.each }
+
+// Text is the query whose columns' names Final wants; empty: the statement.
+func (p *Portion) Text() string { return p.text }
+
+// Whole reports whether the rows that the shards answer the one part with are
+// the answer, in any order. If not, it is the answer to Final over them.
 func (g *Gathering) Whole() bool { return g.final == nil }
 
 // Explains returns the format of the plans that the shards are asked for, as
@@ -46,8 +60,10 @@ func (g *Gathering) Outline() string {
 	if g.final == nil {
 		return ""
 	}
-	if g.targets == nil {
-		g.final.TargetList = []*node{target(starNode(), "")}
+	for _, p := range g.parts {
+		if p.targets == nil {
+			p.made.TargetList = []*node{target(starNode(), "")}
+		}
 	}
 	text, _ := unparse(g.final)
 	return text
@@ -65,7 +81,9 @@ func (g *Gathering) explain(x *explainNode) *Error {
 			g.plans = strings.ToLower(stringOf(d.GetArg()))
 		}
 	}
-	g.each = prefix + g.each
+	for _, p := range g.parts {
+		p.each = prefix + p.each
+	}
 	return nil
 }
 
@@ -79,35 +97,62 @@ const (
 	orderKey = "pgdrover_key_"
 )
 
+// Gathered is what the shards have answered to a part.
+type Gathered struct {
+	Columns []GatheredColumn
+	Names   []string // of the columns of what the part stands for
+}
+
 // Final is the text that any one server runs to make the answer from the rows.
-// cols are the columns of Each. names are those of the answer. The rows are its
-// parameters after the first params, which are the statement's: an array of
-// text for each column. It is called once.
-func (g *Gathering) Final(cols []GatheredColumn, names []string, params int) (string, error) {
-	for _, t := range g.sums {
-		if err := t.settle(cols); err != nil {
+// rows are what each part was answered. The values are its parameters after the
+// first params, which are the statement's: an array of text for each column, of
+// one part after the other. It is called once.
+func (g *Gathering) Final(rows []Gathered, params int) (string, error) {
+	ctes := make([]string, len(g.parts))
+	for i, p := range g.parts {
+		if err := p.name(rows[i]); err != nil {
 			return "", err
 		}
-	}
-	if g.targets == nil {
-		for i := range len(cols) - g.hidden {
-			g.final.TargetList = append(g.final.TargetList, target(rowColumn(i), cols[i].Name))
-		}
-	}
-	for i, t := range g.targets {
-		if x := t.GetResTarget(); x.GetName() == "" && i < len(names) {
-			x.Name = names[i]
-		}
+		ctes[i] = p.cte(rows[i].Columns, params)
+		params += len(rows[i].Columns)
 	}
 	text, err := unparse(g.final)
 	if err != nil {
 		return "", err
 	}
-	return g.rows(cols, params) + text, nil
+	with := "WITH "
+	if w := g.final.GetWithClause(); w != nil {
+		if w.GetRecursive() {
+			with = "WITH RECURSIVE "
+		}
+		return with + strings.Join(ctes, ", ") + ", " + strings.TrimPrefix(text, with), nil
+	}
+	return with + strings.Join(ctes, ", ") + " " + text, nil
 }
 
-// rows is the CTE of the rows.
-func (g *Gathering) rows(cols []GatheredColumn, params int) string {
+// name gives the columns that a part makes the names that they have in the
+// statement.
+func (p *Portion) name(rows Gathered) error {
+	for _, t := range p.sums {
+		if err := t.settle(rows.Columns); err != nil {
+			return err
+		}
+	}
+	if p.targets == nil {
+		for i := range len(rows.Columns) - p.hidden {
+			p.made.TargetList = append(p.made.TargetList, target(rowColumn(i), rows.Columns[i].Name))
+		}
+	}
+	for i, t := range p.targets {
+		if x := t.GetResTarget(); x.GetName() == "" && i < len(rows.Names) {
+			x.Name = rows.Names[i]
+		}
+	}
+	return nil
+}
+
+// cte is the CTE of the rows.
+func (p *Portion) cte(cols []GatheredColumn, params int) string {
 	list, arrays, names := "", "", ""
 	for i, c := range cols {
 		if i > 0 {
@@ -115,7 +160,7 @@ func (g *Gathering) rows(cols []GatheredColumn, params int) string {
 		}
 		n := itoa(i + 1)
 		name := position + n
-		if k := i - (len(cols) - g.hidden); k >= 0 {
+		if k := i - (len(cols) - p.hidden); k >= 0 {
 			name = orderKey + itoa(k+1)
 		}
 		value := "CAST(r.v" + n + " AS " + c.Type + ")"
@@ -126,7 +171,7 @@ func (g *Gathering) rows(cols []GatheredColumn, params int) string {
 		arrays += "pg_catalog.unnest($" + itoa(params+i+1) + "::pg_catalog.text[])"
 		names += "v" + n
 	}
-	return "WITH " + gathered + " AS (SELECT " + list + " FROM ROWS FROM (" + arrays + ") AS r(" + names + ")) "
+	return p.rows + " AS (SELECT " + list + " FROM ROWS FROM (" + arrays + ") AS r(" + names + "))"
 }
 
 // settle makes the combination suit the type of the shards' values.

@@ -68,6 +68,9 @@ func (q *Query) one(st *Statement, p Params, env *Env, s *session) (Route, *Erro
 				t.keys = 2 // no one tenant
 				break
 			}
+			if len(pl.unbound) > 0 && !s.explicit() { // it goes to all shards, whatever it names
+				break
+			}
 			if err.unread && s.explicit() && !s.bound() { // as of a table that nothing binds
 				t.unread = true
 				continue

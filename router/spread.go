@@ -19,32 +19,36 @@ func (r *Router) gather(q *Query, env *Env) (*Gathering, *Error) {
 	if fault != nil || len(nodes) != 1 {
 		return nil, refuse("Name a tenant.", "the statement cannot be read as one SELECT")
 	}
-	n, explained := nodes[0], nodes[0].GetExplainStmt()
+	explained := nodes[0].GetExplainStmt()
 	if explained != nil {
-		n = explained.GetQuery()
-	}
-	sel := n.GetSelectStmt()
-	if sel == nil {
-		return nil, refuse("Name a tenant, or send one statement for each.", "only SELECT may be answered from all shards, and this explains another")
-	}
-	if explained != nil {
+		sel := explained.GetQuery().GetSelectStmt()
+		if sel == nil {
+			return nil, refuse("Name a tenant, or send one statement for each.", "only SELECT may be answered from all shards, and this explains another")
+		}
 		var err *Error
 		if text, err = writtenAs(sel); err != nil {
 			return nil, err
 		}
 	}
-	b := r.newBinder(&source{text: text}, searchSchemas(env.SearchPath, env.User))
-	b.watch = sel
-	b.statement(n, nil)
-	if err := b.spreads(); err != nil {
-		return nil, err
-	}
-	a := arranger{b: b, sel: sel, text: text}
-	g, err := a.arrange()
+	g, err := r.gathering(text, searchSchemas(env.SearchPath, env.User))
 	if err == nil && st.Verb == Explain {
 		err = g.explain(explained)
 	}
 	return g, err
+}
+
+// gathering plans how one SELECT is answered: as a whole, or from those of its
+// queries that can be.
+func (r *Router) gathering(text string, path []string) (*Gathering, *Error) {
+	w := walk{r: r, path: path}
+	whole, err := w.part(text, gathered)
+	if err == nil {
+		return &Gathering{parts: []*Portion{whole}, final: whole.made}, nil
+	}
+	if g := w.blocks(text); g != nil {
+		return g, nil
+	}
+	return nil, err
 }
 
 // verbatim is the text of piece i without its comments, with its literals.
@@ -66,27 +70,11 @@ func (q *Query) verbatim(i int) string {
 // only rows of the same tenant as that one matter to it. Then a shard's answer
 // is what its tenants contribute, and no row is another shard's too.
 func (b *binder) spreads() *Error {
-	f := &b.facts
-	const alone = "Name a tenant, or read it in a statement of its own."
-	switch {
-	case f.opens != "":
-		return refuse(alone, "%s may touch any table: it is not run on all shards", f.opens)
-	case f.opaque != "":
-		return refuse(alone, "%s is not run on all shards", f.opaque)
-	case f.home != "":
-		return refuse(alone, "%s", f.home)
-	case f.system:
-		return refuse(alone, "system catalogs are each shard's own, and are not read along with the tables of all shards")
-	case len(f.unknown) > 0:
-		return &Error{Code: codeNoTable, Message: "relation \"" + f.unknown[0] + "\" does not exist"}
-	case f.hold != 0 || len(f.changes) > 0 || f.settings > 0:
-		return refuse(alone, "a statement that changes the session is not run on all shards")
-	case len(b.g.loops) > 0:
-		return refuse("Name a tenant.", "a recursive query is not run on all shards")
+	if err := b.shareable(); err != nil {
+		return err
 	}
-	p := b.place()
-	if len(p.on) > 0 {
-		return refuse(alone, "%q lives on one shard: it is not read along with the tables of all", p.on[0].table.Name)
+	if len(b.g.loops) > 0 {
+		return refuse("Name a tenant.", "a recursive query is not run on all shards")
 	}
 	var last *Error
 	for _, n := range b.drivers {
@@ -102,6 +90,32 @@ func (b *binder) spreads() *Error {
 	}
 	return refuse("Name a tenant, or have a sharded table in the outermost FROM, or in a plain view or subquery there, not on the nullable side of an outer join.",
 		"no sharded table decides which shard the rows of the answer come from")
+}
+
+// shareable says what in a statement keeps it from being read on all shards,
+// whatever its tables.
+func (b *binder) shareable() *Error {
+	f := &b.facts
+	const alone = "Name a tenant, or read it in a statement of its own."
+	switch {
+	case f.opens != "":
+		return refuse(alone, "%s may touch any table: it is not run on all shards", f.opens)
+	case f.opaque != "":
+		return refuse(alone, "%s is not run on all shards", f.opaque)
+	case f.home != "":
+		return refuse(alone, "%s", f.home)
+	case f.system:
+		return refuse(alone, "system catalogs are each shard's own, and are not read along with the tables of all shards")
+	case len(f.unknown) > 0:
+		return &Error{Code: codeNoTable, Message: "relation \"" + f.unknown[0] + "\" does not exist"}
+	case f.hold != 0 || len(f.changes) > 0 || f.settings > 0:
+		return refuse(alone, "a statement that changes the session is not run on all shards")
+	}
+	p := b.place()
+	if len(p.on) > 0 {
+		return refuse(alone, "%q lives on one shard: it is not read along with the tables of all", p.on[0].table.Name)
+	}
+	return nil
 }
 
 // leaves reports whether an outer join may leave an item without a row.

@@ -15,7 +15,7 @@ const limitDefault = pg.LimitOption_LIMIT_OPTION_DEFAULT
 
 // unparse writes a query as SQL.
 func unparse(q *selectNode) (string, error) {
-	return pg.Deparse(&pg.ParseResult{Version: treeVersion, Stmts: []*pg.RawStmt{{Stmt: &node{Node: &pg.Node_SelectStmt{SelectStmt: q}}}}})
+	return pg.Deparse(&pg.ParseResult{Version: treeVersion, Stmts: []*pg.RawStmt{{Stmt: selecting(q)}}})
 }
 
 // writtenAs is unparse with an error for the client.
@@ -31,22 +31,25 @@ func writtenAs(q *selectNode) (string, *Error) {
 func explaining(x *explainNode) (string, error) {
 	const query = "SELECT 1"
 	one := &selectNode{TargetList: []*node{target(integer(1), "")}, Op: setNone, LimitOption: limitDefault}
-	x = &explainNode{Options: x.GetOptions(), Query: &node{Node: &pg.Node_SelectStmt{SelectStmt: one}}}
+	x = &explainNode{Options: x.GetOptions(), Query: selecting(one)}
 	text, err := pg.Deparse(&pg.ParseResult{Version: treeVersion, Stmts: []*pg.RawStmt{{Stmt: &node{Node: &pg.Node_ExplainStmt{ExplainStmt: x}}}}})
 	return strings.TrimSuffix(text, query), err
 }
 
-// over is a query over the gathered rows, without a target yet.
-func over() *selectNode {
-	from := &pg.RangeVar{Relname: gathered, Inh: true, Relpersistence: "p"}
+// over is a query over the gathered rows of that name, without a target yet.
+func over(rows string) *selectNode {
+	from := &pg.RangeVar{Relname: rows, Inh: true, Relpersistence: "p"}
 	return &selectNode{FromClause: []*node{{Node: &pg.Node_RangeVar{RangeVar: from}}}, Op: setNone, LimitOption: limitDefault}
 }
 
-// derived is a query in FROM, by the name of the gathered rows.
-func derived(q *selectNode) *node {
-	sub := &pg.RangeSubselect{Subquery: &node{Node: &pg.Node_SelectStmt{SelectStmt: q}}, Alias: &pg.Alias{Aliasname: gathered}}
+// derived is a query in FROM.
+func derived(q *selectNode, alias string) *node {
+	sub := &pg.RangeSubselect{Subquery: selecting(q), Alias: &pg.Alias{Aliasname: alias}}
 	return &node{Node: &pg.Node_RangeSubselect{RangeSubselect: sub}}
 }
+
+// selecting is a query as a node.
+func selecting(q *selectNode) *node { return &node{Node: &pg.Node_SelectStmt{SelectStmt: q}} }
 
 // target is a column of a select list; name may be empty.
 func target(val *node, name string) *node {
@@ -71,6 +74,9 @@ func isStar(n *node) bool {
 	return len(f) > 0 && f[len(f)-1].GetAStar() != nil
 }
 
+// isExists reports EXISTS (…).
+func isExists(x *sublinkNode) bool { return x.GetSubLinkType() == pg.SubLinkType_EXISTS_SUBLINK }
+
 // isAggregateOfJSON reports the aggregates that have a syntax of their own.
 func isAggregateOfJSON(n *node) bool {
 	return n.GetJsonObjectAgg() != nil || n.GetJsonArrayAgg() != nil
@@ -84,6 +90,8 @@ func ordinal(n *node) (int, bool) {
 	i, ok := constInt(n.GetAConst())
 	return int(i), ok
 }
+
+func stringNode(s string) *node { return pg.MakeStrNode(s) }
 
 func integer(i int32) *node { return pg.MakeAConstIntNode(int64(i), -1) }
 
