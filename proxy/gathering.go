@@ -21,6 +21,8 @@ type gatherer struct {
 	all       []gathered
 	names     []string // of the answer's columns
 	rows      int      // of the answer
+	hold      bool     // they are kept, for a portal that the client reads some rows at a time of
+	held      []byte   // what is kept
 	read      bool     // a server has found nothing wrong with the client's own text
 }
 
@@ -34,24 +36,25 @@ func (s *session) gatherSimple(q *router.Query, r router.Route) {
 	s.readyForQuery()
 }
 
-// executeGather is gatherSimple for a portal.
-func (s *session) executeGather(at *portal) bool {
-	if !s.detach() {
-		return !s.cut.Load()
+// answer tells the client the rows and the tag.
+func (g *gatherer) answer(r router.Route) *pgwire.Error {
+	if e := g.find(r); e != nil {
+		return e
 	}
-	var m pgwire.Bind
-	if err := pgwire.DecodeBind(at.bind, &m); err != nil {
-		return s.fail(errProtocol)
-	}
-	g := gatherer{s: s, q: &at.stmt.query, plan: at.gathering, bind: &m, oids: at.stmt.oids, described: at.described}
-	if e := g.answer(at.route); e != nil {
-		return s.fail(e)
-	}
-	return true
+	g.s.client.Queue(pgwire.AppendCommandComplete(nil, g.tag(g.rows)))
+	return nil
 }
 
-// answer tells the client the rows and the tag. With an error it may have been told some of the rows.
-func (g *gatherer) answer(r router.Route) *pgwire.Error {
+// tag is the command tag of so many rows.
+func (g *gatherer) tag(rows int) string {
+	if g.plan.Explains() != "" {
+		return "EXPLAIN"
+	}
+	return "SELECT " + strconv.Itoa(rows)
+}
+
+// find tells the client the rows, or keeps them. With an error it may have been told some of them.
+func (g *gatherer) find(r router.Route) *pgwire.Error {
 	s := g.s
 	switch {
 	case s.tx.aborted:
@@ -75,15 +78,7 @@ func (g *gatherer) answer(r router.Route) *pgwire.Error {
 	}
 	s.answeredBySeveral()
 	g.release()
-	if e != nil {
-		return e
-	}
-	tag := "EXPLAIN"
-	if g.plan.Explains() == "" {
-		tag = "SELECT " + strconv.Itoa(g.rows)
-	}
-	s.client.Queue(pgwire.AppendCommandComplete(nil, tag))
-	return nil
+	return e
 }
 
 // enlist gets a backend of every shard that has rows, in the order of the shards, so that two that do so cannot wait for each other.

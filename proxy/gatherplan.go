@@ -25,7 +25,7 @@ func (g *gatherer) explain(why string) *pgwire.Error {
 		}
 	}
 	for _, row := range g.planRows(plans, why) {
-		g.s.client.Queue(pgwire.AppendDataRow(nil, [][]byte{[]byte(row)}))
+		g.row(pgwire.AppendDataRow(nil, [][]byte{[]byte(row)}))
 	}
 	return nil
 }
