@@ -34,6 +34,19 @@ var composedStatements = []string{
 	"select o.code, sum(x.s) from (select code, sum(total) as s from orders group by code, status) x join (select distinct code from orders) o on o.code = x.code group by o.code order by 1 /* in order */",
 }
 
+// orderedStatements are merged, by every type that can be: the keys are in the answer, so that the rows are the same where they are equal.
+var orderedStatements = []string{
+	"select (case id % 6 when 0 then 'NaN' when 1 then 'Infinity' when 2 then '-Infinity' when 3 then '0' else null end)::numeric as x, tenant_id, id from orders order by x desc, 2, 3 /* in order */",
+	"select (total - 45) * (10::numeric ^ (id * 3 - 9)) as x, tenant_id, id from orders order by x, 2, 3 /* in order */", "select (case when id % 2 = 0 then -1 else 1 end) * (100000000 + id * 10000)::numeric as x, tenant_id, id from orders order by 1, 2, 3 /* in order */",
+	"select (case id when 1 then 'NaN' when 2 then 'Infinity' when 3 then '-Infinity' when 4 then '-0' else '0' end)::float8 as x, tenant_id, id from orders order by x desc nulls first, 2, 3 limit 90 offset 11 /* in order */",
+	"select weight::float4 - 3, tenant_id, id from orders order by 1 desc, 2 desc, 3 desc /* in order */", "select id, tenant_id, n from events order by id desc /* in order */", "select n, id from events order by n desc, id limit 17 /* in order */",
+	"select active, tenant_id, id from users order by active desc, 2, 3 /* in order */", "select born, tenant_id, id from users order by born desc, 2, 3 offset 30 /* in order */", "select paid::time, paid, tenant_id, id from payments order by 1, 2, 3, 4 limit 40 /* in order */",
+	"select at, tenant_id, id from orders order by at desc, 2, 3 limit 0 /* in order */", "select (case when id = 1 then 'infinity' when id = 2 then '-infinity' else at end)::timestamptz as x, tenant_id, id from orders order by x, 2, 3 /* in order */",
+	"select email, tenant_id, id from users order by email desc, tenant_id, id /* in order */", "select name collate \"C\" as x, tenant_id, id from users order by x nulls first, 2, 3 limit 50 offset 50 /* in order */", "select convert_to(coalesce(name, ''), 'UTF8') as x, tenant_id, id from users order by x, 2, 3 /* in order */",
+	"select o.tenant_id, o.id, i.line from orders o left join items i on i.tenant_id = o.tenant_id and i.order_id = o.id and i.line > 1 order by i.line desc, o.tenant_id desc, o.id /* in order */", "select *, total * 2 as twice from orders order by twice, tenant_id, id limit 33 /* in order */",
+	"select generate_series(1, 2) as n, tenant_id, id from users order by n, 2, 3 /* in order */", "select 1 / (id - 4) as x, tenant_id from orders order by x", "select id, tenant_id from orders order by tenant_id, id limit -1", "select id from orders order by id limit null",
+}
+
 // picks chooses parts for statements.
 type picks struct{ *rand.Rand }
 

@@ -74,7 +74,7 @@ func (g *gatherer) find(r router.Route) *pgwire.Error {
 	case g.plan.Whole():
 		e = g.pass()
 	default:
-		e = g.combine()
+		e = g.ordered()
 	}
 	s.answeredBySeveral()
 	g.release()
@@ -128,8 +128,28 @@ func (g *gatherer) describe() *pgwire.Error {
 	return nil
 }
 
+// ordered answers by merging what the shards have ordered, where that can be, else by combining their rows.
+func (g *gatherer) ordered() *pgwire.Error {
+	if m := g.plan.Merging(); m != nil {
+		if done, e := g.merge(m); done || e != nil {
+			return e
+		}
+	}
+	return g.combine()
+}
+
 // namesOf are the names of the columns that a text answers with.
 func (g *gatherer) namesOf(sql string) ([]string, *pgwire.Error) {
+	fields, e := g.fieldsOf(sql)
+	names := make([]string, len(fields))
+	for i, f := range fields {
+		names[i] = f.Name
+	}
+	return names, e
+}
+
+// fieldsOf are the columns that a text answers with.
+func (g *gatherer) fieldsOf(sql string) ([]pgwire.Field, *pgwire.Error) {
 	l := g.all[0].link
 	l.prepare(sql, g.oids)
 	l.send(pgwire.AppendDescribe(l.conn.QueueBuffer(), 'S', ownName), reply{kind: describeStatement, do: skip})
@@ -138,7 +158,6 @@ func (g *gatherer) namesOf(sql string) ([]string, *pgwire.Error) {
 	if e != nil {
 		return nil, e
 	}
-	var names []string
 	for typ, frame := range framesIn(frames) {
 		if typ != pgwire.MsgRowDescription {
 			continue
@@ -147,11 +166,9 @@ func (g *gatherer) namesOf(sql string) ([]string, *pgwire.Error) {
 		if err != nil {
 			return nil, clientError(err)
 		}
-		for _, f := range fields {
-			names = append(names, f.Name)
-		}
+		return fields, nil
 	}
-	return names, nil
+	return nil, nil
 }
 
 // command waits for the replies to what the session itself has sent to one backend.
@@ -230,7 +247,9 @@ func (g *gatherer) combine() *pgwire.Error {
 		g.all[i].out = sink{}
 	}
 	params := (len(g.oids) - 2) / 4
-	sql, err := g.plan.Final(rows, params)
+	var sql string
+	var err error
+	g.s.t.Await(func() { sql, err = g.plan.Final(rows, params) })
 	if err != nil {
 		return clientError(err)
 	}

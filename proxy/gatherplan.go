@@ -12,8 +12,16 @@ import (
 // formats it is one document, whose members name their shard beside what PostgreSQL says: readers of plans find what they know.
 func (g *gatherer) explain(why string) *pgwire.Error {
 	var plans []shardPlan
+	merged, e := g.isMerged()
+	if e != nil {
+		return e
+	}
 	for k, portion := range g.plan.Portions() {
-		if e := g.fetch(portion.Each(), g.formats()); e != nil {
+		each := portion.Each()
+		if merged {
+			each = g.plan.Merging().Each()
+		}
+		if e := g.fetch(each, g.formats()); e != nil {
 			return g.unrelated(portion, e)
 		}
 		for i := range g.all {
@@ -24,7 +32,9 @@ func (g *gatherer) explain(why string) *pgwire.Error {
 			plans = append(plans, p)
 		}
 	}
-	for _, row := range g.planRows(plans, why) {
+	var rows []string
+	g.s.t.Await(func() { rows = g.planRows(plans, why, merged) })
+	for _, row := range rows {
 		g.row(pgwire.AppendDataRow(nil, [][]byte{[]byte(row)}))
 	}
 	return nil
@@ -54,8 +64,18 @@ type shardPlan struct {
 	lines []string
 }
 
+// isMerged reports whether the rows of the statement would be merged here.
+func (g *gatherer) isMerged() (bool, *pgwire.Error) {
+	m := g.plan.Merging()
+	if m == nil {
+		return false, nil
+	}
+	w, e := g.merger(m)
+	return w != nil, e
+}
+
 // planRows makes the rows of the answer.
-func (g *gatherer) planRows(plans []shardPlan, why string) []string {
+func (g *gatherer) planRows(plans []shardPlan, why string, merged bool) []string {
 	switch g.plan.Explains() {
 	case "json":
 		return oneDocument(plans, "[", ",", "\n]", func(p shardPlan, doc string) string {
@@ -82,7 +102,9 @@ func (g *gatherer) planRows(plans []shardPlan, why string) []string {
 			rows = append(rows, "    "+line)
 		}
 	}
-	if by := g.plan.Outline(); by != "" {
+	if merged {
+		rows = append(rows, "  Rows merged in their order by PgDrover")
+	} else if by := g.plan.Outline(); by != "" {
 		rows = append(rows, "  Answer made by shard "+plans[0].shard+": "+by)
 	}
 	return rows

@@ -62,7 +62,7 @@ func (s *session) settleBatch() bool {
 
 // executeRoute answers EXPLAIN (ROUTE) in the extended protocol.
 func (s *session) executeRoute(p *prepared) bool {
-	r, err := s.router().Inner(&p.query, &s.params, &s.env)
+	r, err := s.inner(&p.query, &s.params)
 	if err != nil {
 		return s.fail(clientError(err))
 	}

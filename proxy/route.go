@@ -88,7 +88,7 @@ func (s *session) route(q *router.Query, p router.Params) (router.Route, *pgwire
 	}
 	for {
 		s.env.TempTables = s.holds(router.HoldTempTable)
-		r, err := s.router().Route(q, p, &s.env)
+		r, err := s.routed(q, p)
 		if s.mayBeOld(r, err) {
 			r, err = s.routeUnknown(q, p, r, err)
 		}
@@ -107,6 +107,12 @@ func (s *session) route(q *router.Query, p router.Params) (router.Route, *pgwire
 		}
 		s.analyse(q, q.SQL())
 	}
+}
+
+// inner is the router's answer for the query in EXPLAIN (ROUTE).
+func (s *session) inner(q *router.Query, p router.Params) (r router.Route, err error) {
+	s.t.Await(func() { r, err = s.router().Inner(q, p, &s.env) })
+	return r, err
 }
 
 // undefinedTable reports whether the router refused a statement because the catalog does not know a relation.
@@ -141,6 +147,15 @@ func (s *session) routeUnknown(q *router.Query, p router.Params, r router.Route,
 		return r, unknown
 	}
 	s.analyse(q, q.SQL())
+	return s.routed(q, p)
+}
+
+// routed is the router's answer. A read of all shards is planned where it does not hold up others.
+func (s *session) routed(q *router.Query, p router.Params) (r router.Route, err error) {
+	if q.Gathers(&s.env) {
+		s.t.Await(func() { r, err = s.router().Route(q, p, &s.env) })
+		return r, err
+	}
 	return s.router().Route(q, p, &s.env)
 }
 

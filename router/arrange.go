@@ -162,7 +162,7 @@ func (a *arranger) plain() (*Portion, *Error) {
 	if len(q.GetSortClause()) == 0 && len(q.GetDistinctClause()) == 0 && q.GetLimitCount() == nil && q.GetLimitOffset() == nil {
 		return &Portion{each: a.text, rows: a.rows}, nil
 	}
-	g := &Portion{rows: a.rows, made: over(a.rows)}
+	g := &Portion{rows: a.rows, made: over(a.rows), merging: a.merging()}
 	if len(q.GetTargetList()) == 0 { // rows without columns are counted by one
 		g.hidden++
 		q.TargetList = append(q.TargetList, target(integer(1), orderKey+itoa(g.hidden)))

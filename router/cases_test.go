@@ -182,6 +182,9 @@ func gathering(g *Gathering) string {
 	if g.Whole() {
 		return text
 	}
+	if m := g.Merging(); m != nil {
+		text += fmt.Sprintf("or: %s\nmerged: %+v limit %+v offset %+v\n", m.Each(), m.Keys, m.Limit, m.Offset)
+	}
 	if g.Explains() != "" {
 		return text + "then: " + g.Outline() + "\n"
 	}

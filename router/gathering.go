@@ -20,6 +20,8 @@ type Portion struct {
 	targets []*node // of made that have no name of their own; nil: the columns of each
 	hidden  int     // columns of each, behind those of the answer, that order it
 	sums    []total
+
+	merging *Merging
 }
 
 // total is a combination of the shards' values that depends on their type.
@@ -83,6 +85,9 @@ func (g *Gathering) explain(x *explainNode) *Error {
 	}
 	for _, p := range g.parts {
 		p.each = prefix + p.each
+		if p.merging != nil {
+			p.merging.each = prefix + p.merging.text
+		}
 	}
 	return nil
 }

@@ -11,7 +11,10 @@ import (
 // treeVersion is the version of PostgreSQL whose parser pg_query_go is.
 const treeVersion = 170007
 
-const limitDefault = pg.LimitOption_LIMIT_OPTION_DEFAULT
+const (
+	limitDefault = pg.LimitOption_LIMIT_OPTION_DEFAULT
+	limitCount   = pg.LimitOption_LIMIT_OPTION_COUNT
+)
 
 // unparse writes a query as SQL.
 func unparse(q *selectNode) (string, error) {
@@ -98,6 +101,33 @@ func integer(i int32) *node { return pg.MakeAConstIntNode(int64(i), -1) }
 // sortAs is an item of ORDER BY for another expression.
 func sortAs(by *pg.SortBy, n *node) *node {
 	return &node{Node: &pg.Node_SortBy{SortBy: &pg.SortBy{Node: n, SortbyDir: by.GetSortbyDir(), SortbyNulls: by.GetSortbyNulls(), UseOp: by.GetUseOp()}}}
+}
+
+// keyOf is how an item of ORDER BY orders.
+func keyOf(by *pg.SortBy) MergeKey {
+	k := MergeKey{Descending: by.GetSortbyDir() == pg.SortByDir_SORTBY_DESC}
+	k.NullsFirst = k.Descending
+	switch by.GetSortbyNulls() {
+	case pg.SortByNulls_SORTBY_NULLS_FIRST:
+		k.NullsFirst = true
+	case pg.SortByNulls_SORTBY_NULLS_LAST:
+		k.NullsFirst = false
+	}
+	return k
+}
+
+// countOf is what LIMIT or OFFSET says; false if only a server can tell.
+func countOf(n *node) (Count, bool) {
+	switch {
+	case n.GetNode() == nil || n.GetAConst().GetIsnull():
+		return Count{}, true
+	case n.GetParamRef().GetNumber() > 0:
+		return Count{Parameter: int(n.GetParamRef().GetNumber()), Said: true}, true
+	case n.GetAConst() != nil:
+		i, ok := constInt(n.GetAConst())
+		return Count{Value: int64(i), Said: true}, ok && i >= 0
+	}
+	return Count{}, false
 }
 
 // system is a name in pg_catalog.
