@@ -27,6 +27,9 @@ type Options struct {
 	Limits      Limits                         // of all its clients
 	Scatter     bool                           // reads that name no tenant are answered from all shards, unless a session says otherwise
 
+	// DryRun is the map that statements are routed by on paper; nil: none.
+	DryRun *shardmap.Map
+
 	// ScatterMemory bounds what is kept of the shards' rows for one such answer, in bytes (default 64 MiB).
 	ScatterMemory int
 	PassThrough   bool // backends are logged in as the client's own user, with its SCRAM keys; it stays as the database was opened with
@@ -45,6 +48,8 @@ type Database struct {
 	logins  loginParams
 
 	catalog catalogLoads
+
+	dry dryRun
 
 	listeners listeners
 	senders   senders
@@ -99,6 +104,7 @@ func OpenDatabase(opt Options, cluster *pool.Cluster, results *cache.Cache, m *s
 	d.logins.init()
 	d.listeners.init(d)
 	d.place.Store(&placement{shards: m, router: d.newRouter(m, c), nodes: cluster.Apply(m)})
+	d.dry.use(opt.DryRun, d)
 	return d
 }
 
@@ -125,6 +131,7 @@ func (d *Database) Adjust(opt Options) {
 	opt.Name, opt.PassThrough = d.Name(), d.options().PassThrough
 	d.opt.Store(&opt)
 	d.replace(func(old *placement) *placement { return &placement{shards: old.shards, nodes: old.nodes} })
+	d.dry.use(opt.DryRun, d)
 }
 
 // replace puts another placement in force, made from the one that is: with a router for the catalog of that moment.

@@ -65,6 +65,7 @@ type session struct {
 	mark    cache.Mark // what the open transaction writes, for the cache
 	unsure  bool       // some of it may be committed, whatever becomes of the rest
 	timing  timing
+	dry     *dryWork // for a dry run; nil: it has seen none
 	work    work
 
 	tx          transaction
