@@ -38,11 +38,16 @@ type fixedCollector struct {
 
 func (f fixedCollector) Collect(out chan<- prometheus.Metric) { f.collect(series{out}, f.v) }
 
+// differing is a database whose second shard is not as the first.
+func differing() map[string]map[string]int {
+	return map[string]map[string]int{"app": {"s1": 0, "s2": 3}}
+}
+
 // scrapeOf is what Prometheus would read of a view, checked by its linter.
 func scrapeOf(t testing.TB, v *view) string {
 	t.Helper()
 	registry := prometheus.NewPedanticRegistry()
-	registry.MustRegister(fixedCollector{newCollector(Options{Version: "1.2.3"}.withDefaults()), v})
+	registry.MustRegister(fixedCollector{newCollector(Options{Version: "1.2.3", SchemaDifferences: differing}.withDefaults()), v})
 	w := ask(t, promhttp.HandlerFor(registry, promhttp.HandlerOpts{}), "/metrics")
 	body := w.Body.String()
 	if w.Code != http.StatusOK {
@@ -91,6 +96,10 @@ func TestScrape(t *testing.T) {
 		`pgdrover_backends_destroyed_total{database="app",node="10.0.0.1:5432",reason="idle",role="primary",shard="s1"} 5`,
 		`pgdrover_waiting{database="app",node="10.0.0.1:5432",role="primary",shard="s1"} 4`,
 		`pgdrover_oldest_wait_seconds{database="app",node="10.0.0.1:5432",role="primary",shard="s1"} 2.000345`,
+		`pgdrover_two_phase_transactions_total{database="app",outcome="committed"} 12`,
+		`pgdrover_two_phase_recovered_total{database="app",outcome="rolled back"} 1`,
+		`pgdrover_two_phase_in_doubt{database="app",shard="s1"} 0`, `pgdrover_two_phase_in_doubt{database="app",shard="s2"} 1`,
+		`pgdrover_schema_differences{database="app",shard="s2"} 3`,
 		`pgdrover_shardmap_epoch{database="app"} 1`, `pgdrover_pins{database="app",shard="s2"} 2`,
 		`pgdrover_partitions{database="web",shard="only"} 64`,
 		`pgdrover_cache_hits_total{database="app",level="l1"} 30`, `pgdrover_cache_misses_total{database="app",level="l2"} 6`,

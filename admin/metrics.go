@@ -19,6 +19,7 @@ type collector struct {
 	caches   cacheFamilies
 
 	databases databaseFamilies
+	twoPhase  twoPhaseFamilies
 }
 
 func newCollector(o Options) *collector {
@@ -29,6 +30,7 @@ func newCollector(o Options) *collector {
 	c.shards = declareShards(&c.families)
 	c.caches = declareCaches(&c.families)
 	c.databases = declareDatabases(&c.families)
+	c.twoPhase = declareTwoPhase(&c.families)
 	return c
 }
 
@@ -51,8 +53,10 @@ func (c *collector) collect(s series, v *view) {
 	s.put(c.server.ready, one(v.readiness(c.opt.Draining()).Ready))
 	c.server.collect(s, v)
 	c.traffic.collect(s, v)
+	differences := c.opt.SchemaDifferences()
 	for i := range v.databases {
 		d := &v.databases[i]
+		c.twoPhase.collect(s, d, differences[d.name])
 		c.nodes.collect(s, d)
 		c.shards.collect(s, d)
 		c.caches.collect(s, d)

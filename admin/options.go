@@ -27,6 +27,10 @@ type Options struct {
 	// Users are who may log in, for SHOW USERS. nil: there are none to show.
 	Users func() map[string]*proxy.User
 
+	// SchemaDifferences says how many objects of a shard's schema are not as on the first shard, by database and shard, where that
+	// has been compared. nil: nowhere.
+	SchemaDifferences func() map[string]map[string]int
+
 	// Draining reports whether the program is about to end and should get no new clients. nil: never.
 	Draining func() bool
 	// Profile serves Go's profiles below /debug/pprof/.
@@ -48,6 +52,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.Users == nil {
 		o.Users = func() map[string]*proxy.User { return nil }
+	}
+	if o.SchemaDifferences == nil {
+		o.SchemaDifferences = func() map[string]map[string]int { return nil }
 	}
 	if o.Draining == nil {
 		o.Draining = func() bool { return false }

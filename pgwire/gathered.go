@@ -128,3 +128,34 @@ func AppendBindWith(dst []byte, name string, b *Bind, more [][]byte, formats []b
 	dst = appendCount(dst, len(formats)/2)
 	return finish(append(dst, formats...), start)
 }
+
+// AppendBindOther adds a Bind message for a portal and a statement of the same
+// name: with the parameters of b, but for those that other has values for, by
+// their index from 0, which are in text format; nil is NULL. The result has the
+// formats of formats, which is as in Bind.
+func AppendBindOther(dst []byte, name string, b *Bind, other map[int][]byte, formats []byte) []byte {
+	dst, start := begin(dst, MsgBind)
+	dst = appendString(appendString(dst, name), name)
+	dst = appendCount(dst, b.params)
+	for i := range b.params {
+		format := b.format(i)
+		if _, ok := other[i]; ok {
+			format = 0
+		}
+		dst = binary.BigEndian.AppendUint16(dst, format)
+	}
+	dst = appendCount(dst, b.params)
+	for i := range b.params {
+		value, _, null := b.Param(i)
+		if v, ok := other[i]; ok {
+			value, null = v, v == nil
+		}
+		if null {
+			dst = binary.BigEndian.AppendUint32(dst, 1<<32-1)
+			continue
+		}
+		dst = append(binary.BigEndian.AppendUint32(dst, uint32(len(value))), value...)
+	}
+	dst = appendCount(dst, len(formats)/2)
+	return finish(append(dst, formats...), start)
+}

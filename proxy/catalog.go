@@ -54,12 +54,14 @@ type catalogLoads struct {
 	asked     atomic.Uint64 // changes and questions so far
 	covers    atomic.Uint64 // those of them that the last load answers
 	redefined atomic.Int64  // when it last changed, in Unix nanoseconds
+	reviewed  atomic.Int64  // when it was last loaded, or began to be, in Unix nanoseconds
 	load      sync.Mutex    // one load at a time; held while a shard answers, by goroutines that may wait
 
 	group sync.WaitGroup
 
 	mu     sync.Mutex         // guards what follows
 	stop   context.CancelFunc // ends the goroutine; nil: it does not run
+	review context.CancelFunc // ends the last review; nil: there was none
 	closed bool
 }
 
@@ -69,6 +71,9 @@ func (c *catalogLoads) close() {
 	c.closed = true
 	if c.stop != nil {
 		c.stop()
+	}
+	if c.review != nil {
+		c.review()
 	}
 	c.mu.Unlock()
 	c.group.Wait()
@@ -103,6 +108,13 @@ func (d *Database) loadCatalog(ctx context.Context, asked uint64) error {
 	if loads.covers.Load() >= asked {
 		return nil
 	}
+	return d.readCatalog(ctx)
+}
+
+// readCatalog is loadCatalog for who has the turn to load.
+func (d *Database) readCatalog(ctx context.Context) error {
+	loads := &d.catalog
+	loads.reviewed.Store(time.Now().UnixNano())
 	covers := loads.asked.Load()
 	old := d.place.Load()
 	c, err := LoadCatalog(ctx, d.cluster, old.shards)
@@ -119,6 +131,32 @@ func (d *Database) loadCatalog(ctx context.Context, asked uint64) error {
 	}
 	loads.covers.Store(covers)
 	return nil
+}
+
+// reviewCatalog has the catalog loaded again, while nobody waits for it, if it is older than reviewTime.
+func (d *Database) reviewCatalog(now int64) {
+	loads := &d.catalog
+	last := loads.reviewed.Load()
+	if now-last < int64(reviewTime) || !loads.reviewed.CompareAndSwap(last, now) {
+		return
+	}
+	loads.mu.Lock()
+	defer loads.mu.Unlock()
+	if loads.closed {
+		return
+	}
+	if loads.review != nil {
+		loads.review() // over, by its time
+	}
+	ctx, stop := context.WithTimeout(context.Background(), catalogTime)
+	loads.review = stop
+	loads.group.Go(func() {
+		loads.load.Lock()
+		defer loads.load.Unlock()
+		if err := d.readCatalog(ctx); err != nil && ctx.Err() == nil {
+			d.options().Log.Warn("the catalog could not be read again", "database", d.Name(), "error", err)
+		}
+	})
 }
 
 // keepUp has the catalog loaded again while nobody waits for it, as often as it takes until it is not behind.

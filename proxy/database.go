@@ -25,6 +25,7 @@ type Options struct {
 	Drain       time.Duration                  // how long a change of placement waits for transactions of the tenants concerned (default 10s)
 	Templates   int                            // routes kept (default of the router when 0)
 	Limits      Limits                         // of all its clients
+	TwoPhase    bool                           // transactions may write on several shards: they are committed on all or none
 	Scatter     bool                           // reads that name no tenant are answered from all shards, unless a session says otherwise
 
 	// DryRun is the map that statements are routed by on paper; nil: none.
@@ -32,7 +33,10 @@ type Options struct {
 
 	// ScatterMemory bounds what is kept of the shards' rows for one such answer, in bytes (default 64 MiB).
 	ScatterMemory int
-	PassThrough   bool // backends are logged in as the client's own user, with its SCRAM keys; it stays as the database was opened with
+	Reuse         bool          // unnamed statements that have one plan are prepared once on a backend for all who send them
+	ReuseFor      time.Duration // for so long, until it is prepared anew (default 5s)
+	AnySize       bool          // also those of tables with few rows: for tests
+	PassThrough   bool          // backends are logged in as the client's own user, with its SCRAM keys; it stays as the database was opened with
 	Log           *slog.Logger
 }
 
@@ -47,7 +51,8 @@ type Database struct {
 	names   statementNames
 	logins  loginParams
 
-	catalog catalogLoads
+	catalog  catalogLoads
+	recovery recovery
 
 	dry dryRun
 
@@ -103,8 +108,13 @@ func OpenDatabase(opt Options, cluster *pool.Cluster, results *cache.Cache, m *s
 	d.names.init()
 	d.logins.init()
 	d.listeners.init(d)
+	d.recovery.init()
 	d.place.Store(&placement{shards: m, router: d.newRouter(m, c), nodes: cluster.Apply(m)})
 	d.dry.use(opt.DryRun, d)
+	if opt.TwoPhase {
+		d.recovery.start(d)
+	}
+	d.catalog.reviewed.Store(time.Now().UnixNano())
 	return d
 }
 
@@ -114,6 +124,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.Log == nil {
 		o.Log = slog.Default()
+	}
+	if o.ReuseFor == 0 {
+		o.ReuseFor = reuseTime
 	}
 	if o.ScatterMemory == 0 {
 		o.ScatterMemory = 64 << 20
@@ -132,6 +145,10 @@ func (d *Database) Adjust(opt Options) {
 	d.opt.Store(&opt)
 	d.replace(func(old *placement) *placement { return &placement{shards: old.shards, nodes: old.nodes} })
 	d.dry.use(opt.DryRun, d)
+	if opt.TwoPhase {
+		d.recovery.start(d)
+		d.recovery.soon() // a shard that is new has no table of decisions yet
+	}
 }
 
 // replace puts another placement in force, made from the one that is: with a router for the catalog of that moment.
@@ -147,7 +164,7 @@ func (d *Database) replace(next func(old *placement) *placement) {
 }
 
 func (d *Database) newRouter(m *shardmap.Map, c *router.Catalog) *router.Router {
-	return router.New(m, c, router.Options{Templates: d.options().Templates, Cached: d.options().Cached, Holding: d.options().Holding})
+	return router.New(m, c, router.Options{Templates: d.options().Templates, Cached: d.options().Cached, Holding: d.options().Holding, AnySize: d.options().AnySize})
 }
 
 // Name is the name that clients connect to.
@@ -180,6 +197,7 @@ func (d *Database) Cache() *cache.Cache { return d.cache }
 func (d *Database) Close(ctx context.Context) {
 	d.listeners.close()
 	d.catalog.close()
+	d.recovery.close()
 	d.cluster.Close(ctx)
 	if d.cache != nil {
 		d.cache.Close()

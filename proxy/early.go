@@ -114,7 +114,7 @@ func (s *session) settleAside(r router.Route) bool {
 	if l == nil || !l.aside {
 		return true
 	}
-	if s.tx.open || r.Kind == router.Every || r.Kind == router.Scatter || r.Kind == router.Single && r.Shard != l.shard || r.Write && l.isReplica() {
+	if s.tx.open || r.Kind == router.Every || r.Kind >= router.Scatter || r.Kind == router.Single && r.Shard != l.shard || r.Write && l.isReplica() {
 		return s.leaveBatch()
 	}
 	l.aside = false

@@ -139,6 +139,7 @@ func (s *session) endTransaction(st *router.Statement) (string, *pgwire.Error) {
 		return word, nil
 	}
 	joined := s.inTransaction()
+	s.tx.joint = s.tx.joint || s.db.options().TwoPhase
 	if st.Verb != router.Commit || s.tx.aborted {
 		for _, l := range joined {
 			s.endOn(l, "ROLLBACK")
@@ -184,6 +185,9 @@ func (s *session) commitAll(joined []*link) *pgwire.Error {
 		if l.wrote {
 			end.writers++
 		}
+	}
+	if end.writers > 1 && s.tx.joint {
+		return s.commitJoint(joined[:end.writers], joined[end.writers:])
 	}
 	if end.writers > 1 {
 		end.fault = s.readyToCommit(joined[:end.writers])

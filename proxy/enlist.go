@@ -88,10 +88,12 @@ func (s *session) mayJoin(shard int, r router.Route) *pgwire.Error {
 			return &pgwire.Error{Code: "0A000", Message: "a " + s.tx.strict + " transaction cannot span shards",
 				Detail: "It has begun on shard " + other + ", and this statement belongs to shard " + this + "; there is no common snapshot.",
 				Hint:   "use READ COMMITTED, or one transaction for each tenant"}
-		case r.Write && l.owned:
+		case r.Write && l.owned && s.db.options().TwoPhase:
+			s.tx.joint = true
+		case r.Write && l.owned && !s.tx.joint:
 			return &pgwire.Error{Code: "0A000", Message: "a transaction cannot write on several shards",
 				Detail: "It has written on shard " + other + ", and this statement writes on shard " + this + ".",
-				Hint:   "use one transaction for each tenant; atomic commits over shards need two_phase_commit, which this version does not have"}
+				Hint:   "use one transaction for each tenant, or have commits over shards made atomic: \"two_phase_commit: on\" in pgdrover.yaml"}
 		}
 	}
 	return nil

@@ -57,7 +57,6 @@ func (s *session) parse(frame []byte) bool {
 	}
 	s.work.Parses++
 	p := s.newPrepared(&m)
-	s.analyse(&p.query, p.text)
 	sts := p.query.Statements()
 	p.own = len(sts) == 1 && s.answersItself(&sts[0])
 	if old != nil && (p.own || old.own) {
@@ -82,7 +81,9 @@ func (s *session) parse(frame []byte) bool {
 	if s.direct() {
 		return s.parseDirect(frame, p, gone)
 	}
-	if p.name != "" && !p.names {
+	if p.name == "" {
+		s.reuse(p)
+	} else if !p.names {
 		p.shared = s.db.names.take(s.meaning(), p.text, p.oids)
 	}
 	return s.op(deferred{kind: pgwire.MsgParse, stmt: p, gone: gone})
@@ -122,11 +123,13 @@ func (s *session) apply(l *link, d deferred) bool {
 	if d.kind == pgwire.MsgParse {
 		s.knowUses(l, d.stmt)
 		d.stmt.sent = true
+		s.renewReused(l, d.stmt)
 	}
 	switch {
 	case d.kind == 0:
 		s.oweOn(l, d)
 	case d.kind == describeStatement:
+		s.settleReuse(d.stmt)
 		if d.stmt.shared != nil {
 			s.startTape(l)
 		}
@@ -148,7 +151,8 @@ func (s *session) apply(l *link, d deferred) bool {
 			s.learn(l, d.stmt)
 		}
 		s.work.BackendParses++
-		d.stmt.proven = true
+		d.stmt.proven, d.stmt.fresh = true, true
+		s.undoubt(l, d.stmt)
 		l.send(pgwire.AppendParse(l.conn.QueueBuffer(), d.stmt.backendName(), d.stmt.wire(), d.stmt.oids),
 			reply{kind: pgwire.MsgParse, stmt: d.stmt, gone: d.gone, name: d.stmt.shared, of: d.stmt})
 		l.lookAt(d.stmt)

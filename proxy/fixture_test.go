@@ -46,6 +46,9 @@ type rigOptions struct {
 	keep     bool          // what is in the cluster stays
 	config   func(*Config) // changes what the server runs with; nil: nothing
 	limits   Limits        // of the database
+	twoPhase bool
+	parse    bool          // unnamed statements are not reused
+	reuseFor time.Duration // how long they are, on one backend
 	pass     bool          // backends are logged in as the client's own user
 }
 
@@ -96,7 +99,8 @@ func startRig(t testing.TB, c *pgcluster.Cluster, o rigOptions) *rig {
 	if err != nil {
 		t.Fatal(err)
 	}
-	opt := Options{Name: c.Database, Mode: o.mode, NameAddHost: o.addHost, Replicas: o.replicas, Sticky: o.sticky, Drain: 2 * time.Second, Limits: o.limits, PassThrough: o.pass, Log: log}
+	opt := Options{Name: c.Database, Mode: o.mode, NameAddHost: o.addHost, Replicas: o.replicas, Sticky: o.sticky, Drain: 2 * time.Second, Limits: o.limits, PassThrough: o.pass,
+		TwoPhase: o.twoPhase, Reuse: !o.parse, ReuseFor: o.reuseFor, AnySize: true, Log: log}
 	var results *cache.Cache
 	if o.cache != nil {
 		if results, err = cache.Open(ctx, *o.cache); err != nil {
@@ -105,6 +109,11 @@ func startRig(t testing.TB, c *pgcluster.Cluster, o rigOptions) *rig {
 		opt.Cached = func(schema, name string) bool { _, ok := o.cache.Tables[schema+"."+name]; return ok }
 	}
 	r.db = OpenDatabase(opt, cl, results, m, catalog)
+	if o.twoPhase {
+		if err := r.db.PrepareTwoPhase(ctx); err != nil {
+			t.Fatal(err)
+		}
+	}
 	verifier, err := NewVerifier(rigPassword)
 	if err != nil {
 		t.Fatal(err)

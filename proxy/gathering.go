@@ -6,10 +6,11 @@ import (
 	"strconv"
 
 	"github.com/pgdrover/pgdrover/pgwire"
+	"github.com/pgdrover/pgdrover/pool"
 	"github.com/pgdrover/pgdrover/router"
 )
 
-// gatherer answers one read from the rows of all shards. Where their rows are not the answer as they are, they are kept, up to a limit, and
+// gatherer answers one statement from the rows of several shards. Where their rows are not the answer as they are, they are kept, up to a limit, and
 // one of the servers makes the answer of them: it compares, adds and orders as PostgreSQL does.
 type gatherer struct {
 	s         *session
@@ -23,7 +24,8 @@ type gatherer struct {
 	rows      int      // of the answer
 	hold      bool     // they are kept, for a portal that the client reads some rows at a time of
 	held      []byte   // what is kept
-	read      bool     // a server has found nothing wrong with the client's own text
+	copy      copyOut
+	read      bool // a server has found nothing wrong with the client's own text
 }
 
 // gatherSimple answers a Query from all shards.
@@ -38,7 +40,7 @@ func (s *session) gatherSimple(q *router.Query, r router.Route) {
 
 // answer tells the client the rows and the tag.
 func (g *gatherer) answer(r router.Route) *pgwire.Error {
-	if e := g.find(r); e != nil {
+	if e := g.find(r); e != nil || g.plan.Writes() { // which tells its own
 		return e
 	}
 	g.s.client.Queue(pgwire.AppendCommandComplete(nil, g.tag(g.rows)))
@@ -47,8 +49,11 @@ func (g *gatherer) answer(r router.Route) *pgwire.Error {
 
 // tag is the command tag of so many rows.
 func (g *gatherer) tag(rows int) string {
-	if g.plan.Explains() != "" {
+	switch {
+	case g.plan.Explains() != "":
 		return "EXPLAIN"
+	case g.copy.how != nil:
+		return g.copyEnd()
 	}
 	return "SELECT " + strconv.Itoa(rows)
 }
@@ -61,10 +66,13 @@ func (g *gatherer) find(r router.Route) *pgwire.Error {
 		return errAborted
 	case s.tx.strict != "":
 		return &pgwire.Error{Code: "0A000", Message: "a " + s.tx.strict + " transaction cannot span shards", Detail: "There is no common snapshot of all shards.",
-			Hint: "use READ COMMITTED for reads of all shards"}
+			Hint: "use READ COMMITTED for statements on several shards"}
+	case g.plan.Writes():
+		return g.write(r)
 	}
-	e := g.enlist(r)
-	if e == nil {
+	g.copy.how = g.plan.Copy()
+	e := g.enlist(s.role(r))
+	if e == nil && g.copy.how == nil {
 		e = g.describe()
 	}
 	switch {
@@ -81,14 +89,25 @@ func (g *gatherer) find(r router.Route) *pgwire.Error {
 	return e
 }
 
-// enlist gets a backend of every shard that has rows, in the order of the shards, so that two that do so cannot wait for each other.
-func (g *gatherer) enlist(r router.Route) *pgwire.Error {
-	s := g.s
-	for i := range s.place.shards.ShardCount() {
-		if s.place.shards.Shard(i).Owned == 0 {
-			continue
+// shards are those that take part, in order: of a statement that names its tenants those that own them, else all that own any.
+func (g *gatherer) shards() []int {
+	var list []int
+	for _, share := range g.plan.Shares() {
+		list = append(list, share.Shard)
+	}
+	for i := range g.s.place.shards.ShardCount() {
+		if g.plan.Shares() == nil && g.s.place.shards.Shard(i).Owned > 0 {
+			list = append(list, i)
 		}
-		l, e := s.join(i, s.role(r))
+	}
+	return list
+}
+
+// enlist gets a backend of every shard that takes part, in the order of the shards, so that two that do so cannot wait for each other.
+func (g *gatherer) enlist(role pool.Role) *pgwire.Error {
+	s := g.s
+	for _, i := range g.shards() {
+		l, e := s.join(i, role)
 		if e == nil {
 			e = s.drainSkipped(l)
 		}
@@ -185,6 +204,27 @@ func (g *gatherer) command(l *link) ([]byte, *pgwire.Error) {
 func (g *gatherer) ask(l *link, sql string, oids []byte, more [][]byte, formats []byte, describe bool) {
 	l.prepare(sql, oids)
 	l.send(pgwire.AppendBindWith(l.conn.QueueBuffer(), ownName, g.bind, more, formats), reply{kind: pgwire.MsgBind, do: skip})
+	g.run(l, describe)
+}
+
+// askEach sends the i-th backend what its shard runs: sql, or its share.
+func (g *gatherer) askEach(i int, sql string, formats []byte, describe bool) {
+	l, share := g.all[i].link, router.Share{SQL: sql}
+	if shares := g.plan.Shares(); shares != nil {
+		share = shares[i]
+	}
+	types, other := g.params(&share, i)
+	l.prepare(share.SQL, types)
+	if len(other) == 0 {
+		l.send(pgwire.AppendBindWith(l.conn.QueueBuffer(), ownName, g.bind, nil, formats), reply{kind: pgwire.MsgBind, do: skip})
+	} else {
+		l.send(pgwire.AppendBindOther(l.conn.QueueBuffer(), ownName, g.bind, other, formats), reply{kind: pgwire.MsgBind, do: skip})
+	}
+	g.run(l, describe)
+}
+
+// run has a backend execute the session's own portal.
+func (g *gatherer) run(l *link, describe bool) {
 	if describe {
 		l.send(pgwire.AppendDescribe(l.conn.QueueBuffer(), 'P', ownName), reply{kind: pgwire.MsgDescribe, do: skip})
 	}
@@ -203,11 +243,12 @@ func (g *gatherer) formats() []byte {
 // pass hands the rows of the shards on, one shard's after the other's: what the others send meanwhile waits in their sockets.
 func (g *gatherer) pass() *pgwire.Error {
 	for i := range g.all {
-		g.ask(g.all[i].link, g.plan.Portions()[0].Each(), g.oids, nil, g.formats(), i == 0 && g.described)
+		g.askEach(i, g.plan.Portions()[0].Each(), g.formats(), i == 0 && g.described && g.copy.how == nil)
 		g.all[i].link.sink = &g.all[i].out
 		_ = g.all[i].link.conn.Flush()
 	}
 	for i := range g.all {
+		g.copy.shard = i
 		if e := g.hand(&g.all[i]); e != nil {
 			g.stop(g.all)
 			return e
@@ -220,7 +261,7 @@ func (g *gatherer) pass() *pgwire.Error {
 func (g *gatherer) fetch(sql string, formats []byte) *pgwire.Error {
 	for i := range g.all {
 		a := &g.all[i]
-		g.ask(a.link, sql, g.oids, nil, formats, i == 0)
+		g.askEach(i, sql, formats, i == 0)
 		a.out.keep = true
 		a.link.sink = &a.out
 		_ = a.link.conn.Flush()

@@ -38,7 +38,7 @@ func (g *gatherer) merge(m *router.Merging) (done bool, e *pgwire.Error) {
 	}
 	for i := range g.all {
 		a := &g.all[i]
-		g.ask(a.link, m.Each(), g.oids, nil, w.formats(), i == 0 && g.described)
+		g.askEach(i, m.Each(), w.formats(), i == 0 && g.described)
 		a.out.keep = true
 		a.link.sink = &a.out
 		_ = a.link.conn.Flush()
@@ -51,7 +51,7 @@ func (g *gatherer) merge(m *router.Merging) (done bool, e *pgwire.Error) {
 	for i := range g.all {
 		g.all[i].out = sink{fault: g.all[i].out.fault}
 	}
-	g.s.gather(g.all) // what is beyond the limit
+	g.s.gather(g.all, time.Time{}) // what is beyond the limit
 	for i := range g.all {
 		if e := g.all[i].out.fault; e != nil {
 			return true, g.s.onShardError(g.all[i].link.shard, g.told(e))

@@ -8,11 +8,15 @@ import (
 
 // executeGather carries out an Execute of a portal that is answered from all shards. most is how many rows the client wants of it now;
 // 0: all. What it does not want yet is kept with the portal, as its transaction's: no shard is left waiting with a portal of its own.
-func (s *session) executeGather(at *portal, most uint32) bool {
-	if most > math.MaxInt32 {
+func (s *session) executeGather(at *portal, name []byte, most uint32) bool {
+	whole := at.gathering.Writes() || at.gathering.Copy() != nil
+	if most > math.MaxInt32 || whole {
 		most = 0
 	}
-	if at.ran {
+	switch {
+	case at.ran && whole:
+		return s.mistake(s.ranPortal(at, name))
+	case at.ran:
 		return s.executeHeld(at, most)
 	}
 	at.ran = true

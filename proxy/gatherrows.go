@@ -113,7 +113,7 @@ func (g *gatherer) stop(all []gathered) {
 			all[i].link.sink = &all[i].out
 		}
 	}
-	s.gather(all)
+	s.gather(all, time.Time{})
 }
 
 // hand hands the rows of one backend on to the client as they come. A client that does not read holds it up, and nothing piles up.
@@ -162,6 +162,9 @@ func (g *gatherer) row(frame []byte) {
 
 // take tells the client the rows at the head of frames and returns what is left: a frame that is not whole yet.
 func (g *gatherer) take(frames []byte) ([]byte, *pgwire.Error) {
+	if g.copy.how != nil {
+		return g.takeCopy(frames)
+	}
 	for typ, frame := range framesIn(frames) {
 		frames = frames[len(frame):]
 		switch typ {

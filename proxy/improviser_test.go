@@ -56,7 +56,7 @@ func (im *improviser) flushed(lines []string) []string {
 }
 
 func (im *improviser) say() []string {
-	switch im.IntN(19) {
+	switch im.IntN(21) {
 	case 0, 1, 2:
 		return []string{"Query " + im.sql()}
 	case 3:
@@ -95,8 +95,30 @@ func (im *improviser) say() []string {
 		return []string{"Describe S " + im.one("s1", "s2", "s3")}
 	case 17:
 		return []string{"Query " + im.kept()}
+	case 18, 19:
+		return im.reused()
 	}
 	return []string{im.one("Sync", "Sync", "Flush")}
+}
+
+// reused is what most drivers say for each query: an unnamed statement of a text that comes again.
+func (im *improviser) reused() []string {
+	sql := im.one("select id, v from t where id = $1", "select * from t where id = $1 limit 1", "select id, v from t where id = $1", "(20) select v from t where $1 = id and v is not null")
+	if im.client == "a" && im.IntN(3) == 0 {
+		sql = im.one("insert into e (id) values ($1)", "insert into e (id) values ($1) on conflict do nothing returning *", "delete from e where id = $1", "update e set v = 'z' where id = $1 returning v")
+	}
+	lines := []string{"Parse - " + sql}
+	switch im.IntN(6) {
+	case 0:
+		lines = append(lines, "Describe S -", "Sync")
+	case 1:
+		lines = append(lines, "Describe S -")
+	}
+	for range 1 + im.IntN(5)/4 {
+		lines = append(append(lines, "Bind - -"+im.values()), im.pick(nil, []string{"Describe P -"})...)
+		lines = append(lines, "Execute -")
+	}
+	return append(lines, im.pick(nil, []string{"Sync"}, []string{"Sync"}, []string{"Sync"})...)
 }
 
 func (im *improviser) statement() string { return im.one("-", "-", "s1", "s2", "s3", "s4") }

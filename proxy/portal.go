@@ -25,6 +25,7 @@ type portal struct {
 	bind      []byte            // with every: the Bind, kept until Execute
 	gathering *router.Gathering // with every: it is answered so, from all shards
 	held      []byte            // with gathering: rows of the answer that the client has not asked for yet
+	splitting *router.Splitting // with every: its rows go to their shards
 }
 
 // bindParams are the parameters of a Bind as the router reads them.
@@ -38,11 +39,7 @@ func (b *bindParams) Param(i int) ([]byte, bool, bool) { return b.bind.Param(i) 
 
 // OID is the type that Parse declared for a parameter; 0 when it left that to the server.
 func (b *bindParams) OID(i int) uint32 {
-	o := b.stmt.oids
-	if at := 2 + 4*i; at+4 <= len(o) {
-		return uint32(o[at])<<24 | uint32(o[at+1])<<16 | uint32(o[at+2])<<8 | uint32(o[at+3])
-	}
-	return 0
+	return declared(b.stmt.oids, i)
 }
 
 // bind takes a Bind: with its parameters the statement has a route.
@@ -97,7 +94,7 @@ func (s *session) bind(frame []byte) bool {
 	if !s.settleAside(r) {
 		return !s.cut.Load()
 	}
-	if s.isForSeveral(&p.query, r) || r.Kind == router.Scatter {
+	if s.isForSeveral(&p.query, r) || r.Kind >= router.Scatter {
 		s.bindForAll(frame, at)
 		return true
 	}
@@ -107,7 +104,7 @@ func (s *session) bind(frame []byte) bool {
 // bindForAll keeps a Bind until Execute: several shards are told of it then.
 func (s *session) bindForAll(frame []byte, at *portal) {
 	at.every = true
-	at.gathering = at.stmt.query.Gathering()
+	at.gathering, at.splitting = at.stmt.query.Gathering(), at.stmt.query.Splitting()
 	at.set, _ = at.stmt.query.Changes(0, &s.params)
 	at.bind = append([]byte(nil), frame...)
 	s.owe(deferred{fake: bindComplete, made: at})
@@ -140,6 +137,7 @@ func (s *session) bindOnShard(frame []byte, at *portal) bool {
 	s.capture(l, c)
 	s.own(l, &p.query)
 	s.sayListens(l, &p.query, true)
+	s.settleReuse(p)
 	if p.shared != nil || p.names {
 		s.startTape(l)
 	}
@@ -317,8 +315,13 @@ func (s *session) execute(frame []byte) bool {
 	case at != nil && at.own:
 		at.ran = true
 		return s.executeOwn(at)
+	case at != nil && at.ran && at.splitting != nil:
+		return s.mistake(s.ranPortal(at, name))
+	case at != nil && at.splitting != nil:
+		at.ran = true
+		return s.executeCopy(at)
 	case at != nil && at.gathering != nil:
-		return s.executeGather(at, most)
+		return s.executeGather(at, name, most)
 	case at != nil && at.every:
 		return s.executeEvery(at)
 	}

@@ -1,11 +1,12 @@
 package proxy
 
 import (
+	"bytes"
 	"encoding/binary"
-	"slices"
 	"strconv"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/pgdrover/pgdrover/pgwire"
 	"github.com/pgdrover/pgdrover/router"
@@ -17,11 +18,13 @@ type prepared struct {
 	text   []byte
 	oids   []byte // the declared parameter types as Parse carries them: count and OIDs
 	query  router.Query
+	under  *settings      // of an unnamed statement: those that query was analysed under
 	own    bool           // PgDrover answers it itself
 	sent   bool           // a backend has been told of it, or is about to be
 	proven bool           // a backend has carried out something with it
 	seen   bool           // its result, on some backend since the client has prepared it
-	shared *statementName // of a named statement: its name on backends
+	fresh  bool           // a backend was told of it by the client's own Parse
+	shared *statementName // of a named statement, and of one that is reused: its name on backends
 	serial uint64         // of an unnamed statement: tells it from all others of the process
 	types  []uint32       // of a named statement: the declared types of its parameters
 
@@ -89,7 +92,10 @@ type statementNames struct {
 	mu    sync.Mutex // guards what follows
 	byKey map[string]*statementName
 	next  uint64
-	age   atomic.Uint64 // counts what may have changed the meaning of texts; it changes under mu
+
+	reused reusedTexts
+
+	age atomic.Uint64 // counts what may have changed the meaning of texts; it changes under mu
 }
 
 func (n *statementNames) init() { n.byKey = map[string]*statementName{} }
@@ -102,6 +108,11 @@ type meaning struct{ settings, alone uint64 }
 func (n *statementNames) take(m meaning, text, oids []byte) *statementName {
 	n.mu.Lock()
 	defer n.mu.Unlock()
+	return n.takeLocked(m, text, oids)
+}
+
+// takeLocked is take for those who hold n.mu.
+func (n *statementNames) takeLocked(m meaning, text, oids []byte) *statementName {
 	age := n.age.Load()
 	k := binary.BigEndian.AppendUint64(make([]byte, 0, 24+len(oids)+len(text)), m.settings)
 	k = binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint64(k, m.alone), age)
@@ -122,6 +133,10 @@ func (n *statementNames) take(m meaning, text, oids []byte) *statementName {
 func (n *statementNames) leave(s *statementName) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
+	n.leaveLocked(s)
+}
+
+func (n *statementNames) leaveLocked(s *statementName) {
 	if s.uses--; s.uses == 0 {
 		n.drop(s)
 	}
@@ -147,53 +162,6 @@ func (n *statementNames) renew() {
 	defer n.mu.Unlock()
 	n.age.Add(1)
 }
-
-// statementSet are the statements that a backend knows, the least recently used first.
-type statementSet struct {
-	order []*statementName
-	old   []*statementName // scratch
-}
-
-// has reports whether the backend knows a statement.
-func (k *statementSet) has(s *statementName) bool { return slices.Contains(k.order, s) }
-
-// use reports whether the backend knows a statement, and makes it the most recently used.
-func (k *statementSet) use(s *statementName) bool {
-	for i := len(k.order) - 1; i >= 0; i-- {
-		if k.order[i] == s {
-			copy(k.order[i:], k.order[i+1:])
-			k.order[len(k.order)-1] = s
-			return true
-		}
-	}
-	return false
-}
-
-// add notes a statement and returns those to forget, if there are more than limit. They are valid until the next call.
-func (k *statementSet) add(s *statementName, limit int) []*statementName {
-	k.order = append(k.order, s)
-	k.old = k.old[:0]
-	if n := len(k.order) - limit; n > 0 {
-		k.old = append(k.old, k.order[:n]...)
-		k.order = slices.Delete(k.order, 0, n)
-	}
-	return k.old
-}
-
-// restore notes that a statement is on the backend after all, as the least recently used.
-func (k *statementSet) restore(s *statementName) { k.order = slices.Insert(k.order, 0, s) }
-
-// forget notes that a statement is not on the backend after all; nil is the unnamed one.
-func (n *notes) forget(name *statementName) {
-	if name == nil {
-		n.unnamed = 0
-		return
-	}
-	n.known.order = slices.DeleteFunc(n.known.order, func(s *statementName) bool { return s == name })
-}
-
-// forgetAll notes that the backend may have lost all of its statements.
-func (n *notes) forgetAll() { n.known.order, n.unnamed = nil, 0 }
 
 // know makes sure that the backend knows a statement by the time a message that follows is carried out. The reply to a Parse
 // that the client did not send is skipped.
@@ -234,9 +202,7 @@ func (s *session) knowUses(l *link, p *prepared) {
 // teach tells a backend a statement, unseen by the client unless something is wrong with it.
 func (s *session) teach(l *link, p *prepared) {
 	s.work.BackendParses++
-	if l.notes.doubtful && p.shared != nil {
-		l.send(pgwire.AppendClose(l.conn.QueueBuffer(), 'S', p.shared.name), reply{kind: pgwire.MsgClose, do: skip})
-	}
+	s.undoubt(l, p)
 	if p.bySQL {
 		l.run(prepareSQL+p.shared.name+string(p.text),
 			reply{kind: pgwire.MsgExecute, do: skip, name: p.shared, of: p})
@@ -247,9 +213,20 @@ func (s *session) teach(l *link, p *prepared) {
 	l.lookAt(p)
 }
 
+// undoubt has a backend forget a statement that it may know all the same.
+func (s *session) undoubt(l *link, p *prepared) {
+	if l.notes.doubtful && p.shared != nil {
+		l.send(pgwire.AppendClose(l.conn.QueueBuffer(), 'S', p.shared.name), reply{kind: pgwire.MsgClose, do: skip})
+	}
+}
+
 // learn notes that a backend is being told a statement, and has it forget what it knows too many.
 func (s *session) learn(l *link, p *prepared) {
-	for _, old := range l.notes.known.add(p.shared, max(s.cfg.Statements, l.room)) {
+	known := knownStatement{name: p.shared}
+	if p.name == "" {
+		known.told = time.Now()
+	}
+	for _, old := range l.notes.known.add(known, max(s.cfg.Statements, l.room)) {
 		l.send(pgwire.AppendClose(l.conn.QueueBuffer(), 'S', old.name), reply{kind: pgwire.MsgClose, do: skip, name: old})
 	}
 }
@@ -262,7 +239,8 @@ func (s *session) statement(name []byte) *prepared {
 	return s.statements[string(name)]
 }
 
-// newPrepared copies a Parse. The memory of unnamed statements is used again.
+// newPrepared copies a Parse and has its text analysed. The memory of unnamed statements is used again, and what is known of their text
+// if it comes again.
 func (s *session) newPrepared(m *pgwire.Parse) *prepared {
 	var p *prepared
 	if len(m.Name) == 0 {
@@ -271,17 +249,29 @@ func (s *session) newPrepared(m *pgwire.Parse) *prepared {
 	} else {
 		p = &prepared{name: string(m.Name)}
 	}
-	p.sent, p.proven, p.seen, p.names = false, false, false, false
+	p.sent, p.proven, p.seen, p.fresh, p.names, p.shared = false, false, false, false, false, nil
+	p.serial = s.srv.serials.Add(1)
+	if p.under == s.settings && p.query.Router() == s.router() && bytes.Equal(p.text, m.Text) && bytes.Equal(p.oids, m.OIDs) {
+		return p
+	}
 	p.text = append(p.text[:0], m.Text...)
-	p.oids = binary.BigEndian.AppendUint16(p.oids[:0], uint16(m.NumOIDs()))
+	p.oids = append(p.oids[:0], m.OIDs...)
 	for i := range m.NumOIDs() {
-		p.oids = binary.BigEndian.AppendUint32(p.oids, m.OID(i))
 		if p.name != "" {
 			p.types = append(p.types, m.OID(i))
 		}
 	}
-	p.serial = s.srv.serials.Add(1)
+	s.analyse(&p.query, p.text)
+	p.under = s.settings
 	return p
+}
+
+// declared is the i-th type that Parse declared, 0 if it did not. oids are as in prepared.
+func declared(oids []byte, i int) uint32 {
+	if at := 2 + 4*i; at+4 <= len(oids) {
+		return binary.BigEndian.Uint32(oids[at:])
+	}
+	return 0
 }
 
 // unnamedSpace is memory for an unnamed statement: of an earlier one, if nothing refers to that any more.
@@ -331,12 +321,12 @@ func (s *session) dropStatement(p *prepared) {
 	}
 }
 
-// releaseName ends the use of the name that backends know a statement by.
+// releaseName ends the use of the name that backends know a statement by. That of a reused statement is not the session's.
 func (s *session) releaseName(p *prepared) {
-	if p.shared != nil {
+	if p.shared != nil && p.name != "" {
 		s.db.names.leave(p.shared)
-		p.shared = nil
 	}
+	p.shared = nil
 }
 
 // forgetUnnamed ends the unnamed statement, and the unnamed portal unless the Query that ends them is refused.

@@ -54,7 +54,9 @@ func (s *session) simple(frame []byte) bool {
 	case r.Kind == router.Local:
 		s.answerRoute(q)
 		return s.unitEnd()
-	case r.Kind == router.Scatter:
+	case r.Kind == router.ByRow:
+		return s.copySimple(q, r)
+	case r.Kind >= router.Scatter:
 		s.gatherSimple(q, r)
 		return s.unitEnd()
 	case s.isForSeveral(q, r):

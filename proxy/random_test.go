@@ -107,7 +107,7 @@ func TestImprovised(t *testing.T) {
 	t.Run("everywhere", func(t *testing.T) {
 		th := newTheater(t, c)
 		th.add("PgDrover", c, rigOptions{size: 4}, false)
-		th.add("PgDrover, moving", c, rigOptions{size: 2, config: func(c *Config) { c.Statements = 2 }}, true)
+		th.add("PgDrover, moving", c, rigOptions{size: 2, reuseFor: time.Millisecond, config: func(c *Config) { c.Statements = 2 }}, true)
 		th.add("PgDrover, session mode", c, rigOptions{size: 4, mode: ModeSession}, false)
 		th.improvise(span, seed)
 	})

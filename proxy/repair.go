@@ -82,7 +82,8 @@ func (s *session) repairs(l *link, r *reply, frame []byte) bool {
 		s.lacks(l, r, pgwire.ErrorField(frame, pgwire.FieldMessage))
 		return true
 	}
-	switch code := pgwire.ErrorField(frame, pgwire.FieldCode); string(code) {
+	code := pgwire.ErrorField(frame, pgwire.FieldCode)
+	switch string(code) {
 	case "26000":
 		return r.do == forward && s.lacks(l, r, pgwire.ErrorField(frame, pgwire.FieldMessage))
 	case "42P05":
@@ -90,7 +91,7 @@ func (s *session) repairs(l *link, r *reply, frame []byte) bool {
 	case "0A000":
 		return r.do == forward && string(pgwire.ErrorField(frame, pgwire.FieldRoutine)) == "RevalidateCachedQuery" && s.outdated(l, r)
 	}
-	return false
+	return r.do == forward && s.outlivedTypes(r, code)
 }
 
 // lacks reports whether a message says that a statement of the client's is not there, and notes what that means.
@@ -113,7 +114,8 @@ func (s *session) lacks(l *link, r *reply, message []byte) bool {
 func (s *session) outdated(l *link, r *reply) bool {
 	again := false
 	for _, p := range s.about(r) {
-		if p.shared == nil || p.proven || p.shared.age.Load() != s.db.names.age.Load() {
+		own := p.name == "" && s.batch.parsed // the Parse is of this batch
+		if p.shared == nil || p.proven || !own && p.shared.age.Load() != s.db.names.age.Load() {
 			continue // what has changed since was changed through PgDrover, and PostgreSQL would say so
 		}
 		s.db.names.retire(p.shared)
@@ -134,10 +136,12 @@ func (s *session) about(r *reply) []*prepared {
 	return nil
 }
 
-// rename gives a statement the name that it would get if it was prepared now.
+// rename gives a statement the name that it would get if it was prepared now; one that is reused is told backends as the client's own.
 func (s *session) rename(p *prepared) {
 	s.releaseName(p)
-	p.shared = s.db.names.take(s.meaning(), p.wire(), p.key())
+	if p.name != "" {
+		p.shared = s.db.names.take(s.meaning(), p.wire(), p.key())
+	}
 }
 
 // mend keeps what is owed from the failed message on, to be sent again once the backend has got over the failure. It reports whether

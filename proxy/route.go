@@ -100,6 +100,9 @@ func (s *session) route(q *router.Query, p router.Params) (router.Route, *pgwire
 		if err != nil {
 			return r, clientError(err)
 		}
+		if namesGID(q) {
+			return s.routeGID(q, r)
+		}
 		entered, e := s.enterGate(r)
 		if e != nil {
 			return r, e

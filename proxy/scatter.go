@@ -40,7 +40,7 @@ func (s *session) everySimple(q *router.Query, r router.Route) {
 
 // isForSeveral reports whether several backends, or another number than one, are told of a statement.
 func (s *session) isForSeveral(q *router.Query, r router.Route) bool {
-	return !s.place.single() && (r.Kind == router.Every || s.isEarly(q, r))
+	return !s.place.single() && (r.Kind == router.Every || s.isEarly(q, r) || s.preparesSeveral(q))
 }
 
 // several runs a statement on all backends that are to hear of it, and returns the answer of one once all have succeeded. set is
@@ -55,6 +55,9 @@ func (s *session) several(q *router.Query, r router.Route, set []router.Change, 
 		send.send(l, do)
 	}
 	defer s.answeredBySeveral()
+	if s.preparesSeveral(q) {
+		return s.prepareSeveral(q, measured)
+	}
 	if r.Kind != router.Every {
 		return s.early(q, set, measured)
 	}
@@ -200,7 +203,7 @@ func (s *session) runOn(links []*link, by sender) ([]byte, *pgwire.Error) {
 		by.send(g.link, skip)
 		_ = g.link.conn.Flush()
 	}
-	s.gather(all)
+	s.gather(all, time.Time{})
 	for i := range all {
 		if e := all[i].out.fault; e != nil {
 			return nil, s.onShardError(all[i].link.shard, e)
@@ -216,8 +219,9 @@ func (s *session) drainSkipped(l *link) *pgwire.Error {
 	return out.fault
 }
 
-// gather waits until every shard has answered. The client may cancel meanwhile: each backend then answers with an error.
-func (s *session) gather(all []gathered) {
+// gather waits until every shard has answered, or is taken for lost at the deadline, unless that is zero. The client may cancel meanwhile:
+// each backend then answers with an error.
+func (s *session) gather(all []gathered, deadline time.Time) {
 	on := make([]task.Interest, 0, len(all))
 	s.clock(all[0].link)
 	defer s.stopClock()
@@ -232,10 +236,10 @@ func (s *session) gather(all []gathered) {
 		if len(on) == 0 {
 			break
 		}
-		s.t.Wait(time.Time{}, on...)
+		late := s.t.Wait(deadline, on...)
 		for i := range all {
 			if l := all[i].link; l.busy() && l.lost == nil {
-				s.pump(l)
+				s.await1(l, late)
 			}
 		}
 	}
@@ -249,6 +253,15 @@ func (s *session) gather(all []gathered) {
 		case g.link.busy():
 			g.out.fault = errShutdown
 		}
+	}
+}
+
+// await1 takes what a link has sent; if it is late with its answer, it is lost.
+func (s *session) await1(l *link, late bool) {
+	s.pump(l)
+	if late && l.busy() && l.lost == nil {
+		l.lost = errTooSlow
+		s.linkLost(l)
 	}
 }
 

@@ -109,7 +109,7 @@ func answerOf(t *testing.T, conn *pgx.Conn, sql string, args ...any) []string {
 		err = rows.Err()
 	}
 	if err != nil {
-		for _, code := range []string{"22012", "42703", "42803", "42883", "22003", "2201W", "2201X", "42P10", "22P02", "21000", "42804"} {
+		for _, code := range []string{"22012", "42703", "42803", "42883", "22003", "2201W", "2201X", "42P10", "22P02", "23505", "23502", "21000", "23514", "0A000", "42804"} {
 			if isCode(err, code) {
 				return []string{code}
 			}

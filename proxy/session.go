@@ -55,6 +55,7 @@ type session struct {
 	portal        portal // the unnamed one
 	batch         batch
 	tape          tape
+	reusedAt      int64       // when an unnamed statement was last reused, in Unix nanoseconds
 	bound         pgwire.Bind // scratch: the Bind in hand, and its parameters
 	params        bindParams
 	words         wording // scratch: the text of the query string in hand, as backends are told it

@@ -38,7 +38,9 @@ func (s *session) see(l *link, r *reply, frame []byte) {
 	if l.changed && !p.seen && p.shared == n {
 		s.outdate(l, n)
 		s.rename(p)
-		p.shared.shape.CompareAndSwap(0, shape)
+		if p.shared != nil {
+			p.shared.shape.CompareAndSwap(0, shape)
+		}
 	}
 	p.seen = true
 }

@@ -24,6 +24,7 @@ type transaction struct {
 	ofBatch   bool         // it is that of a batch, and ends with the Sync
 	severed   bool         // a backend was lost with what it had of the transaction: no savepoint brings that back
 	listens   []listening  // LISTEN and UNLISTEN, in order: they are carried out when it is committed
+	joint     bool         // it may write on several shards, and is committed on all or none
 	ddl       bool
 	redefined bool           // by DDL that router does not know of
 	local     bool           // it has settings of its own (SET LOCAL)

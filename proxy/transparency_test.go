@@ -43,6 +43,9 @@ const sceneTables = `set lock_timeout to '8s'; drop schema if exists public casc
 set role app; create table public.t (id int primary key, v text); insert into public.t select i, 'row ' || i from generate_series(1, 5) i;
 create table public.e (id int primary key, v text); reset role`
 
+// sceneSchema is of the tables of sceneTables what a catalog says.
+var sceneSchema = []string{"create table t (id int primary key, v text)", "create table e (id int primary key, v text)"}
+
 func newTheater(t testing.TB, c *pgcluster.Cluster) *theater {
 	t.Helper()
 	node := c.Shards[0].Primary
@@ -59,6 +62,9 @@ func newTheater(t testing.TB, c *pgcluster.Cluster) *theater {
 
 // add makes a proxy one more way to play scripts.
 func (th *theater) add(name string, c *pgcluster.Cluster, o rigOptions, move bool) {
+	if o.schema == nil && !o.keep {
+		o.schema, o.tables = slices.Concat(demoSchema, sceneSchema), demoTables
+	}
 	r := startRig(th.t, c, o)
 	st := &stage{name: name, address: r.addr, rig: r, exact: o.mode == ModeSession, move: move,
 		options: pgtest.Options{User: rigUser, Password: rigPassword, Database: c.Database}}

@@ -89,8 +89,10 @@ func (c *compiler) statement(n *node, src *source) Statement {
 func (c *compiler) query(n *node, src *source) Statement {
 	b := c.r.newBinder(src, c.path)
 	b.statement(n, nil)
+	b.keepLists(n)
 	st := c.conclude(b)
 	st.Verb = verbOf(n)
+	st.onePlan = c.onePlan(n, src)
 	if q := n.GetSelectStmt(); q != nil {
 		st.changes = c.setConfig(q, src)
 		if q.GetIntoClause() != nil && !b.facts.temp {

@@ -20,7 +20,7 @@ type arranger struct {
 func (a *arranger) arrange() (*Portion, *Error) {
 	q := a.sel
 	if q.GetOp() != setNone || len(q.GetValuesLists()) > 0 {
-		return nil, refuse("Send its parts as statements of their own.", "VALUES is not answered from all shards")
+		return nil, refuse("Send its parts as statements of their own.", "UNION, INTERSECT, EXCEPT and VALUES are not answered from all shards")
 	}
 	a.columns = map[string]int{}
 	shape := a.shape()

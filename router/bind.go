@@ -9,7 +9,8 @@ type binder struct {
 	g     *graph
 	items int32
 	ctes  *ctes
-	views int // how deep in views
+	views int     // how deep in views
+	lists []int32 // the columns that lists of constants are compared with
 
 	links map[*sublinkNode]result // subqueries are bound once
 	needs []need
@@ -114,9 +115,11 @@ func (b *binder) with(w *withNode, s *scope) (end func()) {
 	}
 	level := &ctes{outer: outer}
 	b.ctes = level
+	b.mixes++
 	for _, n := range w.GetCtes() {
 		b.cte(n.GetCommonTableExpr(), w.GetRecursive(), level, s)
 	}
+	b.mixes--
 	return func() {
 		for _, c := range level.list {
 			if c.refs != 1 || !c.pure {

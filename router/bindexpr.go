@@ -161,25 +161,26 @@ func (b *binder) pins(n *node, s *scope) map[int32]int32 {
 	found := map[int32]int32{}
 	switch x.GetKind() {
 	case exprOp:
-		b.pairPins(found, x.GetLexpr(), []*node{x.GetRexpr()}, s)
-		b.pairPins(found, x.GetRexpr(), []*node{x.GetLexpr()}, s)
+		b.pairPins(found, x.GetLexpr(), []*node{x.GetRexpr()}, false, s)
+		b.pairPins(found, x.GetRexpr(), []*node{x.GetLexpr()}, false, s)
 	case exprNotDist:
-		b.pairPins(found, x.GetLexpr(), []*node{x.GetRexpr()}, s)
-		b.pairPins(found, x.GetRexpr(), []*node{x.GetLexpr()}, s)
+		b.pairPins(found, x.GetLexpr(), []*node{x.GetRexpr()}, false, s)
+		b.pairPins(found, x.GetRexpr(), []*node{x.GetLexpr()}, false, s)
 		for _, v := range found {
 			for i := range b.g.sets[v] {
 				b.g.sets[v][i].notNull = true
 			}
 		}
 	case exprIn:
-		b.pairPins(found, x.GetLexpr(), x.GetRexpr().GetList().GetItems(), s)
+		b.pairPins(found, x.GetLexpr(), x.GetRexpr().GetList().GetItems(), true, s)
 	case exprOpAny:
 		elements := arrayElements(x.GetRexpr())
 		if elements != nil {
-			b.pairPins(found, x.GetLexpr(), elements, s)
+			b.pairPins(found, x.GetLexpr(), elements, true, s)
 		} else if column := b.value(x.GetLexpr(), s); b.isColumn(column) {
 			if a := b.array(x.GetRexpr()); a != noNode {
 				found[column] = a
+				b.g.sets[a][0].list = b.newList(column)
 			}
 		}
 	}
@@ -188,9 +189,17 @@ func (b *binder) pins(n *node, s *scope) map[int32]int32 {
 
 func (b *binder) isColumn(n int32) bool { return n != noNode && b.g.owner[n] != noItem }
 
+// newList is the number, from 1, of a list of constants that a column is
+// compared with.
+func (b *binder) newList(column int32) int32 {
+	b.lists = append(b.lists, column)
+	return int32(len(b.lists))
+}
+
 // pairPins notes that test is one of values, if test is a column, or a row with
-// columns, and the values are constants.
-func (b *binder) pairPins(found map[int32]int32, test *node, values []*node, s *scope) {
+// columns, and the values are constants. They are of a list if one column alone
+// is compared with them.
+func (b *binder) pairPins(found map[int32]int32, test *node, values []*node, list bool, s *scope) {
 	tests := []*node{test}
 	row := test.GetRowExpr()
 	if row != nil {
@@ -201,12 +210,20 @@ func (b *binder) pairPins(found map[int32]int32, test *node, values []*node, s *
 		if !b.isColumn(column) {
 			continue
 		}
+		number := int32(0)
+		if list && row == nil {
+			number = b.newList(column)
+		}
 		var in []int32
 		for _, v := range values {
 			if row != nil {
 				v = rowElement(v, i, len(tests))
 			}
-			in = append(in, b.constant(v, s))
+			x := b.constant(v, s)
+			if x != noNode {
+				b.g.sets[x][0].list = number
+			}
+			in = append(in, x)
 		}
 		if all := b.g.all(in); all != noNode {
 			found[column] = all

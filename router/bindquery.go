@@ -2,9 +2,7 @@ package router
 
 // query binds a SELECT, VALUES or set operation.
 func (b *binder) query(q *selectNode, s *scope) result {
-	b.mixes++
 	end := b.with(q.GetWithClause(), s)
-	b.mixes--
 	defer end()
 	b.locking(q)
 	if q.GetIntoClause() != nil {

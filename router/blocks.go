@@ -55,7 +55,7 @@ func (w *walk) blocks(text string) *Gathering {
 	sel := nodes[0].GetSelectStmt()
 	b := w.r.newBinder(&source{text: text}, w.path)
 	b.query(sel, nil)
-	if b.shareable() != nil {
+	if b.lonely() != nil {
 		return nil
 	}
 	w.needs = 0

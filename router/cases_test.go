@@ -137,10 +137,64 @@ func answer(r *Router, q *Query, p Params, env *Env) string {
 		text += " unknown"
 	}
 	text += "\nwhy: " + q.Why(route) + "\n"
-	if g := q.Gathering(); route.Kind == Scatter {
-		text += gathering(g)
+	if g := q.Gathering(); route.Kind == Scatter || route.Kind == Several {
+		text += shares(r, g) + gathering(g)
+	}
+	if s := q.Splitting(); route.Kind == ByRow {
+		text += splitting(s)
 	}
 	return text
+}
+
+// shares writes what each shard runs that has a share.
+func shares(r *Router, g *Gathering) string {
+	text := ""
+	for _, s := range g.Shares() {
+		text += r.m.Shard(s.Shard).Name + ": " + s.SQL
+		for i, v := range s.Other {
+			text += fmt.Sprintf(" [$%d = %s]", i+1, v)
+		}
+		for _, i := range s.Idle {
+			text += fmt.Sprintf(" [no $%d]", i+1)
+		}
+		text += "\n"
+	}
+	if rows := g.Rows(); rows != nil {
+		text += fmt.Sprintf("rows: %v\n", rows)
+	}
+	return text
+}
+
+// splitting writes how the rows of a COPY are read.
+func splitting(s *Splitting) string {
+	if s.Every {
+		return "rows: to every shard; " + s.Format.String() + "\n"
+	}
+	text := fmt.Sprintf("rows: of %s by column %d, %q; %s", s.Table, s.At+1, s.Column, s.Format)
+	if s.Fields > 0 {
+		text += fmt.Sprintf(" of %d", s.Fields)
+	}
+	if s.Format != CopyBinary {
+		text += fmt.Sprintf(" delimiter=%q null=%q", s.Delimiter, s.Null)
+	}
+	if s.Format == CopyCSV {
+		text += fmt.Sprintf(" quote=%q escape=%q", s.Quote, s.Escape)
+	}
+	for name, value := range map[string]string{"default": s.Default, "encoding": s.Encoding} {
+		if value != "" {
+			text += fmt.Sprintf(" %s=%q", name, value)
+		}
+	}
+	if s.Header {
+		text += " header"
+	}
+	if s.asNull {
+		text += " as-null"
+	}
+	if s.asNotNull {
+		text += " as-not-null"
+	}
+	return text + "\n"
 }
 
 // foreseen writes a Foresight or the error.
@@ -172,7 +226,9 @@ func gathering(g *Gathering) string {
 	text := ""
 	var rows []Gathered
 	for _, p := range g.Portions() {
-		text += "each: " + p.Each() + "\n"
+		if g.Shares() == nil {
+			text += "each: " + p.Each() + "\n"
+		}
 		cols := make([]GatheredColumn, 6)
 		for i := range cols {
 			cols[i] = GatheredColumn{Name: fmt.Sprint("n", i+1), OID: oidInt8, Type: "bigint"}

@@ -45,6 +45,9 @@ type Relation struct {
 	Identity        string      `json:"identity"`        // pg_class.relreplident: d n f i
 	Columns         []Column    `json:"columns"`
 	PrimaryKey      []string    `json:"primaryKey,omitempty"`
+	UniqueKeys      [][]string  `json:"uniqueKeys,omitempty"`      // columns of unique btree indexes that are whole and immediate
+	Checked         []string    `json:"checked,omitempty"`         // columns whose type has a length or the like, or is a domain
+	Large           bool        `json:"large,omitempty"`           // it has so many pages that nobody reads all of them for one row
 	IdentityColumns []string    `json:"identityColumns,omitempty"` // with Identity i
 	Triggers        []string    `json:"triggers,omitempty"`        // enabled, not internal
 	Parents         [][2]string `json:"parents,omitempty"`         // schema, name: inheritance and partitions

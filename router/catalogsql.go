@@ -26,6 +26,14 @@ SELECT json_build_object(
    'primaryKey', (SELECT json_agg(a.attname ORDER BY k.i) FROM pg_index x,
        unnest(x.indkey) WITH ORDINALITY k(num, i), pg_attribute a
      WHERE x.indrelid = c.oid AND x.indisprimary AND a.attrelid = c.oid AND a.attnum = k.num),
+   'uniqueKeys', (SELECT json_agg((SELECT json_agg(a.attname ORDER BY k.i) FROM unnest(x.indkey) WITH ORDINALITY k(num, i), pg_attribute a
+       WHERE k.i <= x.indnkeyatts AND a.attrelid = c.oid AND a.attnum = k.num) ORDER BY x.indkey::text, x.indexrelid) FROM pg_index x
+       JOIN pg_class xc ON xc.oid = x.indexrelid JOIN pg_am m ON m.oid = xc.relam
+     WHERE x.indrelid = c.oid AND x.indisunique AND x.indimmediate AND x.indisvalid AND x.indisready AND m.amname = 'btree'
+       AND x.indexprs IS NULL AND x.indpred IS NULL),
+   'checked', (SELECT json_agg(a.attname ORDER BY a.attnum) FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid
+     WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped AND (a.atttypmod >= 0 OR t.typtype = 'd')),
+   'large', c.relpages >= 64 AND c.reltuples > 0,
    'identityColumns', (SELECT json_agg(a.attname ORDER BY k.i) FROM pg_index x,
        unnest(x.indkey) WITH ORDINALITY k(num, i), pg_attribute a
      WHERE x.indrelid = c.oid AND x.indisreplident AND a.attrelid = c.oid AND a.attnum = k.num),

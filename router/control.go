@@ -40,7 +40,10 @@ func (c *compiler) control(n *node, src *source) (Statement, bool) {
 	return st, true
 }
 
-const homeNotify = "notifications are each shard's own"
+const (
+	homeNotify   = "notifications are each shard's own"
+	homePrepared = "prepared transactions are each shard's own"
+)
 
 // writes notes why the primary is needed.
 func (st *Statement) writes(why string) { st.Write, st.WhyWrite = true, why }
@@ -61,6 +64,10 @@ func (st *Statement) transact(x *transactNode) {
 		st.Name = x.GetGid()
 		st.writes(st.Verb.String())
 		st.NoBlock = st.Verb != PrepareTransaction
+		if st.Verb != PrepareTransaction {
+			st.place.control, st.place.home = false, homePrepared
+		}
+		st.WritesUnknown = st.Verb == CommitPrepared // what it makes visible was written by whoever prepared it
 		st.place.forbidden = "two-phase commit belongs to PgDrover"
 	}
 }

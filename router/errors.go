@@ -23,6 +23,8 @@ type Error struct {
 	Position int // in characters from 1; 0: none
 
 	unread bool // the statement names a tenant that only the server can compute
+	spread bool // it names tenants of several shards, and may be split
+	moves  bool // it gives rows another tenant
 }
 
 // Error implements error.

@@ -127,6 +127,9 @@ func (q *Query) run(st *Statement, env *Env, s *session) (Route, *Error) {
 	if err != nil && err.Code == codeNoParameter { // PostgreSQL says so, on any shard
 		route, err = Route{Kind: Any, Write: true, Tenant: s.key, Source: s.source, reason: byNothing}, nil
 	}
+	if err == nil && (route.Kind == Scatter || route.Kind == Several) {
+		err = refuse("Send the prepared statement itself in the place of EXECUTE.", "%s of a statement for several shards is not supported", st.Verb)
+	}
 	if err != nil {
 		return Route{}, err
 	}

@@ -17,8 +17,8 @@ type Foresight struct {
 	Waits []int
 
 	// Agree reports that values are conceivable with which the statement would
-	// be refused: several parameters, a list, or a parameter beside something
-	// else that has a shard must name tenants of one shard.
+	// be split by shard or refused: several parameters, a list, or a parameter
+	// beside something else that has a shard may name tenants of several.
 	Agree bool
 
 	// Session reports what concerns the session and no data: transaction

@@ -3,11 +3,17 @@ package router
 import "strings"
 
 // Gathering says how the rows of all shards become the answer to one SELECT
-// that names no tenant. It is for one execution and one goroutine.
+// that names no tenant, or those of some shards the answer to a statement that
+// names tenants of several. It is for one execution and one goroutine.
 type Gathering struct {
 	parts []*Portion
 	final *selectNode // over the rows of the parts; nil: those of the one part are the answer, in any order
 	plans string      // the format that the shards' plans are asked in; empty: the rows are
+	copy  *CopyOptions
+
+	shares []Share // what each shard runs that has tenants which the statement names; nil: the parts, on every shard
+	writes bool
+	order  []int32 // of the rows of VALUES: whose share each is of; nil: the statement is no INSERT of VALUES
 }
 
 // Portion is a query that every shard runs, and what is made of the rows of all.
@@ -91,6 +97,9 @@ func (g *Gathering) explain(x *explainNode) *Error {
 	}
 	return nil
 }
+
+// Copy are the options of a COPY TO STDOUT; nil: the statement is none.
+func (g *Gathering) Copy() *CopyOptions { return g.copy }
 
 const (
 	oidFloat4   = 700

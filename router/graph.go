@@ -20,6 +20,7 @@ type constRef struct {
 	cast    uint32 // the type it is cast to first; 0: none
 	negate  bool
 	array   bool   // an array, whose elements are the values
+	list    int32  // it is of this list of a condition column IN (…) or = ANY (…), which nothing else sees; 0: of none
 	notNull bool   // IS NOT DISTINCT FROM: NULL would match rows
 	text    string // the value, with noSlot
 	null    bool   // NULL, with noSlot

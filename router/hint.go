@@ -6,7 +6,7 @@ import (
 )
 
 // hint is what the first comment of the form /* pgdrover: tenant=42, cache=30s,
-// nocache, scatter */ says of the whole query string. Its spans are of the
+// nocache, noreuse, scatter */ says of the whole query string. Its spans are of the
 // query's text.
 type hint struct {
 	span                   // what follows "pgdrover:"; empty: no hint
@@ -15,6 +15,7 @@ type hint struct {
 	noCache  bool
 	scatter  bool
 	alone    bool // scatter=off
+	noReuse  bool
 	err      *Error
 }
 
@@ -79,6 +80,8 @@ func (q *Query) applyHint(key, value span) *Error {
 		h.cacheFor = d
 	case "nocache":
 		h.noCache = true
+	case "noreuse":
+		h.noReuse = true
 	case "scatter":
 		h.alone = string(text) == "off"
 		h.scatter = !h.alone
@@ -91,6 +94,6 @@ func (q *Query) applyHint(key, value span) *Error {
 func hintError(message string) *Error {
 	return &Error{
 		Code: codeInvalid, Message: message,
-		Hint: "A hint is a comment such as /* pgdrover: tenant=42, cache=30s */; its words are tenant, cache, nocache and scatter.",
+		Hint: "A hint is a comment such as /* pgdrover: tenant=42, cache=30s */; its words are tenant, cache, nocache, noreuse and scatter.",
 	}
 }

@@ -10,7 +10,7 @@ import (
 // keys adds each tenant that a constant stands for, for each row of the run it
 // is in.
 func (q *Query) keys(c *constRef, p Params, t *tally) *Error {
-	if c.slot == noSlot {
+	if t.ref, t.at = c, noSlot; c.slot == noSlot {
 		return q.fixed(c, t)
 	}
 	at, run := q.locate(c.slot)
@@ -20,6 +20,7 @@ func (q *Query) keys(c *constRef, p Params, t *tally) *Error {
 	}
 	for ; rows > 0; rows-- {
 		s := q.slots[at]
+		t.at = at
 		at += step
 		if t.unvalued != nil && s.kind == slotParam {
 			if err := t.unvalued.note(q, c, s); err != nil {

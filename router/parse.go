@@ -34,6 +34,7 @@ type (
 	sublinkNode    = pg.SubLink
 	typeNode       = pg.TypeName
 	copyNode       = pg.CopyStmt
+	defNode        = pg.DefElem
 	setNode        = pg.VariableSetStmt
 	transactNode   = pg.TransactionStmt
 	explainNode    = pg.ExplainStmt

@@ -52,7 +52,8 @@ func (q *Query) tables(st *Statement, t *tally, env *Env) *Error {
 			Hint:   "A table that was just created is known after its transaction has committed.",
 		}
 	}
-	if len(pl.unbound) > 0 && !t.session.explicit() && pl.every == "" && !q.scatters(env) {
+	if len(pl.unbound) > 0 && !t.session.explicit() && pl.every == "" && !st.CopyIn &&
+		(!q.scatters(env) || st.Verb == Copy && pl.home != "") {
 		return unboundError(st, pl.unbound[0])
 	}
 	return nil
@@ -73,7 +74,14 @@ func unboundError(st *Statement, n need) *Error {
 		return refuse(fmt.Sprintf("Give %s a literal or a parameter in every row, or name the tenant: SET pgdrover.tenant, "+
 			"or a hint such as /* pgdrover: tenant=42 */.", column),
 			"nothing says which tenant the new rows of %q belong to", n.table.Name)
-	case st.Verb == Copy || st.Verb == Lock:
+	case st.Verb == Copy && st.place.home != "":
+		return refuse("Have the client read or write the file: COPY … FROM STDIN or TO STDOUT, in psql \\copy.",
+			"a file of the server is one shard's: COPY of the sharded table %q with it names no tenant", n.table.Name)
+	case st.Verb == Copy:
+		return refuse("Name the tenant: SET pgdrover.tenant, or a hint such as /* pgdrover: tenant=42 */; or have all shards answer: "+
+			"SET pgdrover.scatter = on, or /* pgdrover: scatter */.",
+			"%s of the sharded table %q names no tenant", st.Verb, n.table.Name)
+	case st.Verb == Lock:
 		return refuse("Name the tenant: SET pgdrover.tenant, or a hint such as /* pgdrover: tenant=42 */.",
 			"%s of the sharded table %q names no tenant", st.Verb, n.table.Name)
 	}

@@ -6,7 +6,7 @@ package router
 // parameters and q: it is valid until q's next Route or Analyse; Clone keeps
 // it. A non-nil error is an *[Error].
 func (r *Router) Route(q *Query, p Params, env *Env) (Route, error) {
-	q.scratch, q.gathering = q.scratch[:0], nil
+	q.scratch, q.gathering, q.splitting = q.scratch[:0], nil, nil
 	s, err := q.session(env)
 	if err != nil {
 		return Route{}, err
@@ -74,8 +74,8 @@ func (q *Query) one(st *Statement, p Params, env *Env, s *session) (Route, *Erro
 				t.keys = 2 // no one tenant
 				break
 			}
-			if len(pl.unbound) > 0 && !s.explicit() { // it goes to all shards, whatever it names
-				break
+			if err.spread && len(q.tpl.statements) == 1 {
+				return q.several(st, p, env, s, err)
 			}
 			if err.unread && s.explicit() && !s.bound() { // as of a table that nothing binds
 				t.unread = true
@@ -139,10 +139,12 @@ func (q *Query) shards(st *Statement, t *tally, env *Env, route *Route) *Error {
 	case pl.every != "":
 		route.Kind, route.reason = Every, byEvery
 		return nil
+	case len(pl.unbound) > 0 && !t.session.explicit() && st.CopyIn:
+		return q.split(env, route, byRows)
 	case len(pl.unbound) > 0 && !t.session.explicit():
 		return q.scatter(env, route)
 	case pl.copies != nil:
-		return q.copies(st, t, route)
+		return q.copies(st, t, env, route)
 	}
 	if unbound := len(pl.unbound) > 0 || t.unread; t.keys > 0 || unbound || t.waits() {
 		route.single(t.shard, byTenant)
@@ -166,6 +168,16 @@ func (q *Query) scatter(env *Env, route *Route) *Error {
 		return err
 	}
 	q.gathering, route.Kind, route.reason = g, Scatter, byScatter
+	return nil
+}
+
+// split places a COPY FROM whose rows go to several shards.
+func (q *Query) split(env *Env, route *Route, why reasonFor) *Error {
+	s, err := q.r.split(q, env)
+	if err != nil {
+		return err
+	}
+	q.splitting, route.Kind, route.reason = s, ByRow, why
 	return nil
 }
 
@@ -236,19 +248,22 @@ func (q *Query) unsharded(pl *placement, t *tally, route *Route) *Error {
 
 // copies places a write of a reference table: on every shard, so what is
 // written must be the same everywhere.
-func (q *Query) copies(st *Statement, t *tally, route *Route) *Error {
+func (q *Query) copies(st *Statement, t *tally, env *Env, route *Route) *Error {
 	pl := &st.place
 	switch {
 	case pl.tables > 0 || len(pl.on) > 0:
 		return refuse("Read the rows first, and write them to the reference table as VALUES.",
 			"the reference table %q is written on every shard, from rows that only one shard has", pl.copies.Name)
+	case st.Verb == Copy && pl.home != "":
+		return refuse("Have the client read the file: COPY … FROM STDIN, in psql \\copy.",
+			"the reference table %q is written on every shard, and a file of the server is one shard's", pl.copies.Name)
 	case pl.diverges != "":
 		return refuse("Compute the value first, and write it as a literal.",
 			"%s() would give the reference table %q another value on each shard", pl.diverges, pl.copies.Name)
-	case st.CopyIn:
-		return refuse("Use INSERT.", "COPY into the reference table %q is not supported on several shards", pl.copies.Name)
 	case t.session.bound():
 		return forbid("", "this session is bound to tenant %q: %q is every tenant's", t.session.key, pl.copies.Name)
+	case st.CopyIn:
+		return q.split(env, route, byEveryCopy)
 	}
 	route.Kind, route.reason = Every, byEveryCopy
 	return nil

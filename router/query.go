@@ -65,7 +65,8 @@ type Query struct {
 	scratch []byte    // decoded literals; valid until the next Route
 	args    Arguments // of the EXECUTE that is being placed
 
-	gathering *Gathering // of the last Route that was Scatter
+	gathering *Gathering // of the last Route that was Scatter or Several
+	splitting *Splitting // of the last Route that was ByRow
 }
 
 func (q *Query) reset(r *Router, text []byte, plain bool) {
@@ -82,8 +83,12 @@ func (q *Query) Forget() { q.text = nil }
 func (q *Query) Router() *Router { return q.r }
 
 // Gathering says how the answer to a statement is made whose last Route was
-// Scatter. It is for one execution.
+// Scatter or Several. It is for one execution.
 func (q *Query) Gathering() *Gathering { return q.gathering }
+
+// Splitting says where the rows of a statement go whose last Route was ByRow.
+// It is for one execution.
+func (q *Query) Splitting() *Splitting { return q.splitting }
 
 // Template returns what the query shares with all queries of its shape.
 func (q *Query) Template() *Template { return q.tpl }
@@ -124,7 +129,7 @@ func (q *Query) Clone() *Query {
 	c.slots = append([]slot(nil), q.slots...)
 	c.runs = append([]run(nil), q.runs...)
 	c.pieces = append([]piece(nil), q.pieces...)
-	c.scratch, c.args, c.gathering = nil, Arguments{}, nil
+	c.scratch, c.args, c.gathering, c.splitting = nil, Arguments{}, nil, nil
 	return &c
 }
 

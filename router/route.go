@@ -62,12 +62,14 @@ const (
 	Single              // the shard named by Route.Shard
 	Every               // all shards: DDL, and writes to reference tables
 	Local               // answered by the proxy: SHOW pgdrover.…, EXPLAIN (ROUTE)
-	Scatter             // all shards: a read that names no tenant, answered as Query.Gathering says
+	Scatter             // this and what follows is answered by several shards together. All: a read that names no tenant, answered as Query.Gathering says
+	Several             // the shards of the tenants that it names: each has a share of it, as Query.Gathering says
+	ByRow               // the shards that the rows of a COPY FROM belong on, as Query.Splitting says
 )
 
 // String returns the word for the kind.
 func (k Kind) String() string {
-	return [...]string{"any", "single", "every", "local", "scatter"}[min(k, Scatter)]
+	return [...]string{"any", "single", "every", "local", "scatter", "several", "byrow"}[min(k, ByRow)]
 }
 
 // Route says where one query string goes, and what is known of it as a whole.
@@ -128,5 +130,7 @@ const (
 	byNull                         // the tenant is NULL: nothing can match
 	byUnknown                      // the relation is not in the catalog
 	byScatter                      // it names no tenant, and scatter was asked for
+	byRows                         // each row says whose it is
+	byShares                       // it names tenants of several shards
 	byTemporary                    // nor is this, and it may be the session's own
 )

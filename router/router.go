@@ -16,6 +16,7 @@ type Options struct {
 	Cached    func(schema, name string) bool // whether results from a table may be cached; nil: none
 	Holding   func(schema, name string) bool // whether a function needs its backend from then on; nil: none
 	Parses    int                            // parses at a time; 0 means 4
+	AnySize   bool                           // tables of few rows have one plan, too (Query.OnePlan): for tests
 }
 
 // Router routes statements by one map and one catalog.
@@ -26,6 +27,7 @@ type Router struct {
 	holding   func(schema, name string) bool
 	templates *templates
 	parses    chan struct{}
+	anySize   bool
 	seed      maphash.Seed
 	views     viewCache
 }
@@ -50,7 +52,7 @@ func New(m *shardmap.Map, c *Catalog, o Options) *Router {
 		o.Holding = func(string, string) bool { return false }
 	}
 	return &Router{
-		m: m, catalog: c, cached: o.Cached, holding: o.Holding,
+		m: m, catalog: c, cached: o.Cached, holding: o.Holding, anySize: o.AnySize,
 		templates: newTemplates(o.Templates),
 		parses:    make(chan struct{}, o.Parses),
 		seed:      maphash.MakeSeed(),

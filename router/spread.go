@@ -6,22 +6,26 @@ func (r *Router) gather(q *Query, env *Env) (*Gathering, *Error) {
 	if st.Verb == ExplainRoute {
 		st = st.inner
 	}
-	switch {
-	case len(q.tpl.statements) != 1:
+	if len(q.tpl.statements) != 1 {
 		return nil, refuse("Send it in a query of its own.", "a statement for all shards cannot share a query string with others")
-	case st.Verb != Select && st.Verb != Explain:
-		return nil, refuse("Name a tenant, or send one statement for each.", "only SELECT may be answered from all shards, and this is %s", st.Verb)
-	case st.Write:
-		return nil, refuse("Name a tenant, or send one statement for each.", "a statement that writes is not run on all shards: %s", st.WhyWrite)
+	}
+	if err := gathers(st); err != nil {
+		return nil, err
 	}
 	text := q.verbatim(0)
 	nodes, fault := r.parse(text)
 	if fault != nil || len(nodes) != 1 {
 		return nil, refuse("Name a tenant.", "the statement cannot be read as one SELECT")
 	}
+	if c := nodes[0].GetCopyStmt(); c != nil {
+		return r.gatherCopy(text, c, env)
+	}
 	explained := nodes[0].GetExplainStmt()
 	if explained != nil {
 		sel := explained.GetQuery().GetSelectStmt()
+		if c := explained.GetQuery().GetCopyStmt(); c != nil { // EXPLAIN (ROUTE) takes it
+			return r.gatherCopy(text, c, env)
+		}
 		if sel == nil {
 			return nil, refuse("Name a tenant, or send one statement for each.", "only SELECT may be answered from all shards, and this explains another")
 		}
@@ -51,6 +55,50 @@ func (r *Router) gathering(text string, path []string) (*Gathering, *Error) {
 	return nil, err
 }
 
+// gathers says why a statement may not be answered from the rows of several
+// shards whatever its FROM is.
+func gathers(st *Statement) *Error {
+	switch {
+	case st.Verb != Select && st.Verb != Explain && !st.CopyOut:
+		return refuse("Name a tenant, or send one statement for each.", "only SELECT may be answered from all shards, and this is %s", st.Verb)
+	case st.Write:
+		return refuse("Name a tenant, or send one statement for each.", "a statement that writes is not run on all shards: %s", st.WhyWrite)
+	}
+	return nil
+}
+
+// gatherWhole plans how one SELECT is answered as a whole.
+func (r *Router) gatherWhole(text string, env *Env) (*Portion, *Error) {
+	sel := r.tree(text).GetSelectStmt()
+	if sel == nil {
+		return nil, refuse("Name a tenant.", "the statement cannot be read as one SELECT")
+	}
+	if sel.GetOp() != setNone || len(sel.GetValuesLists()) > 0 {
+		return nil, refuse("Send its parts as statements of their own.", "UNION, INTERSECT, EXCEPT and VALUES are not answered from all shards")
+	}
+	if nodes, _ := r.parse(text); nodes[0].GetExplainStmt() != nil {
+		var err *Error
+		if text, err = writtenAs(sel); err != nil {
+			return nil, err
+		}
+	}
+	w := walk{r: r, path: searchSchemas(env.SearchPath, env.User)}
+	return w.part(text, gathered)
+}
+
+// tree is the tree of the one statement in a text, or of that in EXPLAIN; nil if
+// there is none.
+func (r *Router) tree(text string) *node {
+	nodes, bad := r.parse(text)
+	switch {
+	case bad != nil || len(nodes) != 1:
+		return nil
+	case nodes[0].GetExplainStmt() != nil:
+		return nodes[0].GetExplainStmt().GetQuery()
+	}
+	return nodes[0]
+}
+
 // verbatim is the text of piece i without its comments, with its literals.
 func (q *Query) verbatim(i int) string {
 	p := q.pieces[i]
@@ -70,31 +118,38 @@ func (q *Query) verbatim(i int) string {
 // only rows of the same tenant as that one matter to it. Then a shard's answer
 // is what its tenants contribute, and no row is another shard's too.
 func (b *binder) spreads() *Error {
-	if err := b.shareable(); err != nil {
+	if err := b.lonely(); err != nil {
 		return err
 	}
 	if len(b.g.loops) > 0 {
-		return refuse("Name a tenant.", "a recursive query is not run on all shards")
+		return errRecursive
 	}
-	var last *Error
-	for _, n := range b.drivers {
-		if b.leaves(b.g.owner[n]) {
-			continue
-		}
-		if last = b.follows(n); last == nil {
-			return nil
-		}
-	}
-	if last != nil {
-		return last
+	err, any := b.driven(b.drivers)
+	if any {
+		return err
 	}
 	return refuse("Name a tenant, or have a sharded table in the outermost FROM, or in a plain view or subquery there, not on the nullable side of an outer join.",
 		"no sharded table decides which shard the rows of the answer come from")
 }
 
-// shareable says what in a statement keeps it from being read on all shards,
-// whatever its tables.
-func (b *binder) shareable() *Error {
+// driven says why none of some drivers decides which shard a row comes from;
+// any reports whether there is one that each row has.
+func (b *binder) driven(drivers []int32) (err *Error, any bool) {
+	for _, n := range drivers {
+		if b.leaves(b.g.owner[n]) {
+			continue
+		}
+		any = true
+		if err = b.follows(n); err == nil {
+			return nil, true
+		}
+	}
+	return err, any
+}
+
+// lonely says what of a statement keeps it from being run on several shards,
+// whatever its sharded tables are.
+func (b *binder) lonely() *Error {
 	f := &b.facts
 	const alone = "Name a tenant, or read it in a statement of its own."
 	switch {
@@ -111,12 +166,14 @@ func (b *binder) shareable() *Error {
 	case f.hold != 0 || len(f.changes) > 0 || f.settings > 0:
 		return refuse(alone, "a statement that changes the session is not run on all shards")
 	}
-	p := b.place()
-	if len(p.on) > 0 {
+	if p := b.place(); len(p.on) > 0 {
 		return refuse(alone, "%q lives on one shard: it is not read along with the tables of all", p.on[0].table.Name)
 	}
 	return nil
 }
+
+// errRecursive refuses queries that read their own rows.
+var errRecursive = refuse("Name a tenant.", "a recursive query is not run on all shards")
 
 // leaves reports whether an outer join may leave an item without a row.
 func (b *binder) leaves(id int32) bool {
@@ -130,16 +187,27 @@ func (b *binder) leaves(id int32) bool {
 
 // follows says which sharded table is not bound to the tenant of a driver.
 func (b *binder) follows(driver int32) *Error {
-	before := b.g.sets[driver]
-	same := constRef{slot: noSlot, text: "the driver's tenant"}
-	b.g.sets[driver] = []constRef{same}
-	sets := b.g.solve()
-	b.g.sets[driver] = before
+	same := b.sameAs(driver)
 	for _, n := range b.needs {
-		if set := sets[n.node]; n.node == noNode || len(set) != 1 || set[0] != same {
+		switch {
+		case same(n.node):
+		case n.use >= useInsert:
+			return unboundError(&Statement{}, n)
+		default:
 			return refuse("Join it on the tenant's column: … ON a.tenant_id = b.tenant_id.",
 				"nothing says that the rows of %q are of the same tenant as the other tables' rows", n.table.Name)
 		}
 	}
 	return nil
+}
+
+// sameAs says of columns whether only rows with the tenant of a driver's row in
+// them can matter to what is made of that row.
+func (b *binder) sameAs(driver int32) func(column int32) bool {
+	same := constRef{slot: noSlot, text: "the driver's tenant"}
+	before := b.g.sets[driver]
+	b.g.sets[driver] = []constRef{same}
+	sets := b.g.solve()
+	b.g.sets[driver] = before
+	return func(n int32) bool { return n != noNode && len(sets[n]) == 1 && sets[n][0] == same }
 }

@@ -130,6 +130,7 @@ type Statement struct {
 	Cacheable       bool
 	WhyNotCacheable string
 
+	onePlan *onePlan // what OnePlan looks at; nil: it may have many
 	changes []setting
 	place   placement
 	inner   *Statement // of EXPLAIN (ROUTE); what PREPARE prepares

@@ -98,6 +98,9 @@ type tally struct {
 	oneShard bool
 	unread   bool      // one is known to the server only
 	unvalued *unvalued // parameters before they have values; nil: they have them
+	ref      *constRef // of the tenant that is added, and its place in the text
+	at       int32
+	all      *[]tenantAt // gets every tenant, of whatever shards; nil: they must be of one
 }
 
 // waits reports that the statement names its tenant by a parameter that has no
@@ -120,12 +123,17 @@ func (t *tally) add(k shardmap.Key, null bool) *Error {
 	case null:
 		t.null = true
 		return nil
-	case t.keys > 0 && k == t.key:
+	case t.keys > 0 && k == t.key && t.all == nil:
 		return nil
 	case t.session.explicit() && k != t.session.key:
 		return t.conflict(k)
 	}
 	shard := t.m.Locate(k)
+	if t.all != nil {
+		*t.all = append(*t.all, tenantAt{ref: *t.ref, at: t.at, use: t.use, key: k, shard: shard})
+		t.keys++
+		return nil
+	}
 	if t.keys > 0 && shard != t.shard {
 		return t.spread(k)
 	}
@@ -162,6 +170,7 @@ func (t *tally) spread(k shardmap.Key) *Error {
 	}
 	e.Detail = fmt.Sprintf("Tenant %q lives on shard %q, tenant %q on shard %q.",
 		t.key, t.m.Shard(t.shard).Name, k, t.m.Shard(t.m.Locate(k)).Name)
+	e.spread, e.moves = true, t.use == useSet
 	return e
 }
 

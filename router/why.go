@@ -63,6 +63,10 @@ func (q *Query) placed(st *Statement, r Route) string {
 		return st.Verb.String() + " is the session's"
 	case byScatter:
 		return "no tenant is named, and scatter was asked for: all shards"
+	case byRows:
+		return "each row goes to its tenant's shard"
+	case byShares:
+		return q.bound(pl) + ", on " + q.gathering.owners(q.r.m)
 	case byTemporary:
 		return "the catalog does not know the relation, and the session has temporary tables"
 	case byProxy:

@@ -18,6 +18,7 @@ change. Every mistake is named with file, line and column. Nothing is written.
 With --online the nodes are asked too: can they be reached with the configured user, is
 each primary a primary and each replica a replica of it, is the encoding UTF8, does the
 tenant column of every table have the type the map says and a deterministic collation,
+have they room for prepared transactions where two_phase_commit is on,
 and is the schema the same on all shards? --schema asks only for the last of these, and
 shows every difference; it also finds DDL that a failure left on some shards only.
 
@@ -33,6 +34,7 @@ type checkOptions struct {
 	online, schema bool
 	against        string // an older shard map
 	database       string // "" checks all
+	files          []string
 }
 
 func newCheckCommand() *cobra.Command {
@@ -49,7 +51,7 @@ func newCheckCommand() *cobra.Command {
 	cmd.Flags().BoolVar(&o.schema, "schema", false, "compare the shards' schemas, showing every difference")
 	cmd.Flags().StringVar(&o.against, "against", "", "an older shard map `FILE` to compare with")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		o.database = flags.database
+		o.database, o.files = flags.database, flags.config.files()
 		return check(cmd.Context(), cmd.OutOrStdout(), flags.config.files(), o)
 	}
 	return cmd

@@ -17,7 +17,9 @@ const oldestServer = 150000
 
 // nodeSQL asks a node who it is.
 const nodeSQL = `select pg_is_in_recovery(), current_setting('server_version_num'),
-	current_setting('server_version'), (select system_identifier from pg_control_system()), current_database()`
+	current_setting('server_version'), (select system_identifier from pg_control_system()), current_database(),
+	current_setting('max_prepared_transactions'), current_setting('is_superuser'),
+	(select count(*) from pg_prepared_xacts where database = current_database() and starts_with(gid, 'pgdrover:') and prepared < now() - interval '5 seconds')`
 
 // nodeAnswer is what a node says of itself, or why it says nothing.
 type nodeAnswer struct {
@@ -28,6 +30,9 @@ type nodeAnswer struct {
 	version  string
 	system   string // identifies a primary and its replicas
 	database string
+	prepares bool   // it has room for prepared transactions
+	super    bool   // backend.user is a superuser there
+	left     string // number of transactions that PgDrover has prepared there some time ago
 	err      error
 }
 
@@ -61,6 +66,7 @@ func checkNodes(ctx context.Context, r *report, db *Database, m *shardmap.Map, o
 		reportTwins(r, answers)
 		reportTables(r, m, answers)
 		reportHoldFunctions(r, db, answers)
+		reportTwoPhase(r, db, o.files, m.Database(), answers)
 	}
 	reportSchemas(r, answers, o.schema)
 }
@@ -97,6 +103,8 @@ func (a asker) askNode(ctx context.Context, shard string, role pool.Role, node s
 	}
 	row := rows[0]
 	answer.recovery, answer.version, answer.system, answer.database = row[0] == "t", row[2], row[3], row[4]
+	answer.prepares, answer.super = row[5] != "0", row[6] == "on"
+	answer.left = row[7]
 	answer.number, answer.err = strconv.Atoi(row[1])
 	return answer
 }

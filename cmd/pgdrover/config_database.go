@@ -29,8 +29,11 @@ type Database struct {
 	// DryRun is a shard map that statements are routed by on paper, beside the one in force: what would become of them is counted.
 	// Key: DB.dry_run. Default: none.
 	DryRun string `yaml:"dry_run"`
-	// TwoPhaseCommit makes transactions that write to several shards atomic. Key: DB.two_phase_commit. Only off in this
-	// version. Default: off.
+	// ReuseUnnamed has backends prepare unnamed statements once for all who send them, where their plan does not depend on their
+	// parameters. Key: DB.reuse_unnamed. Default: on.
+	ReuseUnnamed Switch `yaml:"reuse_unnamed"`
+	// TwoPhaseCommit says whether a transaction may write to several shards: on commits it on all of them or on none. Key:
+	// DB.two_phase_commit. Default: off.
 	TwoPhaseCommit TwoPhaseCommit `yaml:"two_phase_commit"`
 	// Cache is the result cache, off until a table is listed. Key: DB.cache.
 	Cache Cache `yaml:"cache"`
@@ -141,6 +144,7 @@ func (d *Database) SetDefaults() {
 		},
 		Reads:          Reads{To: ReadReplicas, Policy: LeastInFlight, Sticky: 5 * time.Second},
 		Scatter:        ScatterDeny,
+		ReuseUnnamed:   SwitchOn,
 		TwoPhaseCommit: TwoPhaseOff,
 		Cache:          Cache{Memory: 64 << 20},
 		Limits:         DatabaseLimits{ScatterMemory: 64 << 20},

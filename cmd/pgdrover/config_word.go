@@ -108,15 +108,32 @@ func (s *Scatter) UnmarshalText(text []byte) error {
 	return choose(s, text, []Scatter{ScatterDeny, ScatterReads})
 }
 
+// Switch says whether PgDrover does something.
+type Switch string
+
+// The values of a Switch.
+const (
+	SwitchOn  Switch = "on"
+	SwitchOff Switch = "off"
+)
+
+// UnmarshalText reads on or off.
+func (s *Switch) UnmarshalText(text []byte) error {
+	return choose(s, text, []Switch{SwitchOn, SwitchOff})
+}
+
 // TwoPhaseCommit says whether a transaction may write to several shards.
 type TwoPhaseCommit string
 
-// TwoPhaseOff refuses a transaction that would, DDL and reference tables apart.
-const TwoPhaseOff TwoPhaseCommit = "off"
+// The values of databases.NAME.two_phase_commit.
+const (
+	TwoPhaseOff TwoPhaseCommit = "off" // it may not, DDL and reference tables apart
+	TwoPhaseOn  TwoPhaseCommit = "on"  // it may, and is committed on all of them or on none
+)
 
 // UnmarshalText reads a value of databases.NAME.two_phase_commit.
 func (c *TwoPhaseCommit) UnmarshalText(text []byte) error {
-	return choose(c, text, []TwoPhaseCommit{TwoPhaseOff}, "on")
+	return choose(c, text, []TwoPhaseCommit{TwoPhaseOff, TwoPhaseOn})
 }
 
 // LogLevel is the least level that is logged.

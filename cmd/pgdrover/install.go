@@ -23,7 +23,10 @@ var uniqueIDSQL string
 // maxShardNumber is the largest number of a shard that an id has room for. The first is 1.
 const maxShardNumber = 1<<10 - 1
 
-const installHelp = `Install unique-id: the function pgdrover.unique_id() on the primary of every shard. It gives
+const installHelp = `Install functions on the primary of every shard. The configured backend user has to be
+allowed to create a schema.
+
+unique-id: the function pgdrover.unique_id(). It gives
 ids that no other shard gives, as bigint, in the order of time:
 
   create table orders (tenant_id bigint, id bigint default pgdrover.unique_id(),
@@ -32,30 +35,37 @@ ids that no other shard gives, as bigint, in the order of time:
 Each shard has a number, which is in its ids and never changes. Shards that have one keep it,
 others get the next; so run it again after you have added a shard, before its first rows.
 It is refused where two shards have the same number, as when one was made as a copy of the
-other. The configured backend user has to be allowed to create a schema.`
+other.
+
+two-phase: the table and the function that two_phase_commit keeps its decisions in. 'pgdrover
+serve' makes them itself where two_phase_commit is on and backend.user may.`
 
 const installExample = `  pgdrover install unique-id
-  pgdrover install unique-id --database app`
+  pgdrover install unique-id --database app
+  pgdrover install two-phase`
 
 func newInstallCommand() *cobra.Command {
 	cmd := &cobra.Command{
-		Use:       "install unique-id",
+		Use:       "install unique-id|two-phase",
 		Short:     "Install functions on the shards",
 		Long:      installHelp,
 		Example:   installExample,
-		ValidArgs: []string{"unique-id"},
+		ValidArgs: []string{"unique-id", "two-phase"},
 		Args: func(_ *cobra.Command, args []string) error {
-			if len(args) != 1 || args[0] != "unique-id" {
-				return usageErrorf("say what to install: pgdrover install unique-id")
+			if len(args) != 1 || args[0] != "unique-id" && args[0] != "two-phase" {
+				return usageErrorf("say what to install: pgdrover install unique-id, or two-phase")
 			}
 			return nil
 		},
 	}
 	flags := addDatabaseFlags(cmd)
-	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		_, p, err := flags.load()
 		if err != nil {
 			return err
+		}
+		if args[0] == "two-phase" {
+			return installTwoPhase(cmd.Context(), cmd.OutOrStdout(), p)
 		}
 		return installUniqueID(cmd.Context(), cmd.OutOrStdout(), p)
 	}

@@ -81,6 +81,11 @@ func (s *service) prepareDatabase(ctx context.Context, name string, config *Conf
 	if step.next, err = step.placement.toMap(); err != nil {
 		return step, err
 	}
+	if step.placement.db.TwoPhaseCommit == TwoPhaseOn {
+		if err := step.served.prepareTwoPhase(ctx, s.log); err != nil {
+			return step, err
+		}
+	}
 	nodes, err := newAsker(name, step.placement.db)
 	if err != nil {
 		return step, err

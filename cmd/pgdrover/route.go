@@ -242,7 +242,7 @@ func explainRoute(r *router.Router, env *router.Env, db *Database, sql string, p
 		answer.Error = refusalOf(err)
 		return answer, true
 	}
-	answer.Shards, answer.Role = whereTo(m, route, db)
+	answer.Shards, answer.Role = whereTo(m, route, &q, db)
 	if !route.Tenant.IsZero() {
 		partition := m.Partition(route.Tenant)
 		answer.Tenant, answer.Partition = route.Tenant.String(), &partition
@@ -254,7 +254,7 @@ func explainRoute(r *router.Router, env *router.Env, db *Database, sql string, p
 }
 
 // whereTo names the shards and the role that serves.
-func whereTo(m *shardmap.Map, route router.Route, db *Database) (shards []string, role string) {
+func whereTo(m *shardmap.Map, route router.Route, q *router.Query, db *Database) (shards []string, role string) {
 	role = "primary"
 	if !route.Write && db.Reads.To == ReadReplicas {
 		role = "replica"
@@ -269,6 +269,11 @@ func whereTo(m *shardmap.Map, route router.Route, db *Database) (shards []string
 		return nil, "answered by PgDrover"
 	case router.Any:
 		return []string{"any"}, role
+	case router.Several:
+		for _, share := range q.Gathering().Shares() {
+			shards = append(shards, m.Shard(share.Shard).Name)
+		}
+		return shards, role
 	}
 	for _, shard := range m.Shards() {
 		shards = append(shards, shard.Name)

@@ -63,6 +63,8 @@ type service struct {
 	loops *task.Loops // that run the sessions; nil: they are goroutines
 
 	directories *directories // changed by a reload only
+
+	drift drift
 }
 
 // served is a database that is being served, and the files that it was made of.
@@ -128,6 +130,7 @@ func (s *service) serve(ctx context.Context, ready chan<- proxyAddrs) error {
 		})
 	}
 	group.Go(func() { s.watch(ctx) })
+	group.Go(func() { s.watchDrift(ctx) })
 	group.Go(func() {
 		if err := s.server.Serve(ln); !errors.Is(err, proxy.ErrServerClosed) {
 			cancel(err)

@@ -2,13 +2,16 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"log/slog"
 	"maps"
 	"strings"
 	"time"
 
 	"github.com/pgdrover/pgdrover/admin"
 	"github.com/pgdrover/pgdrover/cache"
+	"github.com/pgdrover/pgdrover/pgwire"
 	"github.com/pgdrover/pgdrover/pool"
 	"github.com/pgdrover/pgdrover/proxy"
 	"github.com/pgdrover/pgdrover/router"
@@ -42,8 +45,27 @@ func (s *service) open(ctx context.Context, name string, config *Config) (*serve
 	if err != nil {
 		return nil, err
 	}
-	opened := proxy.OpenDatabase(db.options(p, config, s), pool.New(poolConfig), results, m, catalog)
-	return &served{opened, p}, nil
+	opened := &served{proxy.OpenDatabase(db.options(p, config, s), pool.New(poolConfig), results, m, catalog), p}
+	if db.TwoPhaseCommit == TwoPhaseOn {
+		if err := opened.prepareTwoPhase(ctx, s.log); err != nil {
+			opened.Close(context.WithoutCancel(ctx))
+			return nil, err
+		}
+	}
+	return opened, nil
+}
+
+// prepareTwoPhase makes what two_phase_commit needs on the shards that can be reached; one that cannot be is made ready when it can.
+func (d *served) prepareTwoPhase(ctx context.Context, log *slog.Logger) error {
+	err := d.PrepareTwoPhase(ctx)
+	var refused *pgwire.Error
+	if errors.As(err, &refused) {
+		return fmt.Errorf("database %s: %w", d.Name(), err)
+	}
+	if err != nil {
+		log.Warn("not all shards are ready for two_phase_commit yet", "database", d.Name(), "error", err)
+	}
+	return nil
 }
 
 // options are the settings of a database in the words of package proxy.
@@ -51,7 +73,8 @@ func (d *Database) options(p *placement, config *Config, s *service) proxy.Optio
 	return proxy.Options{
 		Name: p.name, DryRun: p.dry, Mode: d.Pool.Mode.proxy(), NameAddHost: d.NameAddHost, Replicas: d.Reads.To == ReadReplicas, Sticky: d.Reads.Sticky,
 		Cached: cachedTables(d.Cache.Tables), Holding: holdFunctions(d.HoldFunctions), Drain: config.Limits.ReloadWait, Templates: config.Limits.Templates, Log: s.log,
-		PassThrough: d.Backend.PassThrough, Scatter: d.Scatter == ScatterReads, ScatterMemory: int(d.Limits.ScatterMemory),
+		PassThrough: d.Backend.PassThrough, Scatter: d.Scatter == ScatterReads, TwoPhase: d.TwoPhaseCommit == TwoPhaseOn, ScatterMemory: int(d.Limits.ScatterMemory),
+		Reuse: d.ReuseUnnamed == SwitchOn,
 		Limits: proxy.Limits{
 			Clients: d.Limits.Clients, IdleTransaction: d.Limits.IdleTransactionTimeout, Statement: d.Limits.StatementTimeout,
 		},
@@ -191,8 +214,11 @@ func (s *service) adminOptions() admin.Options {
 		Config:   s.settings,
 		Users:    s.users,
 		Draining: s.draining.Load,
-		Profile:  s.config.Admin.Profile,
-		Log:      s.log,
+
+		SchemaDifferences: s.drift.differences,
+
+		Profile: s.config.Admin.Profile,
+		Log:     s.log,
 	}
 }
 

@@ -19,7 +19,9 @@ const (
 	toAnyShard
 	ofSession
 	toEveryShard
+	toSeveral
 	byScatter
+	byRow
 	refused
 	notShown
 	outcomes
@@ -28,7 +30,7 @@ const (
 // String gives the word for an outcome that JSON has.
 func (o outcome) String() string {
 	return [outcomes]string{
-		"one_shard", "parameter", "parameters", "any_shard", "session", "every_shard", "scatter", "refused", "not_shown",
+		"one_shard", "parameter", "parameters", "any_shard", "session", "every_shard", "several_shards", "scatter", "row", "refused", "not_shown",
 	}[o]
 }
 
@@ -39,7 +41,7 @@ func (o outcome) MarshalText() ([]byte, error) { return []byte(o.String()), nil 
 func (o outcome) words() string {
 	return [outcomes]string{
 		"one shard", "one shard, by a parameter", "one shard, if parameters agree", "any shard", "the session's own",
-		"every shard", "all shards, by scatter", "refused", "not shown",
+		"every shard", "several shards, by their tenants", "all shards, by scatter", "several shards, by row", "refused", "not shown",
 	}[o]
 }
 
@@ -60,7 +62,7 @@ func (v verdict) reason() string {
 	case v.denied != nil:
 		return v.denied.Message
 	case v.outcome == ifAgreed:
-		return "its values decide: they have to name tenants of one shard, else it is refused"
+		return "its values decide: if they name tenants of several shards, it is split by shard, or refused"
 	}
 	return v.why
 }
@@ -113,8 +115,12 @@ func (j *judge) placed(f router.Foresight) verdict {
 		v.outcome = toAnyShard
 	case f.Kind == router.Every:
 		v.outcome = toEveryShard
+	case f.Kind == router.Several:
+		v.outcome = toSeveral
 	case f.Kind == router.Scatter:
 		v.outcome = byScatter
+	case f.Kind == router.ByRow:
+		v.outcome = byRow
 	case f.Agree:
 		v.outcome = ifAgreed
 	case len(f.Waits) > 0:
