@@ -38,7 +38,9 @@ const (
 	dryOneShard dryVerdict = iota
 	dryAnyShard
 	dryEveryShard
+	drySeveral
 	dryScatter
+	dryByRow
 	drySession
 	dryRefused
 	dryVerdicts
@@ -46,7 +48,7 @@ const (
 
 // String gives the word of pgdrover route for a verdict.
 func (v dryVerdict) String() string {
-	return [dryVerdicts]string{"one_shard", "any_shard", "every_shard", "scatter", "session", "refused"}[v]
+	return [dryVerdicts]string{"one_shard", "any_shard", "every_shard", "several_shards", "scatter", "row", "session", "refused"}[v]
 }
 
 // dryStatement is the verdict on a statement, and why, if it is refused or needs scatter.
@@ -181,8 +183,14 @@ func (s *session) dryVerdict(r *router.Router, p router.Params) dryStatement {
 		return dryStatement{verdict: dryEveryShard}
 	case route.Kind == router.Any:
 		return dryStatement{verdict: dryAnyShard}
+	case route.Kind == router.ByRow:
+		return dryStatement{verdict: dryByRow}
+	case route.Kind == router.Several && route.Write && !s.db.options().TwoPhase:
+		return dryStatement{dryRefused, dryAcross}
+	case route.Kind == router.Several:
+		return dryStatement{verdict: drySeveral}
 	}
-	if shard := r.Map().Shard(route.Shard).Name; route.Write && s.tx.open {
+	if shard := r.Map().Shard(route.Shard).Name; route.Write && s.tx.open && !s.db.options().TwoPhase {
 		if w.wrote != "" && w.wrote != shard {
 			return dryStatement{dryRefused, dryAcross}
 		}
@@ -192,8 +200,8 @@ func (s *session) dryVerdict(r *router.Router, p router.Params) dryStatement {
 }
 
 // dryAcross is why a transaction would be refused that writes on several shards.
-var dryAcross = &router.Error{Code: "0A000", Message: "a transaction that has written on one shard would write on another",
-	Hint: "Write for the tenants of one shard in a transaction."}
+var dryAcross = &router.Error{Code: "0A000", Message: "a transaction or statement would write on several shards",
+	Hint: "Write for the tenants of one shard in a transaction, or have \"two_phase_commit: on\"."}
 
 // planned is the verdict on a statement that names no tenant. To plan it runs the parser, so it is done once for each template.
 func (d *dryRun) planned(s *session, r *router.Router, p router.Params) dryStatement {
@@ -209,11 +217,16 @@ func (d *dryRun) planned(s *session, r *router.Router, p router.Params) dryState
 	}
 	v := dryStatement{verdict: dryRefused}
 	s.t.Await(func() {
-		if _, err := r.Route(&w.q, p, &w.env); err == nil {
+		route, err := r.Route(&w.q, p, &w.env)
+		switch {
+		case err == nil && route.Kind == router.ByRow:
+			v.verdict = dryByRow
+			return
+		case err == nil:
 			v.verdict = dryScatter
 		}
 		w.env.Scatter = false
-		_, err := r.Route(&w.q, p, &w.env) // why no shard is the one
+		_, err = r.Route(&w.q, p, &w.env) // why no shard is the one
 		v.denied = dryError(err)
 	})
 	d.mu.Lock()

@@ -50,7 +50,8 @@ func TestDryRun(t *testing.T) {
 	r.exec(conn, "insert into orders (tenant_id, id) values ($1, 1)", first)
 	for _, c := range []struct{ sql, want string }{
 		{fmt.Sprintf("select id from orders where tenant_id = %d", second), "one_shard"}, {"select count(*) from countries", "any_shard"},
-		{"update countries set name = name", "every_shard"}, {"select count(*) from orders", "scatter"}, {"select id from orders order by id", "scatter"},
+		{fmt.Sprintf("select id from orders where tenant_id in (%d, %d)", first, second), "several_shards"},
+		{fmt.Sprintf("update orders set id = id + 0 where tenant_id in (%d, %d)", first, second), "refused"}, {"update countries set name = name", "every_shard"}, {"select count(*) from orders", "scatter"}, {"select id from orders order by id", "scatter"},
 		{"update orders set id = id + 0", "refused"}, {"delete from orders where id = 77", "refused"}, {"set work_mem = '5MB'", "session"},
 		{"create table if not exists later (tenant_id bigint, id int)", "every_shard"},
 	} {
@@ -90,7 +91,7 @@ func TestDryRun(t *testing.T) {
 			t.Errorf("%+v", x)
 		}
 	}
-	want := map[string]uint64{"scatter: select count(*)from orders": 4, "refused: update orders set id=id+?": 4, "refused: update orders set id=id where tenant_id=?": 2}
+	want := map[string]uint64{"scatter: select count(*)from orders": 4, "refused: update orders set id=id+?": 4, "refused: update orders set id=id+?where tenant_id in(?,?)": 4}
 	if !maps.Equal(told, want) || found.Shards != 3 {
 		t.Errorf("%v of %d shards", told, found.Shards)
 	}
