@@ -80,6 +80,10 @@ bench-go: ## run the Go benchmarks with their allocations (BENCH=regexp)
 	@scripts/install test
 	$(GO) test -run '^$$' -bench '$(or $(BENCH),.)' -benchmem $(PACKAGES)
 
+.PHONY: bench-compare
+bench-compare: ## compare the steps of a query with the last release, or the commit before (BASE=commit); it never fails
+	@scripts/bench-compare $(BASE)
+
 .PHONY: lint
 lint: ## gofmt, go vet, the style tests, and staticcheck and shellcheck where installed
 	@scripts/lint

@@ -224,6 +224,22 @@ func BenchmarkDecodeBind(b *testing.B) {
 	}
 }
 
+// BenchmarkBindNamed is a Bind on its way to a backend that knows the statement by another name.
+func BenchmarkBindNamed(b *testing.B) {
+	var m Bind
+	if err := DecodeBind(benchBind(b), &m); err != nil {
+		b.Fatal(err)
+	}
+	var out []byte
+	b.ReportAllocs()
+	for b.Loop() {
+		out = AppendBindNamed(out[:0], &m, "pgdrover_17")
+	}
+	if len(out) == 0 {
+		b.Fatal("nothing is bound")
+	}
+}
+
 // FuzzBind compares with pgproto3 on any body: what we take, it must take and
 // read alike; what it takes and we do not must have bytes after its end, which
 // PostgreSQL refuses too.

@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"bytes"
 	"strconv"
 	"strings"
 
@@ -14,6 +15,7 @@ type copyOut struct {
 	how   *router.CopyOptions // nil: the statement is no COPY
 	shard int                 // whose data it is, by its place among all
 	begun bool                // the shard has sent data
+	head  []byte              // of binary data, until the client has it with the first row
 }
 
 // takeCopy is take for the data of a COPY.
@@ -50,19 +52,18 @@ func (g *gatherer) copyRow(frame []byte) {
 		}
 		return
 	}
-	data, head := frame[pgwire.HeaderLen:], []byte(nil)
+	data := frame[pgwire.HeaderLen:]
 	if first && len(data) >= copyHeader {
-		head, data = data[:copyHeader], data[copyHeader:]
-	}
-	if g.copy.shard > 0 {
-		head = nil
+		if g.copy.shard == 0 {
+			g.copy.head = bytes.Clone(data[:copyHeader])
+		}
+		data = data[copyHeader:]
 	}
 	if !last && string(data) == "\xff\xff" {
-		data = nil
+		return
 	}
-	if len(head)+len(data) > 0 {
-		g.s.client.SetQueue(pgwire.AppendCopyData(g.s.client.QueueBuffer(), head, data))
-	}
+	g.s.client.SetQueue(pgwire.AppendCopyData(g.s.client.QueueBuffer(), g.copy.head, data))
+	g.copy.head = nil
 }
 
 // copyEnd ends the data of a COPY and returns its tag.

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/pgdrover/pgdrover/internal/task"
 	"github.com/pgdrover/pgdrover/pgwire"
 	"github.com/pgdrover/pgdrover/pool"
 	"github.com/pgdrover/pgdrover/router"
@@ -26,8 +27,9 @@ type loader struct {
 	held    []byte    // of the row in hand, as long as its shard is not known
 	line    int64     // of the client's lines, or of the rows of binary data, that have ended
 	began   int64     // line when the row in hand began
-	over    bool      // the mark that ends the data was read
-	doubted *outlet   // has the row that no shard is known for, and is to say what is wrong with it
+	on      []task.Interest
+	over    bool    // the mark that ends the data was read
+	doubted *outlet // has the row that no shard is known for, and is to say what is wrong with it
 }
 
 // outlet is one shard's part in a COPY.
@@ -35,7 +37,6 @@ type outlet struct {
 	gathered
 	start   int // of the CopyData that is open in the queue of its connection; -1: none is
 	lines   copyLines
-	fed     bool // it has rows
 	begun   int64
 	stopped bool // it was told to give up
 }

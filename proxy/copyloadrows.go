@@ -12,13 +12,15 @@ import (
 // never is the deadline of a wait that has none.
 var never time.Time
 
-// copyRound is how much of the client's data is moved until the session waits, in bytes, though more may be there.
-const copyRound = 128 << 10
+const (
+	copyRound = 128 << 10 // how much of the client's data is moved until the session waits, in bytes, though more may be there
+	copyTurn  = 1 << 20   // and until the other sessions of its event loop have a turn
+)
 
 // copy moves the client's data to the shards until it ends or something fails. It reports whether the session goes on.
 func (ld *loader) copy() (*pgwire.Error, bool) {
 	s := ld.s
-	for {
+	for turn := 0; ; {
 		moved := 0
 		for {
 			n, done, e := ld.take()
@@ -40,6 +42,10 @@ func (ld *loader) copy() (*pgwire.Error, bool) {
 			return errShutdown, false
 		}
 		s.stopOverdue()
+		if turn += moved; turn > copyTurn {
+			turn = 0
+			s.t.Yield()
+		}
 		s.t.Wait(never, ld.interests()...)
 		for _, o := range ld.outlets {
 			if o.link.busy() && o.link.lost == nil {
@@ -62,14 +68,14 @@ func (ld *loader) crowded() bool {
 // interests are what the session waits for: the client, unless a shard is crowded, and all shards, which are read while they are
 // written, so that neither side can block the other.
 func (ld *loader) interests() []task.Interest {
-	s := ld.s
-	on := make([]task.Interest, 0, len(ld.outlets)+1)
+	s, on := ld.s, ld.on[:0]
 	for _, o := range ld.outlets {
 		if o.link.busy() && o.link.lost == nil {
 			on = append(on, o.link.interest())
 		}
 	}
-	return append(on, task.Interest{Conn: s.client, Read: !ld.crowded(), Write: s.client.Pending() > 0})
+	ld.on = append(on, task.Interest{Conn: s.client, Read: !ld.crowded(), Write: s.client.Pending() > 0})
+	return ld.on
 }
 
 // interest is what a backend that is written to is waited for.
@@ -155,7 +161,7 @@ func (ld *loader) data(b []byte) *pgwire.Error {
 	if ld.how.Every {
 		for _, o := range ld.outlets {
 			ld.give(o, b)
-			o.fed = true
+			o.link.wrote = true
 		}
 		return nil
 	}
@@ -220,7 +226,7 @@ func (ld *loader) place(p []byte) *pgwire.Error {
 		}
 		o.out.frames, o.out.keep = nil, false
 	}
-	ld.now, o.begun, o.fed = o, ld.began, true
+	ld.now, o.begun = o, ld.began
 	o.link.wrote, o.link.owned = true, true
 	if len(ld.held) > 0 {
 		ld.give(o, ld.held)

@@ -110,6 +110,12 @@ var copyScripts = []struct {
 	{"Q=copy~countries~from~stdin d=de|Germany; d=fr|France; f=no", 1},
 	{"P=copy~countries~from~stdin B E d=de|Germany;de|Germany; c S", 1},
 	{"P=copy~countries~from~stdin B E d=de|Germany; c S", 1},
+	{"Q=copy~late~(id,tenant_id)~from~stdin d=1|5; c Q=/*~pgdrover:~scatter~*/copy~late~to~stdout", 2},
+	{"Q=copy~late~(id,tenant_id)~from~stdin d=1|5; c P=/*~pgdrover:~scatter~*/copy~late~to~stdout~csv~header B D E S", 2},
+	{"P=/*~pgdrover:~scatter~*/copy~late~to~stdout~(format~binary) DS B E S", 1},
+	{"P=/*~pgdrover:~scatter~*/copy~(select~1/(id-1)~from~late)~to~stdout B E S", 1},
+	{"Q=begin Q=copy~late~(id,tenant_id)~from~stdin d=1|5; c Q=/*~pgdrover:~scatter~*/copy~(select~1/(id-1)~from~late)~to~stdout Q=commit", 4},
+	{"P=/*~pgdrover:~scatter~*/copy~(select~nosuch~from~late)~to~stdout B E S", 1},
 	{"Q=copy~countries~from~stdin~csv~header d=code,name;de,x; c Q=copy~countries~to~stdout", 2},
 }
 

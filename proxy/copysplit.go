@@ -139,7 +139,7 @@ func (sp *splitter) whole(b []byte) int {
 	if sp.how.Format == router.CopyText {
 		special, ok = escapes(line)
 	} else {
-		ok = bytes.IndexByte(line, sp.how.Quote) < 0 && (len(line) == 0 || line[0] != '\\')
+		special, ok = sp.quotesIn(line)
 	}
 	if !ok || bytes.IndexByte(line, '\r') >= 0 {
 		return 0
@@ -166,6 +166,19 @@ func escapes(line []byte) (int, bool) {
 			return first, false
 		}
 	}
+}
+
+// quotesIn returns where the first quote of a line of CSV is. It reports false if the row may go on in the next line, or be none.
+func (sp *splitter) quotesIn(line []byte) (int, bool) {
+	if len(line) > 0 && line[0] == '\\' {
+		return 0, false
+	}
+	quote := sp.how.Quote
+	first := bytes.IndexByte(line, quote)
+	if first < 0 {
+		return len(line), true
+	}
+	return first, quote == sp.how.Escape && bytes.Count(line[first:], []byte{quote})%2 == 0
 }
 
 // fieldIn is where the tenant's field is in a line without quotes or escapes before its end; -1 if it has none.

@@ -132,7 +132,49 @@ func TestCopyTransactions(t *testing.T) {
 		if got := count(); got != 1 {
 			t.Errorf("%d rows", got)
 		}
+		for _, sql := range refiring {
+			r.on(r.cluster.Shards[1].Primary, strings.Replace(sql, "create function", "create or replace function", 1))
+		}
+		if e := copyRefused(t, conn, "40003", "copy countries from stdin", "zz\tZ\n"); !strings.Contains(e.Detail, "Committed on s1, s3. Not on s2: too late") {
+			t.Errorf("%+v", e)
+		}
 	})
+}
+
+// TestCopyIsJoint has two-phase commit on: what one server takes, several take, in a transaction of the client's too, and all or nothing.
+func TestCopyIsJoint(t *testing.T) {
+	r, conn, _ := copyRig(t, rigOptions{twoPhase: true})
+	const into = "copy orders (tenant_id, id) from stdin"
+	data := "1\t1\n2\t1\n3\t1\n4\t1\n5\t1\n6\t1\n"
+	if got := copied(t, conn, into, data); got != "COPY 6" {
+		t.Fatal(got)
+	}
+	r.exec(conn, "begin")
+	r.exec(conn, "delete from orders where tenant_id = 1")
+	r.exec(conn, "savepoint s")
+	copyRefused(t, conn, "23505", into, "1\t1\n"+data)
+	r.exec(conn, "rollback to s")
+	if got := copied(t, conn, into, strings.ReplaceAll(data, "\t1", "\t2")); got != "COPY 6" {
+		t.Fatal(got)
+	}
+	r.exec(conn, "commit")
+	if got := r.allOf("orders", nil); len(got) != 11 {
+		t.Fatal(got)
+	}
+	for _, sql := range refiring {
+		sql = strings.NewReplacer("update countries set name = name where code = new.code", "update orders set note = note where id = new.id", "on countries", "on orders").Replace(sql)
+		r.on(r.cluster.Shards[1].Primary, sql)
+	}
+	e := copyRefused(t, conn, "P0123", into, strings.ReplaceAll(data, "\t1", "\t3"))
+	if !strings.Contains(e.Detail, "s2") {
+		t.Errorf("%+v", e)
+	}
+	if got := r.allOf("orders", nil); len(got) != 11 {
+		t.Fatal(got)
+	}
+	if got := r.db.TwoPhase(); got.Commits != 2 {
+		t.Errorf("%+v", got)
+	}
 }
 
 // TestCopyModes splits a COPY in session mode and in statement mode.

@@ -172,7 +172,11 @@ func (s *session) dryVerdict(r *router.Router, p router.Params) dryStatement {
 	if w.q.Gathers(&w.env) {
 		return d.planned(s, r, p)
 	}
+	w.env.Brief = true
 	route, err := r.Route(&w.q, p, &w.env)
+	if w.env.Brief = false; err == router.ErrLong {
+		s.t.Await(func() { route, err = r.Route(&w.q, p, &w.env) })
+	}
 	if err != nil {
 		return dryStatement{dryRefused, dryError(err)}
 	}

@@ -139,13 +139,14 @@ func (s *session) acquire(shard int, role pool.Role, not *pool.Node) (*link, *pg
 }
 
 func (s *session) spareLink() *link {
+	var l *link
 	if n := len(s.spare); n > 0 {
-		l := s.spare[n-1]
+		l = s.spare[n-1]
 		s.spare = s.spare[:n-1]
-		return l
+	} else {
+		l = &link{status: 'I', resetsTo: noSettings}
 	}
-	l := &link{status: 'I', resetsTo: noSettings}
-	l.req.Notify, l.req.Task = s.t.Wake, s.t
+	l.req.Notify, l.req.Task = s.wake, s.t
 	return l
 }
 

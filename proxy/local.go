@@ -134,7 +134,7 @@ func (s *session) knownOwn(name string) *pgwire.Error {
 
 // answerRoute answers EXPLAIN (ROUTE).
 func (s *session) answerRoute(q *router.Query) {
-	r, err := s.inner(q, nil)
+	r, err := s.askInner(q, nil)
 	if err != nil {
 		s.refuseSimple(clientError(err))
 		return

@@ -62,7 +62,7 @@ func (s *session) settleBatch() bool {
 
 // executeRoute answers EXPLAIN (ROUTE) in the extended protocol.
 func (s *session) executeRoute(p *prepared) bool {
-	r, err := s.inner(&p.query, &s.params)
+	r, err := s.askInner(&p.query, &s.params)
 	if err != nil {
 		return s.fail(clientError(err))
 	}

@@ -96,7 +96,7 @@ func TestPassThrough(t *testing.T) {
 		run  func(*testing.T, *passRig)
 	}{
 		{"roles of their own", testPassRoles}, {"not by SCRAM", testPassMethods}, {"a password that is changed", testPassChanged},
-		{"a map that is changed", testPassMap}, {"many users", testPassMany},
+		{"two-phase commit", testPassTwoPhase}, {"a map that is changed", testPassMap}, {"many users", testPassMany},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			p.t = t

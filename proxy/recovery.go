@@ -221,7 +221,7 @@ type preparedPart struct {
 	age time.Duration
 }
 
-// preparedOn lists what proxies of this database have prepared on a shard.
+// preparedOn lists what proxies have prepared on a shard: those of this database, and of others that have the same nodes.
 func (d *Database) preparedOn(ctx context.Context, shard string) ([]preparedPart, error) {
 	rows, err := d.ask(ctx, shard, "SELECT gid, pg_catalog.date_part('epoch', pg_catalog.clock_timestamp() - prepared)::bigint "+
 		"FROM pg_catalog.pg_prepared_xacts WHERE database = pg_catalog.current_database() AND pg_catalog.starts_with(gid, '"+gidPrefix+"')")
@@ -231,7 +231,7 @@ func (d *Database) preparedOn(ctx context.Context, shard string) ([]preparedPart
 	var parts []preparedPart
 	for _, row := range rows.Rows {
 		p, ok := readGID(string(row[0]))
-		if !ok || p.database != tag(d.Name(), 64) {
+		if !ok {
 			continue
 		}
 		age, err := time.ParseDuration(string(row[1]) + "s")
@@ -245,7 +245,7 @@ func (d *Database) preparedOn(ctx context.Context, shard string) ([]preparedPart
 
 // endPart ends a part that nobody has in hand, as its first writer ended. It says what is in the way, if it could not.
 func (d *Database) endPart(ctx context.Context, shard string, p preparedPart) string {
-	if d.recovery.has(p.id) {
+	if d.recovery.has(p.id) || p.database != tag(d.Name(), 64) {
 		return ""
 	}
 	first := d.shardOfTag(p.first)

@@ -1,11 +1,14 @@
 package proxy
 
 import (
+	"errors"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 )
 
 // recoverNow has the recovery look at the shards.
@@ -51,7 +54,7 @@ func (r *rig) prepared() string {
 func TestRecovery(t *testing.T) {
 	for name, run := range map[string]func(*testing.T, *rig){
 		"decided": testRecoverDecided, "undecided": testRecoverUndecided, "at work": testRecoverAtWork, "while it commits": testRecoverCommitting,
-		"others' transactions": testRecoverOthers, "decisions are forgotten": testForgetDecisions,
+		"others' transactions": testRecoverOthers, "decisions are forgotten": testForgetDecisions, "a change of the map": testChangePrepared,
 	} {
 		t.Run(name, func(t *testing.T) { run(t, jointRig(t)) })
 	}
@@ -195,16 +198,29 @@ func testForgetDecisions(t *testing.T, r *rig) {
 	ids("young")
 }
 
+// testChangePrepared has a tenant pinned to another shard while rows of it are prepared, which nobody sees.
+func testChangePrepared(t *testing.T, r *rig) {
+	j, first := r.begun()
+	gid := r.leave(j)
+	pinned := r.file + "pins: {\"" + itoa(r.tenants(1, 1)[0]) + "\": s1}\n"
+	if err := r.change(pinned); err == nil || !strings.Contains(err.Error(), gid) || !strings.Contains(err.Error(), "prepared on shard s2") {
+		t.Fatal(err)
+	}
+	r.exec(first, "rollback")
+	r.recoverNow()
+	r.mustChange(pinned)
+}
+
 // TestFirstWriterLost has the connection lost on which a transaction is being committed: the client hears what became of it.
 func TestFirstWriterLost(t *testing.T) {
 	r := startRig(t, apart(t), rigOptions{twoPhase: true, wait: 10 * time.Second})
 	a, b := r.tenants(0, 1)[0], r.tenants(1, 1)[0]
 	s1 := r.cluster.Shards[0].Primary
-	commit := func(waits string) error {
+	commit := func(id int, waits string, fails func(where string)) error {
 		conn := r.connect()
 		r.exec(conn, "begin")
-		r.exec(conn, "insert into orders values ($1, 1)", a)
-		r.exec(conn, "insert into orders values ($1, 1)", b)
+		r.exec(conn, "insert into orders values ($1, $2)", a, id)
+		r.exec(conn, "insert into orders values ($1, $2)", b, id)
 		done := make(chan error, 1)
 		go func() {
 			_, err := conn.Exec(t.Context(), "commit")
@@ -212,9 +228,9 @@ func TestFirstWriterLost(t *testing.T) {
 		}()
 		where := "wait_event = '" + waits + "' and query = 'COMMIT'"
 		r.eventually("it commits", func() bool { return r.on(s1, "select count(*) from pg_stat_activity where "+where) == "1" })
-		r.terminate(0, where)
+		fails(where)
 		err := <-done
-		if got := r.value(conn, "select 1"); got != "1" {
+		if got := r.value(conn, "select count(*) from orders where tenant_id = $1 and id = 99", b); got != "0" {
 			t.Fatal("the session did not go on")
 		}
 		return err
@@ -224,7 +240,8 @@ func TestFirstWriterLost(t *testing.T) {
 		strings.ReplaceAll(orderRefiring[1], "refire", "linger")} {
 		r.on(s1, sql)
 	}
-	if err := commit("PgSleep"); !isCode(err, "57P01") {
+	terminated := func(where string) { r.terminate(0, where) }
+	if err := commit(1, "PgSleep", terminated); !isCode(err, "57P01") {
 		t.Fatal(err)
 	}
 	r.everywhere("0", "select count(*) from orders")
@@ -233,9 +250,59 @@ func TestFirstWriterLost(t *testing.T) {
 	r.on(s1, "drop function linger cascade")
 	r.on(s1, "alter system set synchronous_standby_names = 'nobody'") // a commit waits for it, and stays when the wait is ended
 	r.on(s1, "select pg_reload_conf()")
-	if err := commit("SyncRep"); err != nil {
+	if err := commit(1, "SyncRep", terminated); err != nil {
 		t.Fatal(err)
 	}
 	r.everywhere("1", "select count(*) from orders")
 	r.leftNothing()
+
+	err := commit(2, "SyncRep", func(string) {
+		if err := s1.Kill(syscall.SIGKILL); err != nil {
+			t.Fatal(err)
+		}
+	})
+	var told *pgconn.PgError
+	if !errors.As(err, &told) || told.Code != "08007" || !strings.Contains(told.Detail, "Prepared on shard s2: pgdrover:") || !strings.Contains(told.Hint, "shard s1 answers") {
+		t.Fatal(err)
+	}
+	if err := s1.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	r.eventually("the recovery has committed it", func() bool { return r.prepared() == "0" })
+	r.everywhere("2", "select count(*) from orders")
+}
+
+// testPassTwoPhase has transactions of clients' own users: what they leave prepared, a superuser can end.
+func testPassTwoPhase(t *testing.T, p *passRig) {
+	opt := *p.db.options()
+	opt.TwoPhase = true
+	p.db.Adjust(opt)
+	if err := p.db.PrepareTwoPhase(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	a, b := p.tenants(0, 1)[0], p.tenants(1, 1)[0]
+	una := p.mustAs("una", "secret")
+	for _, sql := range []string{"insert into orders values ($1, 77)", "delete from orders where tenant_id = $1 and id = 77"} {
+		p.exec(una, "begin")
+		p.exec(una, sql, a)
+		p.exec(una, sql, b)
+		p.exec(una, "commit")
+		p.leftNothing()
+	}
+	j := newJoint("dead", "s1")
+	j.xid = "3"
+	at := p.cluster.Shards[1].Primary
+	conn := p.direct(strings.Replace(at.URL(), p.cluster.User+":"+p.cluster.Password, "una:secret", 1))
+	p.exec(conn, "begin")
+	p.exec(conn, "insert into orders values ($1, 78)", b)
+	p.exec(conn, "prepare transaction '"+j.gid("s2", p.db.Name())+"'")
+	conn.Close(t.Context())
+	p.recoverNow()
+	if doubts := p.db.TwoPhase().InDoubt; len(doubts) != 1 || !strings.Contains(doubts[0].Why, "permission denied") {
+		t.Fatalf("%+v", doubts)
+	}
+	p.on(at, "alter role "+p.cluster.User+" superuser")
+	p.recoverNow()
+	p.leftNothing()
+	p.on(at, "alter role "+p.cluster.User+" nosuperuser")
 }

@@ -71,7 +71,9 @@ type replyFuzz struct {
 
 func newReplyFuzz(server *Server, client *task.Conn) *replyFuzz {
 	cfg := server.config.Load()
-	s := newSession(server, cfg, task.New(), client)
+	s := newSession(server, cfg, client)
+	s.t = task.New()
+	s.takeScratch()
 	s.db = cfg.Databases["app"]
 	s.place = s.db.place.Load()
 	s.reported = newParams(nil)

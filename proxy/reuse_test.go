@@ -139,3 +139,17 @@ func TestKnownSince(t *testing.T) {
 		t.Error("a statement's age is lost")
 	}
 }
+
+// BenchmarkReuse finds the name of a text that comes again.
+func BenchmarkReuse(b *testing.B) {
+	var n statementNames
+	n.init()
+	text := []byte("select tenant_id, id, status from orders where tenant_id = $1 and id = $2")
+	n.reuse(7, text, noOIDs, 0, 100)
+	b.ReportAllocs()
+	for b.Loop() {
+		if n.reuse(7, text, noOIDs, 0, 100) == nil {
+			b.Fatal("it has none")
+		}
+	}
+}

@@ -93,7 +93,7 @@ func (s *session) route(q *router.Query, p router.Params) (router.Route, *pgwire
 	}
 	for {
 		s.env.TempTables = s.holds(router.HoldTempTable)
-		r, err := s.routed(q, p)
+		r, err := s.ask(q, p)
 		if s.mayBeOld(r, err) {
 			r, err = s.routeUnknown(q, p, r, err)
 		}
@@ -118,12 +118,6 @@ func (s *session) route(q *router.Query, p router.Params) (router.Route, *pgwire
 		}
 		s.analyse(q, q.SQL())
 	}
-}
-
-// inner is the router's answer for the query in EXPLAIN (ROUTE).
-func (s *session) inner(q *router.Query, p router.Params) (r router.Route, err error) {
-	s.t.Await(func() { r, err = s.router().Inner(q, p, &s.env) })
-	return r, err
 }
 
 // undefinedTable reports whether the router refused a statement because the catalog does not know a relation.
@@ -158,16 +152,30 @@ func (s *session) routeUnknown(q *router.Query, p router.Params, r router.Route,
 		return r, unknown
 	}
 	s.analyse(q, q.SQL())
-	return s.routed(q, p)
+	return s.ask(q, p)
 }
 
-// routed is the router's answer. A read of all shards is planned where it does not hold up others.
-func (s *session) routed(q *router.Query, p router.Params) (r router.Route, err error) {
-	if q.Gathers(&s.env) {
-		s.t.Await(func() { r, err = s.router().Route(q, p, &s.env) })
-		return r, err
+// ask asks the router. What takes long is waited for where it does not hold up others.
+func (s *session) ask(q *router.Query, p router.Params) (router.Route, error) {
+	s.env.Brief = true
+	r, err := s.router().Route(q, p, &s.env)
+	s.env.Brief = false
+	if err == router.ErrLong {
+		return s.askLong(q, p)
 	}
-	return s.router().Route(q, p, &s.env)
+	return r, err
+}
+
+// askLong is ask for a statement that is planned for several shards.
+func (s *session) askLong(q *router.Query, p router.Params) (r router.Route, err error) {
+	s.t.Await(func() { r, err = s.router().Route(q, p, &s.env) })
+	return r, err
+}
+
+// askInner is ask for the query in EXPLAIN (ROUTE).
+func (s *session) askInner(q *router.Query, p router.Params) (r router.Route, err error) {
+	s.t.Await(func() { r, err = s.router().Inner(q, p, &s.env) })
+	return r, err
 }
 
 // redefine has the statements that follow DDL in one transaction, up to the next DDL, routed by what that DDL made.

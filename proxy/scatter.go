@@ -1,7 +1,6 @@
 package proxy
 
 import (
-	"strings"
 	"time"
 
 	"github.com/pgdrover/pgdrover/internal/task"
@@ -272,69 +271,5 @@ func (s *session) onShardError(shard int, e *pgwire.Error) *pgwire.Error {
 		named.Detail += "\n"
 	}
 	named.Detail += "On shard " + s.place.shards.Shard(shard).Name + "."
-	return &named
-}
-
-// oneByOne runs a statement that cannot run in a transaction on one shard after the other. Nothing is begun unless every shard can
-// be reached.
-func (s *session) oneByOne(q *router.Query, send sender) ([]byte, *pgwire.Error) {
-	if s.tx.open {
-		return nil, &pgwire.Error{Code: "25001", Message: nameOf(q) + " cannot run inside a transaction block"}
-	}
-	all := make([]*link, s.place.shards.ShardCount())
-	for i := range all {
-		l, e := s.join(i, pool.Primary)
-		if e != nil {
-			return nil, s.onShardError(i, e)
-		}
-		s.suspect(l, q)
-		all[i] = l
-		s.own(l, q)
-	}
-	s.lookup.ddl = true
-	var first []byte
-	for i := range all {
-		frames, e := s.runOn(all[i:i+1], send)
-		if e != nil {
-			return nil, s.partly(q, i, e)
-		}
-		if i == 0 {
-			first = frames
-		}
-	}
-	s.settle(false)
-	s.afterDDL()
-	return first, nil
-}
-
-// noBlock is the index of the first statement that cannot run in a transaction, -1 if all can.
-func noBlock(q *router.Query) int {
-	for i := range q.Statements() {
-		if q.Statements()[i].NoBlock {
-			return i
-		}
-	}
-	return -1
-}
-
-// nameOf is what the first statement that cannot run in a transaction is called: its first words.
-func nameOf(q *router.Query) string {
-	words := strings.Fields(string(q.Text(noBlock(q))))
-	return strings.ToUpper(strings.Join(words[:min(2, len(words))], " "))
-}
-
-// partly says how far a statement got that runs on one shard after the other.
-func (s *session) partly(q *router.Query, failed int, e *pgwire.Error) *pgwire.Error {
-	named := *e
-	var done []string
-	for i := range failed {
-		done = append(done, s.place.shards.Shard(i).Name)
-	}
-	hint := nameOf(q) + " runs on one shard after the other and cannot be undone. "
-	if len(done) > 0 {
-		hint += "It is done on " + strings.Join(done, ", ") + "; after mending the cause, undo it there or finish it on the others. "
-	}
-	named.Hint = hint + "What a failed CONCURRENTLY leaves behind is an invalid index: drop it before you repeat the statement."
-	s.settle(false)
 	return &named
 }

@@ -33,10 +33,12 @@ type Server struct {
 	watching   sync.Once     // starts what runs in the background
 	background sync.WaitGroup
 
-	usages usages
+	usages    usages
+	scratches sync.Pool // of *scratch, for sessions
 
 	mu        sync.Mutex // guards what follows
 	listeners map[net.Listener]struct{}
+	acceptors map[*task.Task]struct{} // that accept on loops
 	sessions  map[*session]struct{}
 	draining  bool
 }
@@ -47,8 +49,10 @@ func NewServer(cfg Config) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{nobody: nobody, stop: make(chan struct{}), listeners: map[net.Listener]struct{}{}, sessions: map[*session]struct{}{}}
+	s := &Server{nobody: nobody, stop: make(chan struct{}), listeners: map[net.Listener]struct{}{},
+		acceptors: map[*task.Task]struct{}{}, sessions: map[*session]struct{}{}}
 	s.group.Loops = cfg.Loops
+	s.scratches.New = func() any { return new(scratch) }
 	s.keys.init()
 	s.cancels.init(cancelsAtOnce, cancelsWaiting)
 	s.usages.latest.at = time.Now()
@@ -87,6 +91,50 @@ func (s *Server) Serve(ln net.Listener) error {
 		s.background.Go(s.watchSlow)
 		s.background.Go(s.keepUsage)
 	})
+	onLoop, ok, err := s.group.Loops.Listen(ln)
+	switch {
+	case err != nil:
+		return err
+	case !ok:
+		return s.acceptAll(ln)
+	}
+	ended := make(chan struct{})
+	s.group.Go(func(t *task.Task) {
+		defer close(ended)
+		defer onLoop.Close()
+		s.acceptOnLoop(onLoop, t)
+	})
+	<-ended
+	return ErrServerClosed
+}
+
+// acceptOnLoop accepts clients until Shutdown, as a task.
+func (s *Server) acceptOnLoop(ln *task.Listener, t *task.Task) {
+	for s.accepts(t) {
+		client, err := ln.Accept(t)
+		switch {
+		case err != nil:
+			s.config.Load().Log.Error("accept failed", "error", err)
+			t.Wait(time.Now().Add(acceptPause))
+		case client != nil:
+			s.admit(client)
+		}
+	}
+}
+
+// accepts reports whether the server takes clients. If so, Shutdown wakes t.
+func (s *Server) accepts(t *task.Task) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.acceptors[t] = struct{}{}
+	return !s.draining
+}
+
+// acceptPause is how long nobody is accepted when that fails: out of file descriptors, say, others have time then to free some.
+const acceptPause = 10 * time.Millisecond
+
+// acceptAll accepts clients until Shutdown, where there are no loops, or the listener is none for them.
+func (s *Server) acceptAll(ln net.Listener) error {
 	for {
 		nc, err := ln.Accept()
 		if err != nil {
@@ -94,14 +142,23 @@ func (s *Server) Serve(ln net.Listener) error {
 				return ErrServerClosed
 			}
 			var ne net.Error
-			if errors.As(err, &ne) && !errors.Is(err, net.ErrClosed) { // out of file descriptors, say: give others time to free some
+			if errors.As(err, &ne) && !errors.Is(err, net.ErrClosed) {
 				s.config.Load().Log.Error("accept failed", "error", err)
-				time.Sleep(10 * time.Millisecond)
+				time.Sleep(acceptPause)
 				continue
 			}
 			return err
 		}
-		s.admit(nc)
+		if tc, ok := nc.(*net.TCPConn); ok {
+			_ = tc.SetNoDelay(true)
+			_ = tc.SetKeepAlive(true)
+		}
+		client, err := s.group.Loops.Adopt(nc)
+		if err != nil {
+			s.config.Load().Log.Error("connection refused", "error", err)
+			continue
+		}
+		s.admit(client)
 	}
 }
 
@@ -122,26 +179,8 @@ func (s *Server) closing() bool {
 }
 
 // admit starts the session of a connection.
-func (s *Server) admit(nc net.Conn) {
-	if tc, ok := nc.(*net.TCPConn); ok {
-		_ = tc.SetNoDelay(true)
-		_ = tc.SetKeepAlive(true)
-	}
-	client, err := s.group.Loops.Adopt(nc)
-	if err != nil {
-		s.config.Load().Log.Error("connection refused", "error", err)
-		return
-	}
-	cfg := s.config.Load()
-	s.group.Go(func(t *task.Task) {
-		ss := newSession(s, cfg, t, client)
-		if ss.arrive() && s.enter(ss) {
-			ss.run()
-			s.leave(ss)
-		}
-		ss.depart()
-		client.Close()
-	})
+func (s *Server) admit(client *task.Conn) {
+	s.group.GoTurns(client, newSession(s, s.config.Load(), client).turn)
 }
 
 func (s *Server) enter(ss *session) bool {
@@ -190,6 +229,9 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	s.draining = true
 	for ln := range s.listeners {
 		_ = ln.Close()
+	}
+	for t := range s.acceptors {
+		t.Wake()
 	}
 	s.mu.Unlock()
 	s.each(func(ss *session) { ss.drain(false) })

@@ -2,14 +2,12 @@ package proxy
 
 import (
 	"log/slog"
-	"runtime/debug"
 	"slices"
 	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
 
-	"github.com/pgdrover/pgdrover/cache"
 	"github.com/pgdrover/pgdrover/internal/task"
 	"github.com/pgdrover/pgdrover/pgwire"
 	"github.com/pgdrover/pgdrover/pool"
@@ -21,12 +19,18 @@ const queueLimit = 256 << 10
 
 // session is one client connection from startup to end. Its fields belong to its task, but for those below mu and the atomics.
 type session struct {
+	*scratch // nil while it rests outside a transaction
+
 	srv      *Server
 	cfg      *Config
 	t        *task.Task
+	wake     func() // t.Wake
 	client   *task.Conn
-	cur      int // size of the frame in hand, which is consumed when it is done with
-	copyRest int // bytes that are still to come of a CopyData
+	entered  bool // it is one of the server's sessions
+	loggedIn bool
+	resting  bool // the turn is over, and nothing is in flight
+	cur      int  // size of the frame in hand, which is consumed when it is done with
+	copyRest int  // bytes that are still to come of a CopyData
 
 	userName, databaseName string
 	user                   *User
@@ -42,7 +46,6 @@ type session struct {
 	place    *placement     // of the open transaction
 	nodes    *pool.Topology // its nodes, with the pools that the session's backends come from
 	env      router.Env     // what routing needs to know of the session
-	query    router.Query   // scratch: the statement in hand
 
 	initial, settings, committed *settings // at startup; now; when the open transaction began
 	reported, reportedIdle       *params   // what the client has been told; when no transaction was open last
@@ -52,26 +55,13 @@ type session struct {
 
 	unnamedSpaces [2]*prepared // memory of the last unnamed statements, used again
 	portals       map[string]*portal
-	portal        portal // the unnamed one
-	batch         batch
-	tape          tape
-	reusedAt      int64       // when an unnamed statement was last reused, in Unix nanoseconds
-	bound         pgwire.Bind // scratch: the Bind in hand, and its parameters
-	params        bindParams
-	words         wording // scratch: the text of the query string in hand, as backends are told it
+	reusedAt      int64 // when an unnamed statement was last reused, in Unix nanoseconds
+	unsure        bool  // some of it may be committed, whatever becomes of the rest
+	timing        timing
+	work          work
+	dry           *dryWork // for a dry run; nil: it has seen none
 
-	again   again // scratch: the read that a replica has
-	cached  cacheQuery
-	written cache.Deps // scratch
-	mark    cache.Mark // what the open transaction writes, for the cache
-	unsure  bool       // some of it may be committed, whatever becomes of the rest
-	timing  timing
-	dry     *dryWork // for a dry run; nil: it has seen none
-	work    work
-
-	tx          transaction
 	links       []*link // in use, in the order of enlistment
-	spare       []*link
 	lastShard   int
 	temporary   bool        // it has had a temporary table
 	held        router.Hold // why backends are kept, as SHOW CLIENTS says it
@@ -111,8 +101,8 @@ type session struct {
 	shown       shownWork
 }
 
-func newSession(srv *Server, cfg *Config, t *task.Task, client *task.Conn) *session {
-	s := &session{srv: srv, cfg: cfg, t: t, client: client, began: time.Now(), initial: noSettings, settings: noSettings,
+func newSession(srv *Server, cfg *Config, client *task.Conn) *session {
+	s := &session{srv: srv, cfg: cfg, client: client, began: time.Now(), initial: noSettings, settings: noSettings,
 		committed: noSettings}
 	s.env.Prepared = s
 	s.limits.Store(noLimits)
@@ -123,34 +113,6 @@ func newSession(srv *Server, cfg *Config, t *task.Task, client *task.Conn) *sess
 func (s *session) database() *Database { return s.within.Load() }
 
 func (s *session) log() *slog.Logger { return s.cfg.Log }
-
-// run is the life of the session.
-func (s *session) run() {
-	defer s.end()
-	defer s.recoverPanic()
-	until := time.Now().Add(s.cfg.AuthTime)
-	if !s.start(until) || !s.flushOut(until) {
-		return
-	}
-	step := s.step
-	if s.db == nil {
-		step = s.consoleStep
-	} else if s.replicates {
-		step = s.replicate
-	}
-	for step() && !s.killed.Load() {
-	}
-	s.farewell()
-}
-
-// recoverPanic keeps a mistake in one session from ending all others.
-func (s *session) recoverPanic() {
-	if p := recover(); p != nil {
-		s.srv.metrics.Panics.Add(1)
-		s.log().Error("a session failed", "panic", p, "stack", string(debug.Stack()))
-		s.fatal("XX000", "internal error of PgDrover", "please report it with PgDrover's log of this moment")
-	}
-}
 
 // step takes the next message and does what it asks for. It reports whether the session goes on.
 func (s *session) step() bool {
@@ -215,7 +177,11 @@ func (s *session) next() ([]byte, bool) {
 			s.fatal(errShutdown.Code, errShutdown.Message, "")
 			return nil, false
 		}
-		if !s.park(size) {
+		if size == 0 && s.mayRest() {
+			if !s.rest() {
+				return nil, false
+			}
+		} else if !s.park(size) {
 			return nil, false
 		}
 	}
@@ -258,6 +224,11 @@ func (s *session) park(size int) bool {
 	s.client.Reserve(size)
 	on[n] = task.Interest{Conn: s.client, Read: !crowded, Write: s.client.Pending() > 0}
 	s.t.Wait(time.Time{}, on[:n+1]...)
+	return s.heard()
+}
+
+// heard looks at what has come of a wait for the client. It reports whether the session goes on.
+func (s *session) heard() bool {
 	if s.idledTooLong() {
 		return false
 	}

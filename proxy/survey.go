@@ -16,6 +16,29 @@ type survey struct {
 	cluster       *pool.Cluster
 	catalog       *router.Catalog
 	before, after *shardmap.Map
+
+	settled map[string]bool // shards on which nothing is prepared
+}
+
+// settle refuses a change while something is prepared on a shard: nobody can see the rows of that. Nothing more is prepared there of what
+// concerns the change, since the transactions have ended that could.
+func (v *survey) settle(ctx context.Context, shard string) error {
+	if v.settled[shard] {
+		return nil
+	}
+	rows, err := v.cluster.Exec(ctx, shard, pool.Primary, "SELECT gid FROM pg_catalog.pg_prepared_xacts WHERE database = pg_catalog.current_database()")
+	if err != nil {
+		return fmt.Errorf("shard %s: %w", shard, err)
+	}
+	if len(rows.Rows) > 0 {
+		return fmt.Errorf("the shard map in force stays: transaction %q is prepared on shard %s, and may hold rows that nobody can see yet; "+
+			"try again when it has ended, and see SHOW TWO_PHASE if it is one of PgDrover's", rows.Rows[0][0], shard)
+	}
+	if v.settled == nil {
+		v.settled = map[string]bool{}
+	}
+	v.settled[shard] = true
+	return nil
 }
 
 // changes returns an error for the first change that rows stand against.
@@ -136,6 +159,9 @@ func (v *survey) same(ctx context.Context, c shardmap.Change, t relation) error 
 	sql := "SELECT count(*), md5(coalesce(string_agg(t::text, E'\\n' ORDER BY t::text COLLATE \"C\"), '')) FROM " + t.quoted() + " t"
 	first, on := "", ""
 	for _, sh := range v.before.Shards() {
+		if err := v.settle(ctx, sh.Name); err != nil {
+			return err
+		}
 		rows, err := v.cluster.Exec(ctx, sh.Name, pool.Primary, sql)
 		if err != nil {
 			return fmt.Errorf("shard %s: %w", sh.Name, err)
@@ -153,6 +179,9 @@ func (v *survey) same(ctx context.Context, c shardmap.Change, t relation) error 
 func (v *survey) exists(ctx context.Context, shard string, t relation, where string) (bool, error) {
 	if _, known := v.before.ShardByName(shard); !known {
 		return false, nil // a shard that is new holds nothing that was reached through the old map
+	}
+	if err := v.settle(ctx, shard); err != nil {
+		return false, err
 	}
 	rows, err := v.cluster.Exec(ctx, shard, pool.Primary, "SELECT EXISTS (SELECT 1 FROM "+t.quoted()+" WHERE "+where+")")
 	if err != nil {

@@ -30,13 +30,17 @@ func (s *session) commitJoint(writers, readers []*link) *pgwire.Error {
 			s.endOn(l, "ROLLBACK")
 		}
 	}
-	if e != nil {
+	switch {
+	case e == nil:
+		s.db.recovery.commits.Add(1)
+	case e.Code != outcomeUnknown:
 		s.db.recovery.rollbacks.Add(1)
-		return e
 	}
-	s.db.recovery.commits.Add(1)
-	return nil
+	return e
 }
+
+// outcomeUnknown is the SQLSTATE "transaction resolution unknown".
+const outcomeUnknown = "08007"
 
 // firstWriter chooses the writer that commits and decides, without being prepared: one that has what cannot be prepared, if any, else the
 // first that joined.
@@ -138,27 +142,46 @@ func (e *jointEnd) fault() *pgwire.Error {
 			continue
 		}
 		fault := e.s.onShardError(w.link.shard, w.out.fault)
-		if w == e.first && (fault.Code == "3F000" || fault.Code == "42883") {
-			fault.Hint = "two_phase_commit keeps its decisions there: run \"pgdrover install two-phase\""
+		if w == e.first {
+			return undecidable(fault)
 		}
 		return fault
 	}
 	return nil
 }
 
+// undecidable says what it means that the first writer could not decide.
+func undecidable(fault *pgwire.Error) *pgwire.Error {
+	switch fault.Code {
+	case "3F000", "42883":
+		fault.Hint = "two_phase_commit keeps its decisions there: run \"pgdrover install two-phase\""
+	case "23505":
+		return &pgwire.Error{Code: "40000", Message: "the transaction was rolled back, since it took too long to be prepared", Detail: fault.Detail,
+			Hint: "Repeat it. The recovery of another PgDrover has taken it for one that nobody commits any more."}
+	}
+	return fault
+}
+
 // undo rolls back all parts, none of which is committed.
 func (e *jointEnd) undo() {
 	s := e.s
+	e.keptSettings()
 	for _, w := range append([]*writer{e.first}, e.others...) {
 		l := w.link
-		if w.prepared {
-			l.before = nil // preparing has kept the settings of the transaction for good
-		}
 		if l.lost == nil && l.status != 'I' {
 			s.endOn(l, "ROLLBACK")
 		}
 	}
 	e.finish(rolledBack)
+}
+
+// keptSettings notes that backends have for good what the transaction has SET there, since PREPARE keeps that whatever follows.
+func (e *jointEnd) keptSettings() {
+	for _, w := range e.others {
+		if w.prepared {
+			w.link.before = nil
+		}
+	}
 }
 
 // decide commits the first writer's part, and with it the decision; then the others'.
@@ -182,6 +205,7 @@ func (e *jointEnd) decide() *pgwire.Error {
 		}
 		if as == undecided {
 			s.settle(false)
+			e.keptSettings()
 			s.db.recovery.soon()
 			return e.unknown(fault)
 		}
@@ -253,7 +277,7 @@ const resolvePause = 100 * time.Millisecond
 
 // unknown is what the client is told when nobody knows.
 func (e *jointEnd) unknown(cause *pgwire.Error) *pgwire.Error {
-	told := &pgwire.Error{Code: "08007", Message: "it is not known whether the transaction was committed", Detail: "The connection to shard " +
+	told := &pgwire.Error{Code: outcomeUnknown, Message: "it is not known whether the transaction was committed", Detail: "The connection to shard " +
 		e.joint.first + " was lost while it was committing.", Hint: "It is committed on all shards or on none, as soon as shard " + e.joint.first +
 		" answers. There, \"SELECT committed FROM pgdrover.decision WHERE id = '" + e.joint.id + "'\" says which: no row is a rollback."}
 	if cause != nil {

@@ -4,6 +4,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/jackc/pgx/v5"
 )
 
 func jointRig(t *testing.T) *rig {
@@ -30,6 +32,7 @@ func TestTwoPhaseCommit(t *testing.T) {
 	for name, run := range map[string]func(*testing.T, *rig){
 		"writers": testJointWriters, "one writer": testJointOneWriter, "a writer that cannot commit": testJointFails, "savepoints": testJointSavepoints,
 		"definitions": testJointDefinitions, "what cannot be prepared": testJointUnprepared, "roles and settings": testJointRole,
+		"a batch": testJointBatch, "cancelled": testJointCancelled, "without a table of decisions": testJointWithoutTable, "off again": testJointOff,
 	} {
 		t.Run(name, func(t *testing.T) { run(t, jointRig(t)) })
 	}
@@ -240,6 +243,126 @@ func testJointRole(t *testing.T, r *rig) {
 			r.exec(conn, "delete from orders where tenant_id = $1", k)
 		}
 		r.exec(conn, "reset work_mem")
+		r.leftNothing()
+	}
+}
+
+// testJointBatch has a batch of the extended protocol that is one transaction on all shards.
+func testJointBatch(t *testing.T, r *rig) {
+	conn := r.connect()
+	var b pgx.Batch
+	b.Queue("insert into countries values ($1, 'Germany')", "de")
+	b.Queue("insert into countries values ($1, 'France')", "fr")
+	if err := conn.SendBatch(t.Context(), &b).Close(); err != nil {
+		t.Fatal(err)
+	}
+	r.everywhere("2", "select count(*) from countries")
+	b = pgx.Batch{}
+	b.Queue("insert into countries values ($1, 'Italy')", "it")
+	b.Queue("insert into countries values ($1, 'again')", "fr")
+	if err := conn.SendBatch(t.Context(), &b).Close(); !isCode(err, "23505") {
+		t.Fatal(err)
+	}
+	r.everywhere("2", "select count(*) from countries")
+	r.leftNothing()
+	if got := r.db.TwoPhase(); got.Commits != 1 {
+		t.Fatalf("%+v", got)
+	}
+}
+
+// testJointCancelled has a client cancel its COMMIT while a shard prepares.
+func testJointCancelled(t *testing.T, r *rig) {
+	a, b := r.tenants(0, 1)[0], r.tenants(1, 1)[0]
+	slow := strings.NewReplacer("raise exception 'too late' using errcode = 'P0123'", "perform pg_sleep(60)")
+	for _, sql := range orderRefiring {
+		r.on(r.cluster.Shards[1].Primary, slow.Replace(sql))
+	}
+	conn := r.connect()
+	r.exec(conn, "begin")
+	r.exec(conn, "insert into orders values ($1, 1)", a)
+	r.exec(conn, "insert into orders values ($1, 1)", b)
+	done := make(chan error, 1)
+	go func() {
+		_, err := conn.Exec(t.Context(), "commit")
+		done <- err
+	}()
+	r.eventually("it is being prepared", func() bool {
+		return r.on(r.cluster.Shards[1].Primary, "select count(*) from pg_stat_activity where wait_event = 'PgSleep'") == "1"
+	})
+	if err := conn.PgConn().CancelRequest(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-done; !isCode(err, "57014") {
+		t.Fatal(err)
+	}
+	if got := r.value(conn, "select 1"); got != "1" {
+		t.Fatal("the session did not go on")
+	}
+	r.everywhere("0", "select count(*) from orders")
+	r.leftNothing()
+}
+
+func testJointWithoutTable(t *testing.T, r *rig) {
+	a, b := r.tenants(0, 1)[0], r.tenants(1, 1)[0]
+	r.on(r.cluster.Shards[0].Primary, "alter function pgdrover.decide(text) rename to undecided")
+	conn := r.connect()
+	r.exec(conn, "begin")
+	r.exec(conn, "insert into orders values ($1, 1)", a)
+	r.exec(conn, "insert into orders values ($1, 1)", b)
+	if e := r.refuses(conn, "42883", "commit"); !strings.Contains(e.Hint, "pgdrover install two-phase") {
+		t.Fatalf("%+v", e)
+	}
+	r.on(r.cluster.Shards[0].Primary, "drop function pgdrover.undecided(text)")
+	if err := r.db.PrepareTwoPhase(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	r.everywhere("0", "select count(*) from orders")
+	r.leftNothing()
+}
+
+// testJointOff has the setting changed while a transaction is open that has written on several shards: it ends as it began.
+func testJointOff(t *testing.T, r *rig) {
+	a, b := r.tenants(0, 1)[0], r.tenants(1, 1)[0]
+	conn := r.connect()
+	r.exec(conn, "begin")
+	r.exec(conn, "insert into orders values ($1, 1)", a)
+	r.exec(conn, "insert into orders values ($1, 1)", b)
+	opt := *r.db.options()
+	opt.TwoPhase = false
+	r.db.Adjust(opt)
+	r.exec(conn, "insert into orders values ($1, 2)", a)
+	r.exec(conn, "commit")
+	if got := r.db.TwoPhase(); got.Commits != 1 {
+		t.Fatalf("%+v", got)
+	}
+	r.exec(conn, "begin")
+	r.exec(conn, "insert into orders values ($1, 3)", a)
+	if e := r.refuses(conn, "0A000", "insert into orders values ($1, 3)", b); !strings.Contains(e.Hint, "two_phase_commit: on") {
+		t.Fatalf("%+v", e)
+	}
+}
+
+// TestTwoPhaseModes has sessions that keep their backends, and sessions without transactions of their own.
+func TestTwoPhaseModes(t *testing.T) {
+	for _, mode := range []Mode{ModeSession, ModeStatement} {
+		r := startRig(t, sharedCluster(t), rigOptions{twoPhase: true, mode: mode, wait: 10 * time.Second})
+		a, b := r.tenants(0, 1)[0], r.tenants(1, 1)[0]
+		conn := r.connect()
+		r.exec(conn, "insert into countries values ('de', 'Germany')")
+		r.everywhere("1", "select count(*) from countries")
+		for n := range 2 {
+			if mode == ModeStatement {
+				break
+			}
+			r.exec(conn, "begin")
+			r.exec(conn, "set local work_mem = '3MB'")
+			r.exec(conn, "insert into orders values ($1, $2)", a, n)
+			r.exec(conn, "insert into orders values ($1, $2)", b, n)
+			r.exec(conn, "commit")
+			if got := r.value(conn, "select current_setting('work_mem') || count(*) from orders where tenant_id = $1", b); got != "4MB"+itoa(int64(n+1)) {
+				t.Fatal(got)
+			}
+		}
 		r.leftNothing()
 	}
 }

@@ -319,6 +319,9 @@ func describe(q *Query, i int, p Params) string {
 			b.WriteString(" " + f.name)
 		}
 	}
+	if st.Index != "" {
+		fmt.Fprintf(&b, " index=%q on=%q", st.Index, st.IndexOn)
+	}
 	if st.Isolation != "" {
 		fmt.Fprintf(&b, " isolation=%q", st.Isolation)
 	}

@@ -21,28 +21,7 @@ func TestCatalogSQL(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := pgcluster.Test(t, pgcluster.Config{})
-	node := c.Shards[0].Primary
-	if _, err := node.Query(t.Context(), string(schema)); err != nil {
-		t.Fatal(err)
-	}
-	rows, err := node.Query(t.Context(), CatalogSQL)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if len(rows) != 1 || len(rows[0]) != 1 {
-		t.Fatalf("%d rows", len(rows))
-	}
-	got, err := ParseCatalog([]byte(rows[0][0]))
-	if err != nil {
-		t.Fatal(err)
-	}
-	path := filepath.Join(routingDir, "catalog.json")
-	if rewriting() {
-		if err := os.WriteFile(path, append(got.Encode(), '\n'), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
+	got := catalogIn(t, string(schema), "catalog.json")
 	want := fixture(t, mapNamed(t, "shardmap.yaml"))
 	if got.Encoding != "UTF8" || got.Server < 150000 {
 		t.Errorf("encoding %q, server %d", got.Encoding, got.Server)
@@ -63,6 +42,47 @@ func TestCatalogSQL(t *testing.T) {
 	if got.Unsettling {
 		t.Error("no function of the schema changes what a session keeps")
 	}
+}
+
+// TestCatalogOfApplications is TestCatalogSQL for the schemas of applications.
+func TestCatalogOfApplications(t *testing.T) {
+	schema, err := os.ReadFile(filepath.Join(routingDir, "applications.sql"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := catalogIn(t, string(schema), "catalog-applications.json")
+	m := mapNamed(t, applicationsMap)
+	compareRelations(t, got, fixtureOf(t, m, "catalog-applications.json"))
+	if list := problems(got.Check(m)); strings.Contains(list, "error:") {
+		t.Error(list)
+	}
+}
+
+// catalogIn reads the catalog of a server with a schema, and with -rewrite writes it to a file of the routing cases.
+func catalogIn(t *testing.T, schema, file string) *Catalog {
+	t.Helper()
+	c := pgcluster.Test(t, pgcluster.Config{})
+	node := c.Shards[0].Primary
+	if _, err := node.Query(t.Context(), schema); err != nil {
+		t.Fatal(err)
+	}
+	rows, err := node.Query(t.Context(), CatalogSQL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(rows) != 1 || len(rows[0]) != 1 {
+		t.Fatalf("%d rows", len(rows))
+	}
+	got, err := ParseCatalog([]byte(rows[0][0]))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if rewriting() {
+		if err := os.WriteFile(filepath.Join(routingDir, file), append(got.Encode(), '\n'), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return got
 }
 
 func compareRelations(t *testing.T, got, want *Catalog) {

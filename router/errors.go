@@ -27,6 +27,12 @@ type Error struct {
 	moves  bool // it gives rows another tenant
 }
 
+// ErrLong is what Route answers in the place of planning a statement for several
+// shards, where it is to be brief: that runs the parser.
+var ErrLong error = errLong
+
+var errLong = &Error{Code: codeNotSupported, Message: "a statement for several shards was not planned, since that takes long"}
+
 // Error implements error.
 func (e *Error) Error() string {
 	if e.Hint == "" {

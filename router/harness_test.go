@@ -33,11 +33,19 @@ func mapNamed(t testing.TB, file string) *shardmap.Map {
 	return m
 }
 
+// applicationsMap is the map of the cases of applications, which have a catalog of their own.
+const applicationsMap = "shardmap-applications.yaml"
+
 // fixture reads the catalog of the routing cases. With a tenant type other than
 // bigint its tenant columns get that type.
 func fixture(t testing.TB, m *shardmap.Map) *Catalog {
 	t.Helper()
-	text, err := os.ReadFile(filepath.Join(routingDir, "catalog.json"))
+	return fixtureOf(t, m, "catalog.json")
+}
+
+func fixtureOf(t testing.TB, m *shardmap.Map, file string) *Catalog {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(routingDir, file))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -66,6 +74,9 @@ func cachedUsers(schema, name string) bool {
 func routerFor(t testing.TB, file string) *Router {
 	t.Helper()
 	m := mapNamed(t, file)
+	if file == applicationsMap {
+		return New(m, fixtureOf(t, m, "catalog-applications.json"), Options{})
+	}
 	return New(m, fixture(t, m), Options{Cached: cachedUsers})
 }
 

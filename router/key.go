@@ -1,6 +1,7 @@
 package router
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 
@@ -68,6 +69,9 @@ func (q *Query) key(c *constRef, s slot, p Params) (k shardmap.Key, null bool, e
 		return k, false, refuse("Write the tenant as a plain literal or a parameter.",
 			"the literal %s cannot be read as a tenant of type %s", q.text[s.off:s.end], typ)
 	}
+	if s.kind == slotDecimal {
+		value = integral(value)
+	}
 	if c.negate {
 		value = q.negative(value)
 	}
@@ -76,6 +80,16 @@ func (q *Query) key(c *constRef, s slot, p Params) (k shardmap.Key, null bool, e
 		return k, false, keyError(parseErr)
 	}
 	return k, false, nil
+}
+
+// integral is a number of type numeric without the zeros behind its point, if it
+// has only those there.
+func integral(number []byte) []byte {
+	at := bytes.IndexByte(number, '.')
+	if at < 1 || len(bytes.Trim(number[at+1:], "0")) > 0 {
+		return number
+	}
+	return number[:at]
 }
 
 // negative returns a number with its sign turned.
@@ -118,6 +132,9 @@ func (q *Query) parameter(c *constRef, i int, p Params) (k shardmap.Key, null bo
 	typ := q.r.m.TenantType()
 	if !compares(typ, oid) {
 		return k, false, incomparable(typ, oid, i)
+	}
+	if oid == oidNumeric && !binary {
+		value = integral(value)
 	}
 	if c.negate {
 		return q.negated(value, binary, oid, i)

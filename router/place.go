@@ -163,6 +163,9 @@ func (q *Query) shards(st *Statement, t *tally, env *Env, route *Route) *Error {
 
 // scatter places a read that names no tenant on all shards.
 func (q *Query) scatter(env *Env, route *Route) *Error {
+	if env.Brief {
+		return errLong
+	}
 	g, err := q.r.gather(q, env)
 	if err != nil {
 		return err

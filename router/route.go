@@ -30,6 +30,7 @@ type Env struct {
 	PlainBackslash bool // standard_conforming_strings = off: a backslash escapes in '...'
 	Scatter        bool // scatter was asked for
 	TempTables     bool // the session may have temporary tables: unknown relations may be theirs
+	Brief          bool // what takes long is not done: Route answers ErrLong
 
 	Prepared Prepared // the session's prepared statements, for EXECUTE; nil: none
 }

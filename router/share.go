@@ -47,6 +47,9 @@ func (g *Gathering) owners(m *shardmap.Map) string {
 // several places a statement that names tenants of several shards. spread is
 // what it is refused with if it cannot be split.
 func (q *Query) several(st *Statement, p Params, env *Env, s *session, spread *Error) (Route, *Error) {
+	if env.Brief {
+		return Route{}, errLong
+	}
 	pl := &st.place
 	route := Route{Kind: Several, Write: st.Write, Unknown: len(pl.unknown) > 0, reason: byShares}
 	var all []tenantAt

@@ -118,6 +118,9 @@ type Statement struct {
 	CopyOut   bool   // COPY … TO STDOUT
 	NoBlock   bool   // cannot run in a transaction block
 
+	Index   string // what CREATE INDEX CONCURRENTLY makes, if it says so, or DROP INDEX CONCURRENTLY drops, if that is one; quoted, a DROP's as qualified as it is
+	IndexOn string // the table of a CREATE INDEX CONCURRENTLY, quoted and as qualified as it is; empty for a DROP
+
 	Reads         []*Table // relations read, views expanded
 	Writes        []*Table // relations written, with what foreign keys and inheritance reach
 	WritesUnknown bool     // triggers, functions or unknown SQL may write any table

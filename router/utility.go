@@ -9,6 +9,7 @@ func (c *compiler) utility(n *node) Statement {
 	st.place.forbidden = "DDL is every tenant's"
 	st.writes("DDL")
 	st.NoBlock = noBlock(n)
+	st.concurrently(n)
 	switch {
 	case n.GetLockStmt() != nil:
 		return c.lock(n.GetLockStmt().GetRelations())
@@ -96,6 +97,24 @@ func noBlock(n *node) bool {
 	return n.GetCreatedbStmt() != nil || n.GetDropdbStmt() != nil || n.GetCreateTableSpaceStmt() != nil ||
 		n.GetDropTableSpaceStmt() != nil || n.GetAlterSystemStmt() != nil || n.GetCreateSubscriptionStmt() != nil ||
 		n.GetDropSubscriptionStmt() != nil || n.GetAlterSubscriptionStmt() != nil
+}
+
+// concurrently notes the index of CREATE INDEX CONCURRENTLY and DROP INDEX
+// CONCURRENTLY.
+func (st *Statement) concurrently(n *node) {
+	if x := n.GetIndexStmt(); x.GetConcurrent() && x.GetIdxname() != "" {
+		st.Index, st.IndexOn = quoteName(x.GetIdxname()), quoteName(x.GetRelation().GetRelname())
+		if schema := x.GetRelation().GetSchemaname(); schema != "" {
+			st.IndexOn = quoteName(schema) + "." + st.IndexOn
+		}
+	}
+	if x := n.GetDropStmt(); x.GetConcurrent() && len(x.GetObjects()) == 1 {
+		var parts []string
+		for _, name := range x.GetObjects()[0].GetList().GetItems() {
+			parts = append(parts, quoteName(stringOf(name)))
+		}
+		st.Index = strings.Join(parts, ".")
+	}
 }
 
 func reindexNoBlock(x *reindexNode) bool {

@@ -37,10 +37,7 @@ const (
 	heardFailed
 )
 
-const (
-	openingBalance = 1000
-	noteEvery      = 8 // of so many transactions one writes a reference table
-)
+const openingBalance = 1000
 
 var bankSchema = []string{
 	"create table accounts (tenant_id bigint primary key, balance bigint not null)",
@@ -70,9 +67,12 @@ func (b *bank) once(conn *pgx.Conn, id int64) {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	var told heard
-	if id%noteEvery == 0 {
+	switch id % 8 {
+	case 0: // on every shard
 		told = toldBy(conn.Exec(ctx, "insert into notes values ($1)", id))
-	} else {
+	case 1: // split by shard
+		told = toldBy(conn.Exec(ctx, fmt.Sprintf("insert into transfers values (%d, %d, 0), (%d, %d, 0)", b.tenants[0][0], id, b.tenants[1][0], id)))
+	default:
 		told = b.transfer(ctx, conn, id)
 	}
 	b.note(id, told)

@@ -1,7 +1,6 @@
 package task
 
 import (
-	"iter"
 	"sync/atomic"
 	"time"
 )
@@ -11,11 +10,13 @@ const spell = 64
 
 // coroutine is what a task has that runs on a loop.
 type coroutine struct {
-	loop  *loop // nil: the task is a goroutine
-	group *Group
-	next  func() (struct{}, bool)
-	yield func(struct{}) bool
-	ended bool
+	loop   *loop // nil: the task is a goroutine
+	group  *Group
+	turn   func(*Task) (rests bool)
+	runner *runner // that runs the turn; nil between turns
+	rests  bool    // the turn ended in a rest
+	of     *Conn   // what it waits for then
+	ended  bool
 
 	posted atomic.Bool // it is in the loop's inbox
 	spent  int         // waits since it parked last
@@ -23,38 +24,58 @@ type coroutine struct {
 	timed  int         // its place among the loop's timers, plus one; 0: none
 }
 
-// start makes f a coroutine of the task's loop. The loop calls it.
-func (t *Task) start(f func(*Task)) {
-	t.next, _ = iter.Pull(func(yield func(struct{}) bool) {
-		t.yield = yield
-		f(t)
-	})
-}
-
-// resume lets the task go on until it parks. Only its loop calls it.
+// resume lets the task go on until it parks, rests or ends. Only its loop calls it.
 func (t *Task) resume() {
 	if t.ended {
 		return
 	}
-	if _, more := t.next(); !more {
+	if t.runner == nil {
+		t.loop.hire(t)
+		if t.rests {
+			t.rests = false
+			ignore([]Interest{Reading(t.of)})
+		}
+	}
+	t.runner.next()
+	if t.runner.task != nil {
+		return
+	}
+	t.loop.dismiss(t)
+	switch {
+	case !t.rests:
 		t.ended = true
 		t.loop.tasks.Add(-1)
 		t.group.wg.Done()
+	case !heed([]Interest{Reading(t.of)}, t, t.loop):
+		t.loop.post(t)
+	}
+}
+
+// passed reports that a wait is over before the task has parked.
+func (t *Task) passed(on []Interest) bool {
+	if t.woken.Swap(false) {
+		return true
+	}
+	if !progressed(on) {
+		return false
+	}
+	t.breathe()
+	return true
+}
+
+// breathe lets the other tasks of the loop go first if this one has not parked for long.
+func (t *Task) breathe() {
+	if t.spent++; t.spent >= spell {
+		t.spent = 0
+		t.loop.post(t)
+		t.runner.yield(struct{}{})
 	}
 }
 
 // waitOnLoop is Wait for a coroutine.
 func (t *Task) waitOnLoop(deadline time.Time, on []Interest) (timedOut bool) {
 	for {
-		if t.woken.Swap(false) {
-			return false
-		}
-		if progressed(on) {
-			if t.spent++; t.spent >= spell {
-				t.spent = 0
-				t.loop.post(t)
-				t.yield(struct{}{})
-			}
+		if t.passed(on) {
 			return false
 		}
 		if !deadline.IsZero() && !time.Now().Before(deadline) {
@@ -68,15 +89,26 @@ func (t *Task) waitOnLoop(deadline time.Time, on []Interest) (timedOut bool) {
 	}
 }
 
+// Yield lets the other tasks of the task's event loop have a turn. It is for what goes on for longer than a few milliseconds with no wait
+// that parks.
+func (t *Task) Yield() {
+	if t.loop == nil {
+		return
+	}
+	t.spent = 0
+	t.loop.post(t)
+	t.runner.yield(struct{}{})
+}
+
 // park yields to the loop until it resumes the task: for an event, a post, or the deadline.
 func (t *Task) park(deadline time.Time) {
 	if deadline.IsZero() {
-		t.yield(struct{}{})
+		t.runner.yield(struct{}{})
 		return
 	}
 	t.until = deadline
 	t.loop.timers.add(t)
-	t.yield(struct{}{})
+	t.runner.yield(struct{}{})
 	t.loop.timers.remove(t)
 }
 
@@ -135,7 +167,7 @@ func (t *Task) awaitOnLoop(f func()) {
 		f()
 	}()
 	for !done.Load() {
-		t.yield(struct{}{})
+		t.runner.yield(struct{}{})
 	}
 	if failure != nil {
 		panic(failure) // a programmer's mistake in f, as if the task had run it itself

@@ -17,6 +17,7 @@ type loop struct {
 	runnable []*Task // to resume in this turn
 	strays   []*Task // of other loops
 	timers   timers
+	spare    []*runner
 	audit    *audit // what looks at each step; nil: nothing
 
 	sleeping atomic.Bool
@@ -73,6 +74,7 @@ func (l *loop) run() {
 		}
 		l.runnable = l.runnable[:0]
 	}
+	l.dismissAll()
 }
 
 // step resumes a task until it parks.
@@ -180,8 +182,13 @@ func (l *loop) register(w *Wire) error {
 
 // forget has the loop hear no more of a wire.
 func (l *loop) forget(w *Wire) {
+	l.drop(w)
+	l.poll.remove(w.fd)
+}
+
+// drop is forget for a wire that is about to be closed, which ends what the poller does for it (epoll(7)).
+func (l *loop) drop(w *Wire) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.wires[w.fd] = nil
-	l.poll.remove(w.fd)
 }

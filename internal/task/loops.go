@@ -94,12 +94,16 @@ func (l *Loops) Adopt(nc net.Conn) (*Conn, error) {
 // Near reports whether waiting for c costs t nothing extra: they are of one loop already, or of none.
 func (t *Task) Near(c *Conn) bool { return t.loop == c.wire.at }
 
-// start runs f as a task of a group, on the loop that has the fewest.
-func (l *Loops) start(g *Group, f func(*Task)) {
-	t := New()
-	t.loop, t.group = l.emptiest(), g
+// start runs turns as a task of a group, on the loop that has the fewest, which tells of its connection from the beginning.
+func (l *Loops) start(g *Group, c *Conn, turn func(*Task) (rests bool)) {
+	t := &Task{}
+	t.loop, t.group, t.of, t.turn = l.emptiest(), g, c, turn
 	t.loop.tasks.Add(1)
-	t.start(f)
+	if c != nil {
+		if err := c.wire.attach(t.loop); err != nil {
+			c.readErr, c.writeErr = err, err
+		}
+	}
 	t.loop.post(t)
 }
 

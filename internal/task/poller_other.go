@@ -4,6 +4,7 @@ package task
 
 import (
 	"errors"
+	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -31,5 +32,9 @@ func (*poller) remove(int) {}
 func rawRead(int, []byte) (int, unix.Errno) { return 0, unix.ENOTSUP }
 
 func rawWrite(int, []byte) (int, unix.Errno) { return 0, unix.ENOTSUP }
+
+func bequeath(int) error { return unix.ENOTSUP }
+
+func accept(int) (int, syscall.Sockaddr, error) { return -1, nil, unix.ENOTSUP }
 
 func threadTime() (thread int, used time.Duration) { return 0, 0 }

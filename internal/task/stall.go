@@ -120,7 +120,7 @@ func framesOf(r *runtime.StackRecord) []runtime.Frame {
 // isTask reports whether a stack is a coroutine's of a loop.
 func isTask(frames []runtime.Frame) bool {
 	for _, f := range frames {
-		if strings.HasSuffix(f.Function, "/internal/task.(*Task).start.func1") {
+		if strings.HasSuffix(f.Function, "/internal/task.(*runner).run") {
 			return true
 		}
 	}

@@ -15,14 +15,27 @@ type Group struct {
 
 // Go runs f as a task of the group. It returns at once.
 func (g *Group) Go(f func(*Task)) {
+	g.start(nil, func(t *Task) bool {
+		f(t)
+		return false
+	})
+}
+
+// GoTurns runs turn as a task of the group, and again after each rest, which a turn begins by returning true when Rest has said so. It rests for
+// c, which is the task's from now on. GoTurns returns at once.
+func (g *Group) GoTurns(c *Conn, turn func(*Task) (rests bool)) { g.start(c, turn) }
+
+func (g *Group) start(c *Conn, turn func(*Task) (rests bool)) {
 	g.wg.Add(1)
 	if g.Loops != nil {
-		g.Loops.start(g, f)
+		g.Loops.start(g, c, turn)
 		return
 	}
 	go func() {
 		defer g.wg.Done()
-		f(New())
+		t := New()
+		t.of = c
+		turn(t)
 	}()
 }
 
@@ -35,7 +48,7 @@ func (g *Group) Wait() { g.wg.Wait() }
 type Task struct {
 	woken  atomic.Bool
 	parked atomic.Pointer[Conn] // the connection in whose read the task is parked, when it waits for that alone
-	bell   chan struct{}        // rung when the task waits for more than one thing
+	bell   chan struct{}        // rung when the task waits for more than one thing; nil on a loop
 	timer  *time.Timer          // of waits with a deadline; made on first use
 
 	coroutine
@@ -117,6 +130,20 @@ func (t *Task) Wait(deadline time.Time, on ...Interest) (timedOut bool) {
 		}
 		t.parkMany(on, deadline)
 	}
+}
+
+// Rest is Wait for bytes of a task's own connection, or for Wake, by a task of turns. If it reports true nothing has come yet, and the turn must
+// end now: the next one begins when something has, or for no reason. Between turns the task has no stack. False is what Wait's return is.
+func (t *Task) Rest() (rests bool) {
+	if t.loop == nil {
+		t.Wait(time.Time{}, Reading(t.of))
+		return false
+	}
+	if t.passed([]Interest{Reading(t.of)}) {
+		return false
+	}
+	t.spent = 0
+	return true
 }
 
 // progressed tries every interest once, without blocking.

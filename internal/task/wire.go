@@ -162,7 +162,9 @@ func (w *Wire) Close() error {
 		return net.ErrClosed
 	}
 	w.closed = true
-	w.leave()
+	if w.at != nil {
+		w.at.drop(w)
+	}
 	return syscall.Close(w.fd)
 }
 

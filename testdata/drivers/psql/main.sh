@@ -123,7 +123,13 @@ check_copy_in() {
 	has "$out" 'COPY 20000' 23505 $'\n7' || return
 	is "$(made)" 20000 || return
 	printf '%s\t1000\te\tn\n' "$B" | q "/* pgdrover: tenant=$B */ copy users (tenant_id, id, email, name) from stdin" || return
-	is "$(made "$B")" 1
+	is "$(made "$B")" 1 || return
+	awk -v a="$A" -v b="$B" 'BEGIN {for (n = 0; n < 20000; n++) printf "%d,%d,both%d@x,\"a ""name""\nof two lines\"\n", n % 2 ? a : b, 50000 + n, n}' >"$file"
+	out=$(printf '%s\n' "\\copy users (tenant_id, id, email, name) from '$file' csv" "\\copy users (tenant_id, id, email, name) from '$file' csv" |
+		timeout 20 psql -X -A -t -v VERBOSITY=verbose 2>&1)
+	rm -f "$file"
+	has "$out" 'COPY 20000' 23505 || return
+	is "$(made "$B")" 10001
 }
 
 check_copy_out() {

@@ -152,6 +152,18 @@ class Psycopg3(Checks):
         with conn.cursor() as cursor, cursor.copy(f"/* pgdrover: tenant={B} */ copy users (tenant_id, id, email, name) from stdin") as copy:
             copy.write_row((B, 1000, "e", "n"))
         expect(self.count(conn, B), 1)
+        for options, types in [("", None), ("(format binary)", ["int8", "int8", "text", "text"])]:
+            self.clean(conn)
+            with conn.cursor() as cursor:
+                with cursor.copy(f"copy users (tenant_id, id, email, name) from stdin {options}") as copy:  # of both tenants
+                    if types:
+                        copy.set_types(types)
+                    for n in range(2000):
+                        copy.write_row(((A, B)[n % 2], 1000 + n, f"{n}@x", "a\tb\n\\"))
+                expect(cursor.rowcount, 2000)
+                self.fails("22P02", self.feed, cursor, f"{A}\t9000\ty\tz\n{B}\tx\ty\tz\n", 1)
+                self.fails("57014", self.feed, cursor, f"{A}\t9000\ty\tz\n{B}\t9000\ty\tz\n", 1, True)
+            expect((self.count(conn), self.count(conn, B)), (1000, 1000))
         conn.close()
 
     def feed(self, cursor, line, times, giving_up=False):

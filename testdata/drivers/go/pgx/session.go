@@ -38,6 +38,13 @@ func copyIn(c check) {
 	_, err = conn.PgConn().CopyFrom(ctx, one, fmt.Sprintf("/* pgdrover: tenant=%d */ copy users (tenant_id, id, email, name) from stdin (format csv)", b))
 	c.Must(err)
 	c.Expect(count(c, conn, b), int64(1))
+	for n := range rows {
+		rows[n] = []any{[]int64{a, b}[n%2], int64(20000 + n), fmt.Sprint("both", n), "na\tme"}
+	}
+	n, err = conn.CopyFrom(ctx, pgx.Identifier{"users"}, columns, pgx.CopyFromRows(rows)) // of both tenants
+	c.Must(err)
+	c.Expect(n, int64(5000))
+	c.Expect(count(c, conn, a)+count(c, conn, b), int64(10001))
 	closeAll(conn)
 }
 

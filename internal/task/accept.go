@@ -1,0 +1,135 @@
+package task
+
+import (
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// Listener is a listening socket that a task on a loop waits for. The connections that it accepts are the loops' from the beginning, and Go's own
+// poller never hears of them.
+type Listener struct {
+	socket *Conn
+	here   *net.TCPAddr // nil: connections may have come to any address of this machine
+}
+
+// Listen makes a Listener of a TCP listener, which stays the caller's. It has none for the nil *Loops and for other listeners: ok is false then.
+func (l *Loops) Listen(ln net.Listener) (listener *Listener, ok bool, err error) {
+	tcp, ok := ln.(*net.TCPListener)
+	if l == nil || !ok {
+		return nil, false, nil
+	}
+	raw, err := tcp.SyscallConn()
+	if err != nil {
+		return nil, true, fmt.Errorf("socket of %s: %w", ln.Addr(), err)
+	}
+	fd, failure := -1, error(nil)
+	err = raw.Control(func(old uintptr) {
+		if fd, failure = unix.FcntlInt(old, unix.F_DUPFD_CLOEXEC, 0); failure == nil {
+			failure = bequeath(fd)
+		}
+	})
+	if err == nil {
+		err = failure
+	}
+	if err != nil {
+		return nil, true, fmt.Errorf("socket of %s: %w", ln.Addr(), err)
+	}
+	listener = &Listener{socket: &Conn{wire: &Wire{fd: fd, told: told{loops: l}}}}
+	if at, ok := ln.Addr().(*net.TCPAddr); ok && !at.IP.IsUnspecified() {
+		listener.here = at
+	}
+	return listener, true, nil
+}
+
+// Accept waits for the next connection. It returns nil without an error when the task is woken.
+func (a *Listener) Accept(t *Task) (*Conn, error) {
+	on := []Interest{Reading(a.socket)}
+	for {
+		c, err := a.try()
+		if c != nil || err != nil {
+			t.breathe()
+			return c, err
+		}
+		if t.woken.Swap(false) {
+			return nil, nil
+		}
+		t.spent = 0
+		if heed(on, t, t.loop) {
+			t.park(time.Time{})
+		}
+		ignore(on)
+		if err := a.socket.readErr; err != nil {
+			return nil, err
+		}
+	}
+}
+
+// Close ends the listener. Its task calls it.
+func (a *Listener) Close() { _ = a.socket.wire.Close() }
+
+// try accepts a connection if there is one.
+func (a *Listener) try() (*Conn, error) {
+	w := a.socket.wire
+	for w.at == nil || w.ready.Load()&(canRead|ended) != 0 {
+		w.ready.And(^canRead)
+		fd, peer, err := accept(w.fd)
+		switch err {
+		case nil:
+			w.ready.Or(canRead)
+			return a.welcome(fd, peer), nil
+		case syscall.EAGAIN:
+			return nil, nil
+		case syscall.EINTR, syscall.ECONNABORTED:
+			w.ready.Or(canRead)
+		default:
+			w.ready.Or(canRead)
+			return nil, os.NewSyscallError("accept4", err)
+		}
+	}
+	return nil, nil
+}
+
+// welcome makes a Conn of an accepted socket.
+func (a *Listener) welcome(fd int, peer syscall.Sockaddr) *Conn {
+	of := &ends{peer: addrPort(peer)}
+	if a.here != nil {
+		of.here = a.here
+	} else if here, err := syscall.Getsockname(fd); err == nil {
+		of.here = net.TCPAddrFromAddrPort(addrPort(here))
+	}
+	w := &Wire{Conn: of, fd: fd, async: true, told: told{loops: a.socket.wire.loops}}
+	w.ready.Store(canWrite)
+	return &Conn{wire: w}
+}
+
+// ends are the addresses of an accepted socket, in the place of a net.Conn that knows more.
+type ends struct {
+	net.Conn // nil: the wire has all else
+	peer     netip.AddrPort
+	here     *net.TCPAddr
+}
+
+// RemoteAddr is the peer's address.
+func (e *ends) RemoteAddr() net.Addr { return net.TCPAddrFromAddrPort(e.peer) }
+
+// LocalAddr is the address at this end.
+func (e *ends) LocalAddr() net.Addr { return e.here }
+
+// SetWriteDeadline does nothing: no write blocks.
+func (e *ends) SetWriteDeadline(time.Time) error { return nil }
+
+func addrPort(at syscall.Sockaddr) netip.AddrPort {
+	switch v := at.(type) {
+	case *syscall.SockaddrInet4:
+		return netip.AddrPortFrom(netip.AddrFrom4(v.Addr), uint16(v.Port))
+	case *syscall.SockaddrInet6:
+		return netip.AddrPortFrom(netip.AddrFrom16(v.Addr), uint16(v.Port))
+	}
+	return netip.AddrPort{}
+}

@@ -1,0 +1,102 @@
+//go:build linux
+
+package task
+
+import (
+	"io"
+	"net"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// TestAccept has a task accept connections on a loop, to a certain address and to any, until it is woken.
+func TestAccept(t *testing.T) {
+	for _, address := range []string{"127.0.0.1:0", ":0"} {
+		t.Run(address, func(t *testing.T) {
+			ln, err := net.Listen("tcp", address)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer ln.Close()
+			g := Group{Loops: startLoops(t, 2, Watch{})}
+			a, ok, err := g.Loops.Listen(ln)
+			if !ok || err != nil {
+				t.Fatal(ok, err)
+			}
+			var over atomic.Bool
+			acceptor, accepted := make(chan *Task, 1), make(chan *Conn, 200)
+			g.Go(func(tk *Task) {
+				defer a.Close()
+				for acceptor <- tk; !over.Load(); {
+					if c, err := a.Accept(tk); err != nil {
+						t.Error(err)
+					} else if c != nil {
+						accepted <- c
+						g.GoTurns(c, closing(c, echoTurns(c, new(atomic.Int64))))
+					}
+				}
+			})
+			_, port, _ := net.SplitHostPort(ln.Addr().String())
+			for range cap(accepted) {
+				visit(t, net.JoinHostPort("127.0.0.1", port), accepted)
+			}
+			over.Store(true)
+			(<-acceptor).Wake()
+			g.Wait()
+		})
+	}
+}
+
+// closing closes a task's connection at its end.
+func closing(c *Conn, turn func(*Task) bool) func(*Task) bool {
+	return func(tk *Task) bool {
+		rests := turn(tk)
+		if !rests {
+			c.Close()
+		}
+		return rests
+	}
+}
+
+// visit connects, compares the addresses at both ends and the socket's options, and has its words sent back.
+func visit(t *testing.T, address string, accepted <-chan *Conn) {
+	t.Helper()
+	peer, err := net.Dial("tcp", address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer peer.Close()
+	_ = peer.SetDeadline(time.Now().Add(patience))
+	c := <-accepted
+	if here, there := c.LocalAddr().String(), c.RemoteAddr().String(); here != peer.RemoteAddr().String() || there != peer.LocalAddr().String() {
+		t.Errorf("%s from %s, and the client says %s from %s", here, there, peer.RemoteAddr(), peer.LocalAddr())
+	}
+	for name, at := range map[string][2]int{"TCP_NODELAY": {unix.IPPROTO_TCP, unix.TCP_NODELAY}, "SO_KEEPALIVE": {unix.SOL_SOCKET, unix.SO_KEEPALIVE}} {
+		if on, err := unix.GetsockoptInt(c.wire.fd, at[0], at[1]); on == 0 || err != nil {
+			t.Errorf("%s is %d (%v)", name, on, err)
+		}
+	}
+	if _, err := peer.Write([]byte("hello")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.ReadFull(peer, make([]byte, 5)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestListenElsewhere has no Listener where there are no loops, or the listener is not TCP's.
+func TestListenElsewhere(t *testing.T) {
+	ln, err := net.Listen("unix", t.TempDir()+"/socket")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	for name, loops := range map[string]*Loops{"none": nil, "one": startLoops(t, 1, Watch{})} {
+		if _, ok, err := loops.Listen(ln); ok || err != nil {
+			t.Errorf("%s: %v, %v", name, ok, err)
+		}
+	}
+}

@@ -1,0 +1,110 @@
+//go:build linux
+
+package task
+
+import (
+	"io"
+	"runtime"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+// echoTurns is a task of turns that sends back what it reads, and counts what ends its rests.
+func echoTurns(c *Conn, rests *atomic.Int64) func(*Task) bool {
+	return func(tk *Task) bool {
+		for c.ReadErr() == nil {
+			if len(c.Buffered()) > 0 {
+				c.QueueOrWrite(c.Buffered())
+				c.Discard(len(c.Buffered()))
+			} else if tk.Rest() {
+				rests.Add(1)
+				return true
+			}
+		}
+		return false
+	}
+}
+
+// TestRest has tasks rest between messages, on loops and as goroutines.
+func TestRest(t *testing.T) {
+	for name, loops := range map[string]*Loops{"goroutine": nil, "loops": startLoops(t, 2, Watch{})} {
+		t.Run(name, func(t *testing.T) {
+			c, peer := pairOn(t, loops)
+			g := Group{Loops: loops}
+			var rests atomic.Int64
+			g.GoTurns(c, echoTurns(c, &rests))
+			_ = peer.SetDeadline(time.Now().Add(patience))
+			for range 1000 {
+				if _, err := peer.Write([]byte("hello")); err != nil {
+					t.Fatal(err)
+				}
+				if _, err := io.ReadFull(peer, make([]byte, 5)); err != nil {
+					t.Fatal(err)
+				}
+			}
+			_ = peer.Close()
+			g.Wait()
+			if (rests.Load() > 0) != (loops != nil) {
+				t.Errorf("it rested %d times", rests.Load())
+			}
+		})
+	}
+}
+
+// TestWakeEndsRest wakes a resting task over and over, from another goroutine: each wake is followed by a turn.
+func TestWakeEndsRest(t *testing.T) {
+	loops := startLoops(t, 1, Watch{})
+	c, _ := pairOn(t, loops)
+	g := Group{Loops: loops}
+	self := make(chan *Task, 1)
+	var asked, seen atomic.Int64
+	g.GoTurns(c, func(tk *Task) bool {
+		select {
+		case self <- tk:
+		default:
+		}
+		for asked.Load() < 1000 {
+			seen.Store(asked.Load())
+			if tk.Rest() {
+				return true
+			}
+		}
+		return false
+	})
+	tk := <-self
+	for i := int64(1); i <= 1000; i++ {
+		asked.Store(i)
+		tk.Wake()
+		for i < 1000 && seen.Load() < i {
+			runtime.Gosched()
+		}
+	}
+	g.Wait()
+}
+
+// TestRestHasNoStack lets many tasks rest: they share the coroutines of a few.
+func TestRestHasNoStack(t *testing.T) {
+	loops := startLoops(t, 1, Watch{})
+	g := Group{Loops: loops}
+	before := runtime.NumGoroutine()
+	var rests atomic.Int64
+	var peers []io.Closer
+	for range 4 * spareRunners {
+		c, peer := pairOn(t, loops)
+		peers = append(peers, peer)
+		g.GoTurns(c, echoTurns(c, &rests))
+	}
+	for deadline := time.Now().Add(patience); rests.Load() < 4*spareRunners; time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("%d tasks rest", rests.Load())
+		}
+	}
+	if more := runtime.NumGoroutine() - before; more > spareRunners {
+		t.Errorf("%d goroutines for tasks that rest", more)
+	}
+	for _, peer := range peers {
+		_ = peer.Close()
+	}
+	g.Wait()
+}
