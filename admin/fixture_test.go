@@ -87,6 +87,8 @@ func appView(t testing.TB) *view {
 			{Serial: 3, PID: 503, User: "app_login", Shard: "s1", Addr: "10.0.0.1:5432", State: "idle", Age: time.Minute, Idle: time.Second},
 		},
 		paused: true,
+		dry: proxy.DryRun{Shards: 2, Counts: map[string]uint64{"one_shard": 8, "refused": 3},
+			Reasons: []proxy.DryReason{{Verdict: "refused", Code: "0A000", Message: "no tenant", Hint: "name one", Statements: 3, Example: "select ?"}}},
 		twoPhase: proxy.TwoPhaseStats{Commits: 12, Rollbacks: 3, Finished: 2, Discarded: 1, InDoubt: []proxy.InDoubt{
 			{Shard: "s2", GID: "pgdrover:x", FirstShard: "s1", Age: 90 * time.Second, Why: "s1 does not answer"}}},
 		cache: &cache.Stats{L1Hits: 30, L1Misses: 10, L1Entries: 9, L1Bytes: 4096, L1Budget: 64 << 20, L2Hits: 4, L2Misses: 6,

@@ -77,6 +77,7 @@ func TestScrape(t *testing.T) {
 		`pgdrover_limits_reached_total{database="app",limit="user_clients"} 7`, `pgdrover_limits_reached_total{database="",limit="per_address"} 8`,
 		`pgdrover_paused{database="app"} 1`, `pgdrover_paused{database="web"} 0`, `pgdrover_transactions_total{database="app"} 100`,
 		`pgdrover_received_bytes_total{database="app"} 1000`, `pgdrover_sent_bytes_total{database="app"} 2000`,
+		`pgdrover_dry_run_statements_total{database="app",verdict="refused"} 3`,
 		`pgdrover_retries_total 3`, `pgdrover_statements_repaired_total 9`, `pgdrover_panics_total 2`,
 		`pgdrover_statements_refused_total 1`, `pgdrover_loop_sessions{loop="0"} 3`, `pgdrover_loop_stalls_total{loop="1"} 1`,
 		`pgdrover_logins_refused_total 6`,

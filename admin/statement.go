@@ -38,6 +38,7 @@ func statements() []statement {
 		showing("SHOW TOTALS", "", "", "in all databases together", totals),
 		showing("SHOW TRAFFIC", "[DATABASE]", "database", "statements and their times, by shard and role", traffics),
 		showing("SHOW CACHE", "[DATABASE]", "database", "the result caches", caches),
+		showing("SHOW DRY_RUN", "[DATABASE]", "database", "what would become of statements by another shard map", dryRuns),
 		showing("SHOW TWO_PHASE", "[DATABASE]", "database", "what transactions on several shards have left prepared", twoPhase),
 		showing("SHOW PEERS", "[ID]", "peer_id", "the proxies that cancel requests are passed on to", peers),
 		showing("SHOW LISTS", "", "", "how many there are of what", lists),

@@ -84,7 +84,7 @@ var pgBouncerColumns = map[string]string{
 	"SHOW STATS_AVERAGES": "database server_assignment_count xact_count query_count bytes_received bytes_sent xact_time query_time wait_time client_parse_count " +
 		"server_parse_count bind_count",
 	"SHOW LISTS": "list items", "SHOW TOTALS": "name value", "SHOW CONFIG": "key value default changeable", "SHOW STATE": "key value",
-	"SHOW VERSION": "version", "SHOW PEERS": "peer_id host port pool_size",
+	"SHOW VERSION": "version", "SHOW DRY_RUN": "database verdict statements reason hint sqlstate example", "SHOW PEERS": "peer_id host port pool_size",
 }
 
 func TestColumnsOfPgBouncer(t *testing.T) {

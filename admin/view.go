@@ -44,6 +44,7 @@ type database struct {
 	pools    []pool.NodeStats // the same, and apart those of clients' own users
 	backends []pool.BackendStats
 	cache    *cache.Stats // nil: off
+	dry      proxy.DryRun
 	twoPhase proxy.TwoPhaseStats
 	limits   proxy.Limits
 	mode     proxy.Mode // of users that have none of their own
@@ -96,7 +97,7 @@ func look(srv *proxy.Server) view {
 func lookAt(d *proxy.Database) database {
 	stats := d.Cluster().Stats()
 	seen := database{name: d.Name(), shards: d.Map(), nodes: mergeNodes(stats, false), pools: mergeNodes(stats, true), backends: d.Cluster().Backends(),
-		limits: d.Limits(), mode: d.Mode(), twoPhase: d.TwoPhase(), paused: d.Paused(), disabled: d.Disabled()}
+		limits: d.Limits(), mode: d.Mode(), twoPhase: d.TwoPhase(), dry: d.DryRun(), paused: d.Paused(), disabled: d.Disabled()}
 	if c := d.Cache(); c != nil {
 		stats := c.Stats()
 		seen.cache = &stats

@@ -36,6 +36,29 @@ func DecodeRowDescription(frame []byte) ([]Field, error) {
 	return fields, nil
 }
 
+// AppendFirstFields adds the RowDescription in frame without the fields after
+// the first n.
+func AppendFirstFields(dst, frame []byte, n int) ([]byte, error) {
+	rest, ok := body(frame, MsgRowDescription)
+	if !ok {
+		return dst, errRowDescription
+	}
+	has, rest, ok := cutUint16(rest)
+	if !ok || int(has) < n {
+		return dst, errRowDescription
+	}
+	fields := rest
+	for range n {
+		if _, rest, ok = cutString(rest); !ok || len(rest) < 18 {
+			return dst, errRowDescription
+		}
+		rest = rest[18:]
+	}
+	dst, start := begin(dst, MsgRowDescription)
+	dst = binary.BigEndian.AppendUint16(dst, uint16(n))
+	return finish(append(dst, fields[:len(fields)-len(rest)]...), start), nil
+}
+
 // DecodeDataRow appends the values of a DataRow frame to values; NULL is nil.
 // They are views of the frame.
 func DecodeDataRow(frame []byte, values [][]byte) ([][]byte, error) {

@@ -68,11 +68,12 @@ func (g *gatherer) copyRow(frame []byte) {
 
 // copyEnd ends the data of a COPY and returns its tag.
 func (g *gatherer) copyEnd() string {
+	rows := 0
 	for i := range g.all {
-		g.rows += int(copiedRows(g.all[i].out.tag))
+		rows += int(copiedRows(g.all[i].out.tag))
 	}
 	g.s.client.SetQueue(pgwire.AppendCopyDone(g.s.client.QueueBuffer()))
-	return "COPY "
+	return "COPY " + strconv.Itoa(rows)
 }
 
 // copiedRows is how many rows a tag says that a COPY has copied.

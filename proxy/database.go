@@ -28,6 +28,9 @@ type Options struct {
 	TwoPhase    bool                           // transactions may write on several shards: they are committed on all or none
 	Scatter     bool                           // reads that name no tenant are answered from all shards, unless a session says otherwise
 
+	// DryRun is the map that statements are routed by on paper; nil: none.
+	DryRun *shardmap.Map
+
 	// ScatterMemory bounds what is kept of the shards' rows for one such answer, in bytes (default 64 MiB).
 	ScatterMemory int
 	Reuse         bool          // unnamed statements that have one plan are prepared once on a backend for all who send them
@@ -50,6 +53,8 @@ type Database struct {
 
 	catalog  catalogLoads
 	recovery recovery
+
+	dry dryRun
 
 	listeners listeners
 	senders   senders
@@ -105,6 +110,7 @@ func OpenDatabase(opt Options, cluster *pool.Cluster, results *cache.Cache, m *s
 	d.listeners.init(d)
 	d.recovery.init()
 	d.place.Store(&placement{shards: m, router: d.newRouter(m, c), nodes: cluster.Apply(m)})
+	d.dry.use(opt.DryRun, d)
 	if opt.TwoPhase {
 		d.recovery.start(d)
 	}
@@ -138,6 +144,7 @@ func (d *Database) Adjust(opt Options) {
 	opt.Name, opt.PassThrough = d.Name(), d.options().PassThrough
 	d.opt.Store(&opt)
 	d.replace(func(old *placement) *placement { return &placement{shards: old.shards, nodes: old.nodes} })
+	d.dry.use(opt.DryRun, d)
 	if opt.TwoPhase {
 		d.recovery.start(d)
 		d.recovery.soon() // a shard that is new has no table of decisions yet

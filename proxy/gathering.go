@@ -1,7 +1,6 @@
 package proxy
 
 import (
-	"encoding/binary"
 	"fmt"
 	"strconv"
 
@@ -22,6 +21,8 @@ type gatherer struct {
 	all       []gathered
 	names     []string // of the answer's columns
 	rows      int      // of the answer
+	hold      bool     // they are kept, for a portal that the client reads some rows at a time of
+	held      []byte   // what is kept
 	copy      copyOut
 	read      bool // a server has found nothing wrong with the client's own text
 }
@@ -36,24 +37,28 @@ func (s *session) gatherSimple(q *router.Query, r router.Route) {
 	s.readyForQuery()
 }
 
-// executeGather is gatherSimple for a portal.
-func (s *session) executeGather(at *portal) bool {
-	if !s.detach() {
-		return !s.cut.Load()
+// answer tells the client the rows and the tag.
+func (g *gatherer) answer(r router.Route) *pgwire.Error {
+	if e := g.find(r); e != nil || g.plan.Writes() { // which tells its own
+		return e
 	}
-	var m pgwire.Bind
-	if err := pgwire.DecodeBind(at.bind, &m); err != nil {
-		return s.fail(errProtocol)
-	}
-	g := gatherer{s: s, q: &at.stmt.query, plan: at.gathering, bind: &m, oids: at.stmt.oids, described: at.described}
-	if e := g.answer(at.route); e != nil {
-		return s.fail(e)
-	}
-	return true
+	g.s.client.Queue(pgwire.AppendCommandComplete(nil, g.tag(g.rows)))
+	return nil
 }
 
-// answer tells the client the rows and the tag. With an error it may have been told some of the rows.
-func (g *gatherer) answer(r router.Route) *pgwire.Error {
+// tag is the command tag of so many rows.
+func (g *gatherer) tag(rows int) string {
+	switch {
+	case g.plan.Explains() != "":
+		return "EXPLAIN"
+	case g.copy.how != nil:
+		return g.copyEnd()
+	}
+	return "SELECT " + strconv.Itoa(rows)
+}
+
+// find tells the client the rows, or keeps them. With an error it may have been told some of them.
+func (g *gatherer) find(r router.Route) *pgwire.Error {
 	s := g.s
 	switch {
 	case s.tx.aborted:
@@ -71,22 +76,16 @@ func (g *gatherer) answer(r router.Route) *pgwire.Error {
 	}
 	switch {
 	case e != nil:
+	case g.plan.Explains() != "":
+		e = g.explain(g.q.Why(r))
 	case g.plan.Whole():
 		e = g.pass()
 	default:
-		e = g.combine()
+		e = g.ordered()
 	}
 	s.answeredBySeveral()
 	g.release()
-	if e != nil {
-		return e
-	}
-	word := "SELECT "
-	if g.copy.how != nil {
-		word = g.copyEnd()
-	}
-	s.client.Queue(pgwire.AppendCommandComplete(nil, word+strconv.Itoa(g.rows)))
-	return nil
+	return e
 }
 
 // shards are those that take part, in order: of a statement that names its tenants those that own them, else all that own any.
@@ -135,18 +134,37 @@ func (g *gatherer) release() {
 
 // describe has a server read the client's own text: it knows what is wrong with it, the types of parameters, and the names of the columns.
 func (g *gatherer) describe() *pgwire.Error {
+	names, e := g.namesOf(string(g.q.SQL()))
+	if e != nil {
+		return e
+	}
+	g.read, g.names = true, names
+	g.oids = append([]byte(nil), 0, 0)
+	if types, ok := pgwire.DecodeParameterDescription(g.all[0].link.described); ok {
+		g.oids = append(g.oids[:0], types...)
+	}
+	return nil
+}
+
+// namesOf are the names of the columns that a text answers with.
+func (g *gatherer) namesOf(sql string) ([]string, *pgwire.Error) {
+	fields, e := g.fieldsOf(sql)
+	names := make([]string, len(fields))
+	for i, f := range fields {
+		names[i] = f.Name
+	}
+	return names, e
+}
+
+// fieldsOf are the columns that a text answers with.
+func (g *gatherer) fieldsOf(sql string) ([]pgwire.Field, *pgwire.Error) {
 	l := g.all[0].link
-	l.prepare(string(g.q.SQL()), g.oids)
+	l.prepare(sql, g.oids)
 	l.send(pgwire.AppendDescribe(l.conn.QueueBuffer(), 'S', ownName), reply{kind: describeStatement, do: skip})
 	l.send(pgwire.AppendSync(l.conn.QueueBuffer()), reply{kind: pgwire.MsgSync, do: skip})
 	frames, e := g.command(l)
 	if e != nil {
-		return e
-	}
-	g.read = true
-	g.oids = append([]byte(nil), 0, 0)
-	if types, ok := pgwire.DecodeParameterDescription(l.described); ok {
-		g.oids = append(g.oids[:0], types...)
+		return nil, e
 	}
 	for typ, frame := range framesIn(frames) {
 		if typ != pgwire.MsgRowDescription {
@@ -154,13 +172,11 @@ func (g *gatherer) describe() *pgwire.Error {
 		}
 		fields, err := pgwire.DecodeRowDescription(frame)
 		if err != nil {
-			return clientError(err)
+			return nil, clientError(err)
 		}
-		for _, f := range fields {
-			g.names = append(g.names, f.Name)
-		}
+		return fields, nil
 	}
-	return nil
+	return nil, nil
 }
 
 // command waits for the replies to what the session itself has sent to one backend.
@@ -180,9 +196,9 @@ func (g *gatherer) ask(l *link, sql string, oids []byte, more [][]byte, formats 
 	g.run(l, describe)
 }
 
-// askEach sends the i-th backend what its shard runs.
-func (g *gatherer) askEach(i int, formats []byte, describe bool) {
-	l, share := g.all[i].link, router.Share{SQL: g.plan.Each()}
+// askEach sends the i-th backend what its shard runs: sql, or its share.
+func (g *gatherer) askEach(i int, sql string, formats []byte, describe bool) {
+	l, share := g.all[i].link, router.Share{SQL: sql}
 	if shares := g.plan.Shares(); shares != nil {
 		share = shares[i]
 	}
@@ -216,7 +232,7 @@ func (g *gatherer) formats() []byte {
 // pass hands the rows of the shards on, one shard's after the other's: what the others send meanwhile waits in their sockets.
 func (g *gatherer) pass() *pgwire.Error {
 	for i := range g.all {
-		g.askEach(i, g.formats(), i == 0 && g.described && g.copy.how == nil)
+		g.askEach(i, g.plan.Portions()[0].Each(), g.formats(), i == 0 && g.described && g.copy.how == nil)
 		g.all[i].link.sink = &g.all[i].out
 		_ = g.all[i].link.conn.Flush()
 	}
@@ -228,49 +244,6 @@ func (g *gatherer) pass() *pgwire.Error {
 		}
 	}
 	return nil
-}
-
-// combine keeps the rows of the shards and has one of them make the answer.
-func (g *gatherer) combine() *pgwire.Error {
-	for i := range g.all {
-		a := &g.all[i]
-		g.askEach(i, nil, i == 0)
-		a.out.keep = true
-		a.link.sink = &a.out
-		_ = a.link.conn.Flush()
-	}
-	if e := g.keep(g.all); e != nil {
-		return e
-	}
-	columns, fields, e := g.columns()
-	if e == nil {
-		e = g.learn(columns, fields)
-	}
-	if e != nil {
-		return e
-	}
-	arrays, e := g.arrays(len(columns))
-	if e != nil {
-		return e
-	}
-	for i := range g.all {
-		g.all[i].out = sink{}
-	}
-	params := (len(g.oids) - 2) / 4
-	var sql string
-	var err error
-	g.s.t.Await(func() { sql, err = g.plan.Final(columns, g.names, params) })
-	if err != nil {
-		return clientError(err)
-	}
-	oids := binary.BigEndian.AppendUint16(nil, uint16(params+len(arrays)))
-	oids = append(oids, g.oids[2:]...)
-	for range arrays {
-		oids = binary.BigEndian.AppendUint32(oids, oidTextArray)
-	}
-	last := gathered{link: g.all[0].link}
-	g.ask(last.link, sql, oids, arrays, g.formats(), g.described)
-	return g.hand(&last)
 }
 
 const oidTextArray = 1009

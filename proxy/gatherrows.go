@@ -129,7 +129,7 @@ func (g *gatherer) hand(a *gathered) *pgwire.Error {
 		if e == nil {
 			e = g.failed([]gathered{*a})
 		}
-		if e == nil && len(rest) > s.db.options().ScatterMemory {
+		if e == nil && len(rest)+len(g.held) > s.db.options().ScatterMemory {
 			e = g.tooMuch(s.db.options().ScatterMemory)
 		}
 		if e != nil {
@@ -150,6 +150,16 @@ func (g *gatherer) hand(a *gathered) *pgwire.Error {
 	}
 }
 
+// row tells the client a row of the answer, or keeps it.
+func (g *gatherer) row(frame []byte) {
+	g.rows++
+	if g.hold {
+		g.held = append(g.held, frame...)
+		return
+	}
+	g.s.client.Queue(frame)
+}
+
 // take tells the client the rows at the head of frames and returns what is left: a frame that is not whole yet.
 func (g *gatherer) take(frames []byte) ([]byte, *pgwire.Error) {
 	if g.copy.how != nil {
@@ -159,8 +169,7 @@ func (g *gatherer) take(frames []byte) ([]byte, *pgwire.Error) {
 		frames = frames[len(frame):]
 		switch typ {
 		case pgwire.MsgDataRow:
-			g.rows++
-			g.s.client.Queue(frame)
+			g.row(frame)
 		case pgwire.MsgRowDescription, pgwire.MsgNoticeResponse:
 			g.s.client.Queue(frame)
 		case pgwire.MsgCopyOut, pgwire.MsgCopyIn:

@@ -8,8 +8,8 @@ import (
 	"github.com/pgdrover/pgdrover/router"
 )
 
-// learn asks a server what the types of the rows' columns are called, and by which collation it compares those that have one.
-func (g *gatherer) learn(columns []router.GatheredColumn, fields []pgwire.Field) *pgwire.Error {
+// learn asks a server what the types of the rows' columns are called, and by which collation it compares those that have one. They are answered to each.
+func (g *gatherer) learn(each string, columns []router.GatheredColumn, fields []pgwire.Field) *pgwire.Error {
 	var oids, modifiers []string
 	for _, f := range fields {
 		oids = append(oids, strconv.FormatUint(uint64(f.OID), 10))
@@ -33,11 +33,11 @@ func (g *gatherer) learn(columns []router.GatheredColumn, fields []pgwire.Field)
 			compared = append(compared, i)
 		}
 	}
-	return g.collations(columns, compared)
+	return g.collations(each, columns, compared)
 }
 
 // collations asks for the collations of the columns whose numbers are in compared.
-func (g *gatherer) collations(columns []router.GatheredColumn, compared []int) *pgwire.Error {
+func (g *gatherer) collations(each string, columns []router.GatheredColumn, compared []int) *pgwire.Error {
 	if len(compared) == 0 {
 		return nil
 	}
@@ -50,7 +50,7 @@ func (g *gatherer) collations(columns []router.GatheredColumn, compared []int) *
 		list = append(list, "pg_catalog.pg_collation_for(r."+names[i]+")")
 	}
 	l := g.all[0].link
-	g.ask(l, "SELECT "+strings.Join(list, ", ")+" FROM (SELECT) AS one LEFT JOIN ("+g.plan.Each()+") AS r("+strings.Join(names, ", ")+") ON false",
+	g.ask(l, "SELECT "+strings.Join(list, ", ")+" FROM (SELECT) AS one LEFT JOIN ("+each+") AS r("+strings.Join(names, ", ")+") ON false",
 		g.oids, nil, nil, false)
 	rows, e := g.values(l)
 	if e != nil {

@@ -18,12 +18,13 @@ type portal struct {
 	set   []router.Change // settings that running it changes
 
 	own       bool              // PgDrover answers it itself
-	ran       bool              // with own or gathering: it has run, and cannot again
+	ran       bool              // with own: it has run, and cannot again; with gathering: it has its rows
 	answered  bool              // from the cache, whole, at Bind
 	every     bool              // several backends are told of it
 	described bool              // with every: the client wants the description of its rows
 	bind      []byte            // with every: the Bind, kept until Execute
 	gathering *router.Gathering // with every: it is answered so, from all shards
+	held      []byte            // with gathering: rows of the answer that the client has not asked for yet
 	splitting *router.Splitting // with every: its rows go to their shards
 }
 
@@ -299,7 +300,7 @@ func (s *session) closePortal(frame, name []byte) bool {
 
 // execute takes an Execute.
 func (s *session) execute(frame []byte) bool {
-	name, _, err := pgwire.DecodeExecute(frame)
+	name, most, err := pgwire.DecodeExecute(frame)
 	if err != nil {
 		return s.malformed(frame)
 	}
@@ -314,14 +315,13 @@ func (s *session) execute(frame []byte) bool {
 	case at != nil && at.own:
 		at.ran = true
 		return s.executeOwn(at)
-	case at != nil && at.ran && (at.gathering != nil || at.splitting != nil):
+	case at != nil && at.ran && at.splitting != nil:
 		return s.mistake(s.ranPortal(at, name))
 	case at != nil && at.splitting != nil:
 		at.ran = true
 		return s.executeCopy(at)
 	case at != nil && at.gathering != nil:
-		at.ran = true
-		return s.executeGather(at)
+		return s.executeGather(at, name, most)
 	case at != nil && at.every:
 		return s.executeEvery(at)
 	}

@@ -79,7 +79,12 @@ func (s *session) refreshCatalog() {
 }
 
 // leaveTransaction lets a change of placement go on that waits for the session.
-func (s *session) leaveTransaction() { s.partition.Store(noTransaction) }
+func (s *session) leaveTransaction() {
+	s.partition.Store(noTransaction)
+	if s.dry != nil {
+		s.dry.wrote = ""
+	}
+}
 
 // route asks the router where the statement in q goes, and waits while the placement of its tenant is being changed.
 func (s *session) route(q *router.Query, p router.Params) (router.Route, *pgwire.Error) {
@@ -103,6 +108,9 @@ func (s *session) route(q *router.Query, p router.Params) (router.Route, *pgwire
 			return r, e
 		}
 		if entered {
+			if s.db.dry.route.Load() != nil {
+				s.routeDry(q, p)
+			}
 			return r, nil
 		}
 		if e := s.follow(); e != nil { // it was changed meanwhile

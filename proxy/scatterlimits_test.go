@@ -35,6 +35,7 @@ func TestScatterLimits(t *testing.T) {
 	t.Run("parameters", func(t *testing.T) {
 		for _, sql := range []string{
 			"/* pgdrover: scatter */ select tenant_id, id, total from orders where total > $1 and status = any($2) order by total desc, tenant_id, id limit $3 offset $4 /* in order */",
+			"/* pgdrover: scatter */ select total, id, tenant_id from orders where total > $1 and status = any($2) order by total desc, tenant_id, id limit $3 offset $4 /* in order */",
 			"/* pgdrover: scatter */ select status, sum(total) * $1, count(*) filter (where status = any($2)) from orders group by status having count(*) > $3 order by 1 offset $4 /* in order */",
 		} {
 			for range 2 { // the second time it is prepared
@@ -75,6 +76,20 @@ func TestScatterLimits(t *testing.T) {
 				t.Errorf("%+v", e)
 			}
 			r.refuses(c, "54000", "/* pgdrover: scatter */ select repeat('x', 3000000) from users")
+			// what is merged may be as much as it likes
+			sorted, err := c.Query(t.Context(), "/* pgdrover: scatter */ select n, repeat('x', 1000) from users, generate_series(1, 300) n order by n desc offset 7")
+			last, count := 301, 0
+			for err == nil && sorted.Next() {
+				n := 0
+				if err := sorted.Scan(&n, nil); err != nil || n > last {
+					t.Fatalf("%d after %d, %v", n, last, err)
+				}
+				last = n
+				count++
+			}
+			if sorted.Err() != nil || count != 120*300-7 {
+				t.Errorf("%d rows in order, %v", count, sorted.Err())
+			}
 			// what is handed on as it comes may be as much as it likes
 			rows, err := c.Query(t.Context(), "/* pgdrover: scatter */ select repeat('x', 1000), n from users, generate_series(1, 300) n")
 			n := 0

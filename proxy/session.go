@@ -59,6 +59,7 @@ type session struct {
 	unsure        bool  // some of it may be committed, whatever becomes of the rest
 	timing        timing
 	work          work
+	dry           *dryWork // for a dry run; nil: it has seen none
 
 	links       []*link // in use, in the order of enlistment
 	lastShard   int

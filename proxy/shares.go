@@ -72,7 +72,7 @@ func (g *gatherer) writeShares() *pgwire.Error {
 	for i := range g.all {
 		a := &g.all[i]
 		s.own(a.link, g.q)
-		g.askEach(i, g.formats(), i == 0 && g.described)
+		g.askEach(i, "", g.formats(), i == 0 && g.described)
 		a.out.keep = true
 		a.link.sink = &a.out
 		if e := g.keep(g.all[:i+1]); e != nil {

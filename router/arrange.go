@@ -5,19 +5,23 @@ import (
 	"strings"
 )
 
-// arranger makes a Gathering of a SELECT whose rows each come from one shard.
+// arranger makes a Portion of a SELECT whose rows each come from one shard.
 type arranger struct {
 	b    *binder
 	sel  *selectNode
 	text string
+	rows string // what the rows of all shards are called
 
 	columns map[string]int // of what every shard runs, by text
 	each    []*node        // their targets
 	fault   *Error
 }
 
-func (a *arranger) arrange() (*Gathering, *Error) {
+func (a *arranger) arrange() (*Portion, *Error) {
 	q := a.sel
+	if q.GetOp() != setNone || len(q.GetValuesLists()) > 0 {
+		return nil, refuse("Send its parts as statements of their own.", "UNION, INTERSECT, EXCEPT and VALUES are not answered from all shards")
+	}
 	a.columns = map[string]int{}
 	shape := a.shape()
 	switch {
@@ -145,7 +149,7 @@ var extremes = map[string]bool{"min": true, "max": true, "bool_and": true, "bool
 
 // combines says for each aggregate that can be made from the shards' own which
 // aggregate makes it.
-var combines = map[string]func(a *arranger, n *node, g *Gathering){
+var combines = map[string]func(a *arranger, n *node, g *Portion){
 	"count": (*arranger).count, "sum": (*arranger).sum, "avg": (*arranger).average,
 	"min": (*arranger).again, "max": (*arranger).again, "bool_and": (*arranger).again, "bool_or": (*arranger).again,
 	"every": (*arranger).again, "bit_and": (*arranger).again, "bit_or": (*arranger).again,
@@ -153,33 +157,37 @@ var combines = map[string]func(a *arranger, n *node, g *Gathering){
 
 // plain arranges a query without aggregates: each shard's rows are the answer's,
 // but for their order, their number and DISTINCT.
-func (a *arranger) plain() (*Gathering, *Error) {
+func (a *arranger) plain() (*Portion, *Error) {
 	q := a.sel
 	if len(q.GetSortClause()) == 0 && len(q.GetDistinctClause()) == 0 && q.GetLimitCount() == nil && q.GetLimitOffset() == nil {
-		return &Gathering{each: a.text}, nil
+		return &Portion{each: a.text, rows: a.rows}, nil
 	}
-	g := &Gathering{final: over()}
+	g := &Portion{rows: a.rows, made: over(a.rows), merging: a.merging()}
+	if len(q.GetTargetList()) == 0 { // rows without columns are counted by one
+		g.hidden++
+		q.TargetList = append(q.TargetList, target(integer(1), orderKey+itoa(g.hidden)))
+	}
 	star := false
 	for _, n := range q.GetTargetList() {
 		star = star || isStar(n.GetResTarget().GetVal())
 	}
 	for _, n := range q.GetSortClause() {
 		by := n.GetSortBy()
-		g.final.SortClause = append(g.final.SortClause, sortAs(by, a.key(g, by.GetNode(), star)))
+		g.made.SortClause = append(g.made.SortClause, sortAs(by, a.key(g, by.GetNode(), star)))
 	}
 	if list := q.GetDistinctClause(); len(list) > 0 {
-		inner := over()
+		inner := over(a.rows)
 		inner.TargetList = []*node{target(starNode(), "")}
 		inner.DistinctClause = list
 		if distinctOn(q) {
-			inner.DistinctClause, inner.SortClause = nil, g.final.SortClause
+			inner.DistinctClause, inner.SortClause = nil, g.made.SortClause
 			for _, n := range list {
 				inner.DistinctClause = append(inner.DistinctClause, a.key(g, n, star))
 			}
 		}
-		g.final.FromClause = []*node{derived(inner)}
+		g.made.FromClause = []*node{derived(inner, a.rows)}
 	}
-	g.final.LimitCount, g.final.LimitOffset, g.final.LimitOption = q.GetLimitCount(), q.GetLimitOffset(), q.GetLimitOption()
+	g.made.LimitCount, g.made.LimitOffset, g.made.LimitOption = q.GetLimitCount(), q.GetLimitOffset(), q.GetLimitOption()
 	if a.fault != nil {
 		return nil, a.fault
 	}
@@ -189,7 +197,7 @@ func (a *arranger) plain() (*Gathering, *Error) {
 
 // key is the column that an ORDER BY or DISTINCT ON of the outermost query
 // names: one of the answer's, or a hidden one behind them.
-func (a *arranger) key(g *Gathering, n *node, star bool) *node {
+func (a *arranger) key(g *Portion, n *node, star bool) *node {
 	if at, ok := ordinal(n); ok {
 		return rowColumn(at - 1)
 	}
@@ -249,20 +257,17 @@ func (a *arranger) limit() {
 }
 
 // finish writes down what every shard runs.
-func (a *arranger) finish(g *Gathering, each *selectNode) *Error {
-	text, err := unparse(each)
-	if err == nil {
-		g.each = text
-		return nil
-	}
-	return refuse("Name a tenant.", "the statement cannot be written for all shards: %s", err.Error())
+func (a *arranger) finish(g *Portion, each *selectNode) *Error {
+	text, err := writtenAs(each)
+	g.each = text
+	return err
 }
 
 // allRows arranges a query whose aggregates or windows need every row: the
 // shards answer with the columns that it uses.
-func (a *arranger) allRows(s shape) (*Gathering, *Error) {
+func (a *arranger) allRows(s shape) (*Portion, *Error) {
 	q := a.sel
-	g := &Gathering{final: over(), targets: q.GetTargetList()}
+	g := &Portion{rows: a.rows, made: over(a.rows), targets: q.GetTargetList()}
 	for _, n := range q.GetTargetList() {
 		a.columnsIn(n.GetResTarget().GetVal())
 	}
@@ -282,7 +287,7 @@ func (a *arranger) allRows(s shape) (*Gathering, *Error) {
 	if a.fault != nil {
 		return nil, a.fault
 	}
-	f := g.final
+	f := g.made
 	f.TargetList, f.GroupClause, f.HavingClause, f.WindowClause = q.GetTargetList(), q.GetGroupClause(), q.GetHavingClause(), q.GetWindowClause()
 	f.GroupDistinct, f.DistinctClause, f.SortClause = q.GetGroupDistinct(), q.GetDistinctClause(), q.GetSortClause()
 	f.LimitCount, f.LimitOffset, f.LimitOption = q.GetLimitCount(), q.GetLimitOffset(), q.GetLimitOption()
@@ -365,9 +370,9 @@ func (a *arranger) columnAt(n *node) int {
 
 // written is an expression as SQL, by which two are told to be the same.
 func (a *arranger) written(n *node) string {
-	text, err := unparse(&selectNode{TargetList: []*node{target(n, "")}, Op: setNone, LimitOption: limitDefault})
+	text, err := writtenAs(&selectNode{TargetList: []*node{target(n, "")}, Op: setNone, LimitOption: limitDefault})
 	if err != nil && a.fault == nil {
-		a.fault = refuse("Name a tenant.", "the statement cannot be written for all shards: %s", err.Error())
+		a.fault = err
 	}
 	return text
 }

@@ -223,31 +223,46 @@ func foreseen(r *Router, q *Query, env *Env) string {
 
 // gathering writes what each shard runs and what makes the answer of it, as if all values were bigints.
 func gathering(g *Gathering) string {
-	text := "each: " + g.Each() + "\n"
-	if g.Shares() != nil {
-		text = ""
+	text := ""
+	var rows []Gathered
+	for _, p := range g.Portions() {
+		if g.Shares() == nil {
+			text += "each: " + p.Each() + "\n"
+		}
+		cols := make([]GatheredColumn, 6)
+		for i := range cols {
+			cols[i] = GatheredColumn{Name: fmt.Sprint("n", i+1), OID: oidInt8, Type: "bigint"}
+		}
+		rows = append(rows, Gathered{cols[:width(p.Each(), len(cols))], []string{"n1", "n2", "n3", "n4", "n5", "n6"}})
 	}
 	if g.Whole() {
 		return text
 	}
-	cols := make([]GatheredColumn, 6)
-	for i := range cols {
-		cols[i] = GatheredColumn{Name: fmt.Sprint("n", i+1), OID: oidInt8, Type: "bigint"}
+	if m := g.Merging(); m != nil {
+		text += fmt.Sprintf("or: %s\nmerged: %+v limit %+v offset %+v\n", m.Each(), m.Keys, m.Limit, m.Offset)
 	}
-	final, err := g.Final(cols[:g.width(len(cols))], []string{"n1", "n2", "n3", "n4", "n5", "n6"}, 0)
+	if g.Explains() != "" {
+		return text + "then: " + g.Outline() + "\n"
+	}
+	final, err := g.Final(rows, 0)
 	if err != nil {
 		return text + failure(err)
 	}
-	_, final, _ = strings.Cut(final, ") AS r(")
-	_, final, _ = strings.Cut(final, ")) ")
-	return text + "then: " + final + "\n"
+	for range rows {
+		_, final, _ = strings.Cut(final, ") AS r(")
+		_, final, _ = strings.Cut(final, "))")
+	}
+	return text + "then: " + strings.TrimPrefix(strings.TrimPrefix(final, ","), " ") + "\n"
 }
 
-// width is how many columns each has; those of * are taken to be two.
-func (g *Gathering) width(most int) int {
-	nodes, _ := pgParse(g.each)
+// width is how many columns a query has; those of * are taken to be two.
+func width(text string, most int) int {
+	sel, _ := pgParse(text)
+	for sel.GetLarg() != nil {
+		sel = sel.GetLarg()
+	}
 	n := 0
-	for _, t := range nodes.GetTargetList() {
+	for _, t := range sel.GetTargetList() {
 		if isStar(t.GetResTarget().GetVal()) {
 			n++
 		}

@@ -2,9 +2,9 @@ package router
 
 // partial arranges a query whose aggregates can be made from the shards' own:
 // each shard groups its rows, and the groups are grouped again.
-func (a *arranger) partial() (*Gathering, *Error) {
+func (a *arranger) partial() (*Portion, *Error) {
 	q := a.sel
-	g := &Gathering{final: over(), targets: q.GetTargetList()}
+	g := &Portion{rows: a.rows, made: over(a.rows), targets: q.GetTargetList()}
 	c := &combiner{arranger: a, g: g, groups: map[int]bool{}}
 	for _, n := range q.GetGroupClause() {
 		c.group(c.grouped(n))
@@ -22,7 +22,7 @@ func (a *arranger) partial() (*Gathering, *Error) {
 	if a.fault != nil {
 		return nil, a.fault
 	}
-	f := g.final
+	f := g.made
 	f.TargetList, f.HavingClause, f.DistinctClause, f.SortClause = q.GetTargetList(), q.GetHavingClause(), q.GetDistinctClause(), q.GetSortClause()
 	f.LimitCount, f.LimitOffset, f.LimitOption = q.GetLimitCount(), q.GetLimitOffset(), q.GetLimitOption()
 	each := a.rowsOf()
@@ -38,7 +38,7 @@ func (a *arranger) partial() (*Gathering, *Error) {
 // combiner rewrites expressions over the rows of a query for its groups.
 type combiner struct {
 	*arranger
-	g      *Gathering
+	g      *Portion
 	groups map[int]bool // columns that are grouped by
 }
 
@@ -109,25 +109,25 @@ func (c *combiner) known(n *node) (int, bool) {
 }
 
 // again: the aggregate of the shards' values is that of all rows.
-func (a *arranger) again(n *node, _ *Gathering) {
+func (a *arranger) again(n *node, _ *Portion) {
 	c := n.GetFuncCall()
 	n.Node = call(stringOf(c.GetFuncname()[len(c.GetFuncname())-1]), a.column(&node{Node: n.Node})).Node
 }
 
 // count: the counts add up.
-func (a *arranger) count(n *node, _ *Gathering) {
+func (a *arranger) count(n *node, _ *Portion) {
 	n.Node = castTo(call("sum", a.column(&node{Node: n.Node})), "int8").Node
 }
 
 // sum: the sums add up, to a value of their type.
-func (a *arranger) sum(n *node, g *Gathering) {
+func (a *arranger) sum(n *node, g *Portion) {
 	at := a.columnAt(&node{Node: n.Node})
 	n.Node = call("sum", rowColumn(at)).Node
 	g.sums = append(g.sums, total{at: n, col: at})
 }
 
 // average: the sum of the sums by that of the counts.
-func (a *arranger) average(n *node, g *Gathering) {
+func (a *arranger) average(n *node, g *Portion) {
 	part := func(name string) int {
 		c := n.GetFuncCall()
 		p := call(name, c.GetArgs()...)

@@ -5,7 +5,7 @@ package router
 func (r *Router) gatherCopy(text string, x *copyNode, env *Env) (*Gathering, *Error) {
 	b := r.newBinder(&source{text: text}, searchSchemas(env.SearchPath, env.User))
 	o := copyOptions(x.GetOptions())
-	g := &Gathering{each: text, copy: &o}
+	g := &Gathering{parts: []*Portion{{each: text}}, copy: &o}
 	if x.GetQuery() == nil {
 		b.relation(x.GetRelation(), useRead)
 		if err := b.spreads(); err != nil {
@@ -27,7 +27,7 @@ func (r *Router) gatherCopy(text string, x *copyNode, env *Env) (*Gathering, *Er
 	switch {
 	case err != nil:
 		return nil, err
-	case !made.Whole():
+	case made.made != nil:
 		return nil, refuse("Leave out ORDER BY, LIMIT, DISTINCT, grouping, aggregates and windows, name a tenant, or send the SELECT without COPY.",
 			"COPY passes on the rows of all shards as they are, and this SELECT makes its rows of theirs")
 	}

@@ -1,26 +1,38 @@
 package router
 
+import "strings"
+
 // Gathering says how the rows of all shards become the answer to one SELECT
 // that names no tenant, or those of some shards the answer to a statement that
 // names tenants of several. It is for one execution and one goroutine.
 type Gathering struct {
-	each  string      // what every shard runs
-	final *selectNode // over the rows of all; nil: they are the answer, in any order
+	parts []*Portion
+	final *selectNode // over the rows of the parts; nil: those of the one part are the answer, in any order
+	plans string      // the format that the shards' plans are asked in; empty: the rows are
 	copy  *CopyOptions
 
-	shares []Share // what each shard runs that has tenants which the statement names; nil: each, on every shard
+	shares []Share // what each shard runs that has tenants which the statement names; nil: the parts, on every shard
 	writes bool
 	order  []int32 // of the rows of VALUES: whose share each is of; nil: the statement is no INSERT of VALUES
+}
 
-	targets []*node // of final that have no name of their own; nil: the columns of each
+// Portion is a query that every shard runs, and what is made of the rows of all.
+type Portion struct {
+	each string      // what every shard runs
+	rows string      // what the rows are called in final
+	text string      // what the part stands for in the statement; empty: the whole
+	made *selectNode // from the rows; nil: they are the answer, in any order
+
+	targets []*node // of made that have no name of their own; nil: the columns of each
 	hidden  int     // columns of each, behind those of the answer, that order it
 	sums    []total
-	parts   []*node // arguments of each's sums in averages
+
+	merging *Merging
 }
 
 // total is a combination of the shards' values that depends on their type.
 type total struct {
-	at    *node // in final: sum(column), or sum(column) / sum(count)
+	at    *node // in made: sum(column), or sum(column) / sum(count)
 	count *node // of an average: the divisor
 	col   int
 }
@@ -33,12 +45,58 @@ type GatheredColumn struct {
 	Collation string // as SQL writes it; empty: the type has none
 }
 
-// Each is the text that every shard runs. Its parameters are the statement's.
-func (g *Gathering) Each() string { return g.each }
+// Portions are the queries whose rows the answer is made of, at least one.
+func (g *Gathering) Portions() []*Portion { return g.parts }
 
-// Whole reports whether the rows that the shards answer Each with are the
-// answer, in any order. If not, it is the answer to Final over them.
+// Each is the text that every shard runs. Its parameters are the statement's.
+func (p *Portion) Each() string { return p.each }
+
+// Text is the query whose columns' names Final wants; empty: the statement.
+func (p *Portion) Text() string { return p.text }
+
+// Whole reports whether the rows that the shards answer the one part with are
+// the answer, in any order. If not, it is the answer to Final over them.
 func (g *Gathering) Whole() bool { return g.final == nil }
+
+// Explains returns the format of the plans that the shards are asked for, as
+// EXPLAIN writes it, such as "json"; empty: they are asked for rows.
+func (g *Gathering) Explains() string { return g.plans }
+
+// Outline is the text of what makes the answer, before the types of the rows
+// are known, for people to read; empty: the rows of the shards are the answer.
+func (g *Gathering) Outline() string {
+	if g.final == nil {
+		return ""
+	}
+	for _, p := range g.parts {
+		if p.targets == nil {
+			p.made.TargetList = []*node{target(starNode(), "")}
+		}
+	}
+	text, _ := unparse(g.final)
+	return text
+}
+
+// explain has the shards say their plans in place of rows.
+func (g *Gathering) explain(x *explainNode) *Error {
+	prefix, err := explaining(x)
+	if err != nil {
+		return refuse("Name a tenant.", "the statement cannot be written for all shards: %s", err.Error())
+	}
+	g.plans = "text"
+	for _, n := range x.GetOptions() {
+		if d := n.GetDefElem(); d.GetDefname() == "format" {
+			g.plans = strings.ToLower(stringOf(d.GetArg()))
+		}
+	}
+	for _, p := range g.parts {
+		p.each = prefix + p.each
+		if p.merging != nil {
+			p.merging.each = prefix + p.merging.text
+		}
+	}
+	return nil
+}
 
 // Copy are the options of a COPY TO STDOUT; nil: the statement is none.
 func (g *Gathering) Copy() *CopyOptions { return g.copy }
@@ -53,35 +111,62 @@ const (
 	orderKey = "pgdrover_key_"
 )
 
+// Gathered is what the shards have answered to a part.
+type Gathered struct {
+	Columns []GatheredColumn
+	Names   []string // of the columns of what the part stands for
+}
+
 // Final is the text that any one server runs to make the answer from the rows.
-// cols are the columns of Each. names are those of the answer. The rows are its
-// parameters after the first params, which are the statement's: an array of
-// text for each column. It is called once.
-func (g *Gathering) Final(cols []GatheredColumn, names []string, params int) (string, error) {
-	for _, t := range g.sums {
-		if err := t.settle(cols); err != nil {
+// rows are what each part was answered. The values are its parameters after the
+// first params, which are the statement's: an array of text for each column, of
+// one part after the other. It is called once.
+func (g *Gathering) Final(rows []Gathered, params int) (string, error) {
+	ctes := make([]string, len(g.parts))
+	for i, p := range g.parts {
+		if err := p.name(rows[i]); err != nil {
 			return "", err
 		}
-	}
-	if g.targets == nil {
-		for i := range len(cols) - g.hidden {
-			g.final.TargetList = append(g.final.TargetList, target(rowColumn(i), cols[i].Name))
-		}
-	}
-	for i, t := range g.targets {
-		if x := t.GetResTarget(); x.GetName() == "" && i < len(names) {
-			x.Name = names[i]
-		}
+		ctes[i] = p.cte(rows[i].Columns, params)
+		params += len(rows[i].Columns)
 	}
 	text, err := unparse(g.final)
 	if err != nil {
 		return "", err
 	}
-	return g.rows(cols, params) + text, nil
+	with := "WITH "
+	if w := g.final.GetWithClause(); w != nil {
+		if w.GetRecursive() {
+			with = "WITH RECURSIVE "
+		}
+		return with + strings.Join(ctes, ", ") + ", " + strings.TrimPrefix(text, with), nil
+	}
+	return with + strings.Join(ctes, ", ") + " " + text, nil
 }
 
-// rows is the CTE of the rows.
-func (g *Gathering) rows(cols []GatheredColumn, params int) string {
+// name gives the columns that a part makes the names that they have in the
+// statement.
+func (p *Portion) name(rows Gathered) error {
+	for _, t := range p.sums {
+		if err := t.settle(rows.Columns); err != nil {
+			return err
+		}
+	}
+	if p.targets == nil {
+		for i := range len(rows.Columns) - p.hidden {
+			p.made.TargetList = append(p.made.TargetList, target(rowColumn(i), rows.Columns[i].Name))
+		}
+	}
+	for i, t := range p.targets {
+		if x := t.GetResTarget(); x.GetName() == "" && i < len(rows.Names) {
+			x.Name = rows.Names[i]
+		}
+	}
+	return nil
+}
+
+// cte is the CTE of the rows.
+func (p *Portion) cte(cols []GatheredColumn, params int) string {
 	list, arrays, names := "", "", ""
 	for i, c := range cols {
 		if i > 0 {
@@ -89,7 +174,7 @@ func (g *Gathering) rows(cols []GatheredColumn, params int) string {
 		}
 		n := itoa(i + 1)
 		name := position + n
-		if k := i - (len(cols) - g.hidden); k >= 0 {
+		if k := i - (len(cols) - p.hidden); k >= 0 {
 			name = orderKey + itoa(k+1)
 		}
 		value := "CAST(r.v" + n + " AS " + c.Type + ")"
@@ -100,7 +185,7 @@ func (g *Gathering) rows(cols []GatheredColumn, params int) string {
 		arrays += "pg_catalog.unnest($" + itoa(params+i+1) + "::pg_catalog.text[])"
 		names += "v" + n
 	}
-	return "WITH " + gathered + " AS (SELECT " + list + " FROM ROWS FROM (" + arrays + ") AS r(" + names + ")) "
+	return p.rows + " AS (SELECT " + list + " FROM ROWS FROM (" + arrays + ") AS r(" + names + "))"
 }
 
 // settle makes the combination suit the type of the shards' values.

@@ -62,6 +62,7 @@ const (
 	joinRight    = pg.JoinType_JOIN_RIGHT
 	joinFull     = pg.JoinType_JOIN_FULL
 	setNone      = pg.SetOperation_SETOP_NONE
+	setUnion     = pg.SetOperation_SETOP_UNION
 	mergeInsert  = pg.CmdType_CMD_INSERT
 	mergeUpdate  = pg.CmdType_CMD_UPDATE
 	mergeDelete  = pg.CmdType_CMD_DELETE

@@ -26,6 +26,12 @@ func (r *Router) Route(q *Query, p Params, env *Env) (Route, error) {
 	return route, nil
 }
 
+// Gathers reports whether Route may plan a read of all shards for q, which runs
+// the parser and so takes long.
+func (q *Query) Gathers(env *Env) bool {
+	return len(q.tpl.statements) == 1 && len(q.tpl.statements[0].place.unbound) > 0 && q.scatters(env) && !q.r.oneShard()
+}
+
 // Inner answers where the query in EXPLAIN (ROUTE) would go.
 func (r *Router) Inner(q *Query, p Params, env *Env) (Route, error) {
 	q.scratch = q.scratch[:0]

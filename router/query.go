@@ -1,5 +1,7 @@
 package router
 
+import "bytes"
+
 // slotKind says how a literal is written.
 type slotKind uint8
 
@@ -145,3 +147,18 @@ func (t *Template) Bytes() []byte { return t.norm }
 
 // SearchPath returns the setting under which the names were resolved.
 func (t *Template) SearchPath() string { return t.searchPath }
+
+// Shape is the text of the template to be read by people: literals are question
+// marks.
+func (t *Template) Shape() string {
+	b := bytes.Map(func(r rune) rune {
+		switch {
+		case r >= markInt && r <= markParam:
+			return '?'
+		case r < ' ':
+			return ' '
+		}
+		return r
+	}, t.norm)
+	return string(bytes.TrimRight(b, "; "))
+}

@@ -108,6 +108,10 @@ type Route struct {
 	ran       *Statement
 }
 
+// Session reports a Route of what concerns the session and no data: settings,
+// transaction control, cursors.
+func (r Route) Session() bool { return r.Kind == Local || r.reason == byTransaction }
+
 // reasonFor says which rule decided, for Query.Why.
 type reasonFor uint8
 

@@ -129,13 +129,15 @@ func (q *Query) readShares(st *Statement, all []tenantAt, env *Env) (*Gathering,
 	if err := gathers(st); err != nil {
 		return nil, err
 	}
-	g, err := q.r.gatherText(q.verbatim(0), env)
+	whole, err := q.r.gatherWhole(q.verbatim(0), env)
 	if err != nil {
 		return nil, err
 	}
+	whole.merging = nil
+	g := &Gathering{parts: []*Portion{whole}, final: whole.made}
 	for _, shard := range shardsOf(all) {
 		s := q.narrowed(all, shard)
-		own, err := q.r.gatherText(bare(s.SQL, q.plain), env)
+		own, err := q.r.gatherWhole(bare(s.SQL, q.plain), env)
 		if err != nil {
 			return nil, err
 		}
@@ -163,6 +165,9 @@ func (r *Router) writesApart(text string, env *Env) *Error {
 	b.statement(n, nil)
 	if err := b.lonely(); err != nil {
 		return err
+	}
+	if len(b.g.loops) > 0 {
+		return errRecursive
 	}
 	if source := n.GetInsertStmt().GetSelectStmt().GetSelectStmt(); source != nil && !b.rowByRow(source) {
 		return refuse("", "its rows are made of rows of several tenants")

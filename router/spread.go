@@ -12,14 +12,54 @@ func (r *Router) gather(q *Query, env *Env) (*Gathering, *Error) {
 	if err := gathers(st); err != nil {
 		return nil, err
 	}
-	return r.gatherText(q.verbatim(0), env)
+	text := q.verbatim(0)
+	nodes, fault := r.parse(text)
+	if fault != nil || len(nodes) != 1 {
+		return nil, refuse("Name a tenant.", "the statement cannot be read as one SELECT")
+	}
+	if c := nodes[0].GetCopyStmt(); c != nil {
+		return r.gatherCopy(text, c, env)
+	}
+	explained := nodes[0].GetExplainStmt()
+	if explained != nil {
+		sel := explained.GetQuery().GetSelectStmt()
+		if c := explained.GetQuery().GetCopyStmt(); c != nil { // EXPLAIN (ROUTE) takes it
+			return r.gatherCopy(text, c, env)
+		}
+		if sel == nil {
+			return nil, refuse("Name a tenant, or send one statement for each.", "only SELECT may be answered from all shards, and this explains another")
+		}
+		var err *Error
+		if text, err = writtenAs(sel); err != nil {
+			return nil, err
+		}
+	}
+	g, err := r.gathering(text, searchSchemas(env.SearchPath, env.User))
+	if err == nil && st.Verb == Explain {
+		err = g.explain(explained)
+	}
+	return g, err
+}
+
+// gathering plans how one SELECT is answered: as a whole, or from those of its
+// queries that can be.
+func (r *Router) gathering(text string, path []string) (*Gathering, *Error) {
+	w := walk{r: r, path: path}
+	whole, err := w.part(text, gathered)
+	if err == nil {
+		return &Gathering{parts: []*Portion{whole}, final: whole.made}, nil
+	}
+	if g := w.blocks(text); g != nil {
+		return g, nil
+	}
+	return nil, err
 }
 
 // gathers says why a statement may not be answered from the rows of several
 // shards whatever its FROM is.
 func gathers(st *Statement) *Error {
 	switch {
-	case st.Verb != Select && !st.CopyOut:
+	case st.Verb != Select && st.Verb != Explain && !st.CopyOut:
 		return refuse("Name a tenant, or send one statement for each.", "only SELECT may be answered from all shards, and this is %s", st.Verb)
 	case st.Write:
 		return refuse("Name a tenant, or send one statement for each.", "a statement that writes is not run on all shards: %s", st.WhyWrite)
@@ -27,27 +67,23 @@ func gathers(st *Statement) *Error {
 	return nil
 }
 
-// gatherText plans how the statement in a text is answered, which has passed
-// gathers, be it in EXPLAIN (ROUTE).
-func (r *Router) gatherText(text string, env *Env) (*Gathering, *Error) {
-	n := r.tree(text)
-	if n.GetCopyStmt() != nil {
-		return r.gatherCopy(text, n.GetCopyStmt(), env)
-	}
-	if n.GetSelectStmt() == nil {
+// gatherWhole plans how one SELECT is answered as a whole.
+func (r *Router) gatherWhole(text string, env *Env) (*Portion, *Error) {
+	sel := r.tree(text).GetSelectStmt()
+	if sel == nil {
 		return nil, refuse("Name a tenant.", "the statement cannot be read as one SELECT")
 	}
-	if q := n.GetSelectStmt(); q.GetOp() != setNone || len(q.GetValuesLists()) > 0 {
+	if sel.GetOp() != setNone || len(sel.GetValuesLists()) > 0 {
 		return nil, refuse("Send its parts as statements of their own.", "UNION, INTERSECT, EXCEPT and VALUES are not answered from all shards")
 	}
-	b := r.newBinder(&source{text: text}, searchSchemas(env.SearchPath, env.User))
-	b.watch = n.GetSelectStmt()
-	b.statement(n, nil)
-	if err := b.spreads(); err != nil {
-		return nil, err
+	if nodes, _ := r.parse(text); nodes[0].GetExplainStmt() != nil {
+		var err *Error
+		if text, err = writtenAs(sel); err != nil {
+			return nil, err
+		}
 	}
-	a := arranger{b: b, sel: n.GetSelectStmt(), text: text}
-	return a.arrange()
+	w := walk{r: r, path: searchSchemas(env.SearchPath, env.User)}
+	return w.part(text, gathered)
 }
 
 // tree is the tree of the one statement in a text, or of that in EXPLAIN; nil if
@@ -84,6 +120,9 @@ func (q *Query) verbatim(i int) string {
 func (b *binder) spreads() *Error {
 	if err := b.lonely(); err != nil {
 		return err
+	}
+	if len(b.g.loops) > 0 {
+		return errRecursive
 	}
 	err, any := b.driven(b.drivers)
 	if any {
@@ -126,14 +165,15 @@ func (b *binder) lonely() *Error {
 		return &Error{Code: codeNoTable, Message: "relation \"" + f.unknown[0] + "\" does not exist"}
 	case f.hold != 0 || len(f.changes) > 0 || f.settings > 0:
 		return refuse(alone, "a statement that changes the session is not run on all shards")
-	case len(b.g.loops) > 0:
-		return refuse("Name a tenant.", "a recursive query is not run on all shards")
 	}
 	if p := b.place(); len(p.on) > 0 {
 		return refuse(alone, "%q lives on one shard: it is not read along with the tables of all", p.on[0].table.Name)
 	}
 	return nil
 }
+
+// errRecursive refuses queries that read their own rows.
+var errRecursive = refuse("Name a tenant.", "a recursive query is not run on all shards")
 
 // leaves reports whether an outer join may leave an item without a row.
 func (b *binder) leaves(id int32) bool {

@@ -1,6 +1,8 @@
 package router
 
 import (
+	"strings"
+
 	pg "github.com/pganalyze/pg_query_go/v6"
 )
 
@@ -9,24 +11,48 @@ import (
 // treeVersion is the version of PostgreSQL whose parser pg_query_go is.
 const treeVersion = 170007
 
-const limitDefault = pg.LimitOption_LIMIT_OPTION_DEFAULT
+const (
+	limitDefault = pg.LimitOption_LIMIT_OPTION_DEFAULT
+	limitCount   = pg.LimitOption_LIMIT_OPTION_COUNT
+)
 
 // unparse writes a query as SQL.
 func unparse(q *selectNode) (string, error) {
-	return pg.Deparse(&pg.ParseResult{Version: treeVersion, Stmts: []*pg.RawStmt{{Stmt: &node{Node: &pg.Node_SelectStmt{SelectStmt: q}}}}})
+	return pg.Deparse(&pg.ParseResult{Version: treeVersion, Stmts: []*pg.RawStmt{{Stmt: selecting(q)}}})
 }
 
-// over is a query over the gathered rows, without a target yet.
-func over() *selectNode {
-	from := &pg.RangeVar{Relname: gathered, Inh: true, Relpersistence: "p"}
+// writtenAs is unparse with an error for the client.
+func writtenAs(q *selectNode) (string, *Error) {
+	text, err := unparse(q)
+	if err != nil {
+		return "", refuse("Name a tenant.", "the statement cannot be written for all shards: %s", err.Error())
+	}
+	return text, nil
+}
+
+// explaining writes EXPLAIN with the options of x, up to its query.
+func explaining(x *explainNode) (string, error) {
+	const query = "SELECT 1"
+	one := &selectNode{TargetList: []*node{target(integer(1), "")}, Op: setNone, LimitOption: limitDefault}
+	x = &explainNode{Options: x.GetOptions(), Query: selecting(one)}
+	text, err := pg.Deparse(&pg.ParseResult{Version: treeVersion, Stmts: []*pg.RawStmt{{Stmt: &node{Node: &pg.Node_ExplainStmt{ExplainStmt: x}}}}})
+	return strings.TrimSuffix(text, query), err
+}
+
+// over is a query over the gathered rows of that name, without a target yet.
+func over(rows string) *selectNode {
+	from := &pg.RangeVar{Relname: rows, Inh: true, Relpersistence: "p"}
 	return &selectNode{FromClause: []*node{{Node: &pg.Node_RangeVar{RangeVar: from}}}, Op: setNone, LimitOption: limitDefault}
 }
 
-// derived is a query in FROM, by the name of the gathered rows.
-func derived(q *selectNode) *node {
-	sub := &pg.RangeSubselect{Subquery: &node{Node: &pg.Node_SelectStmt{SelectStmt: q}}, Alias: &pg.Alias{Aliasname: gathered}}
+// derived is a query in FROM.
+func derived(q *selectNode, alias string) *node {
+	sub := &pg.RangeSubselect{Subquery: selecting(q), Alias: &pg.Alias{Aliasname: alias}}
 	return &node{Node: &pg.Node_RangeSubselect{RangeSubselect: sub}}
 }
+
+// selecting is a query as a node.
+func selecting(q *selectNode) *node { return &node{Node: &pg.Node_SelectStmt{SelectStmt: q}} }
 
 // target is a column of a select list; name may be empty.
 func target(val *node, name string) *node {
@@ -51,6 +77,9 @@ func isStar(n *node) bool {
 	return len(f) > 0 && f[len(f)-1].GetAStar() != nil
 }
 
+// isExists reports EXISTS (…).
+func isExists(x *sublinkNode) bool { return x.GetSubLinkType() == pg.SubLinkType_EXISTS_SUBLINK }
+
 // isAggregateOfJSON reports the aggregates that have a syntax of their own.
 func isAggregateOfJSON(n *node) bool {
 	return n.GetJsonObjectAgg() != nil || n.GetJsonArrayAgg() != nil
@@ -65,11 +94,40 @@ func ordinal(n *node) (int, bool) {
 	return int(i), ok
 }
 
+func stringNode(s string) *node { return pg.MakeStrNode(s) }
+
 func integer(i int32) *node { return pg.MakeAConstIntNode(int64(i), -1) }
 
 // sortAs is an item of ORDER BY for another expression.
 func sortAs(by *pg.SortBy, n *node) *node {
 	return &node{Node: &pg.Node_SortBy{SortBy: &pg.SortBy{Node: n, SortbyDir: by.GetSortbyDir(), SortbyNulls: by.GetSortbyNulls(), UseOp: by.GetUseOp()}}}
+}
+
+// keyOf is how an item of ORDER BY orders.
+func keyOf(by *pg.SortBy) MergeKey {
+	k := MergeKey{Descending: by.GetSortbyDir() == pg.SortByDir_SORTBY_DESC}
+	k.NullsFirst = k.Descending
+	switch by.GetSortbyNulls() {
+	case pg.SortByNulls_SORTBY_NULLS_FIRST:
+		k.NullsFirst = true
+	case pg.SortByNulls_SORTBY_NULLS_LAST:
+		k.NullsFirst = false
+	}
+	return k
+}
+
+// countOf is what LIMIT or OFFSET says; false if only a server can tell.
+func countOf(n *node) (Count, bool) {
+	switch {
+	case n.GetNode() == nil || n.GetAConst().GetIsnull():
+		return Count{}, true
+	case n.GetParamRef().GetNumber() > 0:
+		return Count{Parameter: int(n.GetParamRef().GetNumber()), Said: true}, true
+	case n.GetAConst() != nil:
+		i, ok := constInt(n.GetAConst())
+		return Count{Value: int64(i), Said: true}, ok && i >= 0
+	}
+	return Count{}, false
 }
 
 // system is a name in pg_catalog.

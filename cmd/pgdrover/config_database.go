@@ -26,6 +26,9 @@ type Database struct {
 	// Scatter says what becomes of a statement on sharded tables that names no tenant: deny refuses it unless a session or a hint
 	// asks for scatter, reads answers it from all shards if it is a read. Key: DB.scatter. Default: deny.
 	Scatter Scatter `yaml:"scatter"`
+	// DryRun is a shard map that statements are routed by on paper, beside the one in force: what would become of them is counted.
+	// Key: DB.dry_run. Default: none.
+	DryRun string `yaml:"dry_run"`
 	// ReuseUnnamed has backends prepare unnamed statements once for all who send them, where their plan does not depend on their
 	// parameters. Key: DB.reuse_unnamed. Default: on.
 	ReuseUnnamed Switch `yaml:"reuse_unnamed"`

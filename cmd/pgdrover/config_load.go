@@ -144,6 +144,7 @@ func (l *loader) resolve() {
 		}
 		l.relative(&db.ShardMap, at.under("shardmap"))
 		l.relative(&db.Lock, at.under("lock"))
+		l.relative(&db.DryRun, at.under("dry_run"))
 		if db.Lock == "" && db.ShardMap != "" {
 			db.Lock = strings.TrimSuffix(db.ShardMap, filepath.Ext(db.ShardMap)) + ".lock"
 		}

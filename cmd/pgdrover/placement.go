@@ -19,6 +19,7 @@ type placement struct {
 	db   *Database
 	file *shardmap.File
 	lock *shardmap.Lock // nil before the first placement
+	dry  *shardmap.Map  // that statements are routed by on paper; nil: none
 }
 
 // readPlacement reads the shard map of a database and its lock, which need not be there yet. It does not ask whether the
@@ -35,11 +36,38 @@ func readPlacement(name string, db *Database) (*placement, error) {
 	if p.file.Database != name {
 		return nil, positionIn(db.ShardMap, text, "database").Errorf("database: %s here, but the configuration has this map under databases.%s: make them agree", p.file.Database, name)
 	}
+	if p.dry, err = readDryRun(name, db); err != nil {
+		return nil, err
+	}
 	p.lock, err = shardmap.ReadLock(db.Lock)
 	if errors.Is(err, fs.ErrNotExist) {
 		return p, nil
 	}
 	return p, err
+}
+
+// readDryRun reads the shard map that statements are routed by on paper, which needs no lock: it stands on the plan that its first one would
+// hold.
+func readDryRun(name string, db *Database) (*shardmap.Map, error) {
+	if db.DryRun == "" {
+		return nil, nil
+	}
+	text, err := os.ReadFile(db.DryRun)
+	if err != nil {
+		return nil, fmt.Errorf("dry_run of database %s: %w", name, err)
+	}
+	f, err := shardmap.Parse(db.DryRun, text)
+	if err != nil {
+		return nil, err
+	}
+	if f.Database != name {
+		return nil, positionIn(db.DryRun, text, "database").Errorf("database: %s here, but the configuration has this map under databases.%s: make them agree", f.Database, name)
+	}
+	lock, err := shardmap.Plan(f)
+	if err != nil {
+		return nil, err
+	}
+	return shardmap.New(f, lock)
 }
 
 // positionIn is where a key's value stands in the text of a YAML file that has been read before.

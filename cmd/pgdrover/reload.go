@@ -175,7 +175,7 @@ func (s *service) adjust(db *served, config *Config) {
 	if err != nil {
 		s.log.Error("settings could not be taken over", "database", db.Name(), "error", err)
 	}
-	db.Adjust(settings.options(db.Name(), config, s))
+	db.Adjust(settings.options(db.placement, config, s))
 }
 
 // placed names the place in the shard map that a refused change comes from.

@@ -56,6 +56,9 @@ func (s *service) files() []string {
 	files := append(s.config.watched(), s.paths...)
 	for _, db := range s.config.Databases {
 		files = append(files, db.ShardMap, db.Lock)
+		if db.DryRun != "" {
+			files = append(files, db.DryRun)
+		}
 	}
 	return files
 }

@@ -45,7 +45,7 @@ func (s *service) open(ctx context.Context, name string, config *Config) (*serve
 	if err != nil {
 		return nil, err
 	}
-	opened := &served{proxy.OpenDatabase(db.options(name, config, s), pool.New(poolConfig), results, m, catalog), p}
+	opened := &served{proxy.OpenDatabase(db.options(p, config, s), pool.New(poolConfig), results, m, catalog), p}
 	if db.TwoPhaseCommit == TwoPhaseOn {
 		if err := opened.prepareTwoPhase(ctx, s.log); err != nil {
 			opened.Close(context.WithoutCancel(ctx))
@@ -69,9 +69,9 @@ func (d *served) prepareTwoPhase(ctx context.Context, log *slog.Logger) error {
 }
 
 // options are the settings of a database in the words of package proxy.
-func (d *Database) options(name string, config *Config, s *service) proxy.Options {
+func (d *Database) options(p *placement, config *Config, s *service) proxy.Options {
 	return proxy.Options{
-		Name: name, Mode: d.Pool.Mode.proxy(), NameAddHost: d.NameAddHost, Replicas: d.Reads.To == ReadReplicas, Sticky: d.Reads.Sticky,
+		Name: p.name, DryRun: p.dry, Mode: d.Pool.Mode.proxy(), NameAddHost: d.NameAddHost, Replicas: d.Reads.To == ReadReplicas, Sticky: d.Reads.Sticky,
 		Cached: cachedTables(d.Cache.Tables), Holding: holdFunctions(d.HoldFunctions), Drain: config.Limits.ReloadWait, Templates: config.Limits.Templates, Log: s.log,
 		PassThrough: d.Backend.PassThrough, Scatter: d.Scatter == ScatterReads, TwoPhase: d.TwoPhaseCommit == TwoPhaseOn, ScatterMemory: int(d.Limits.ScatterMemory),
 		Reuse: d.ReuseUnnamed == SwitchOn,
