@@ -93,8 +93,26 @@ func (g *gatherer) told(e *pgwire.Error) *pgwire.Error {
 	return &told
 }
 
+// stopAgain is how long a shard may take to give up until it is asked once more: one that has not begun yet ignores that it is asked.
+const stopAgain = 500 * time.Millisecond
+
 // stop has the shards that have not answered yet give up, and waits until they have.
 func (g *gatherer) stop(all []gathered) {
+	for i := range all {
+		all[i].out = sink{fault: all[i].out.fault}
+		if all[i].link.busy() {
+			all[i].link.sink = &all[i].out
+		}
+	}
+	g.cancel(all)
+	for !g.s.haveAnswered(all, time.Now().Add(stopAgain)) {
+		g.cancel(all)
+	}
+	g.s.gather(all, time.Time{})
+}
+
+// cancel asks the nodes to stop what has no answer yet.
+func (g *gatherer) cancel(all []gathered) {
 	s := g.s
 	s.t.Await(func() {
 		ctx, done := context.WithTimeout(context.Background(), cancelTime)
@@ -107,13 +125,6 @@ func (g *gatherer) stop(all []gathered) {
 			}
 		}
 	})
-	for i := range all {
-		all[i].out = sink{fault: all[i].out.fault}
-		if all[i].link.busy() {
-			all[i].link.sink = &all[i].out
-		}
-	}
-	s.gather(all, time.Time{})
 }
 
 // hand hands the rows of one backend on to the client as they come. A client that does not read holds it up, and nothing piles up.

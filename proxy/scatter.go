@@ -221,24 +221,11 @@ func (s *session) drainSkipped(l *link) *pgwire.Error {
 // gather waits until every shard has answered, or is taken for lost at the deadline, unless that is zero. The client may cancel meanwhile:
 // each backend then answers with an error.
 func (s *session) gather(all []gathered, deadline time.Time) {
-	on := make([]task.Interest, 0, len(all))
-	s.clock(all[0].link)
-	defer s.stopClock()
-	for !s.cut.Load() {
-		s.stopOverdue()
-		on = on[:0]
+	if !s.haveAnswered(all, deadline) {
 		for i := range all {
 			if l := all[i].link; l.busy() && l.lost == nil {
-				on = append(on, task.Interest{Conn: l.conn, Read: true, Write: l.conn.Pending() > 0})
-			}
-		}
-		if len(on) == 0 {
-			break
-		}
-		late := s.t.Wait(deadline, on...)
-		for i := range all {
-			if l := all[i].link; l.busy() && l.lost == nil {
-				s.await1(l, late)
+				l.lost = errTooSlow
+				s.linkLost(l)
 			}
 		}
 	}
@@ -255,13 +242,31 @@ func (s *session) gather(all []gathered, deadline time.Time) {
 	}
 }
 
-// await1 takes what a link has sent; if it is late with its answer, it is lost.
-func (s *session) await1(l *link, late bool) {
-	s.pump(l)
-	if late && l.busy() && l.lost == nil {
-		l.lost = errTooSlow
-		s.linkLost(l)
+// haveAnswered waits until every shard has answered or is lost, and reports whether that was before the deadline, unless that is zero. When the
+// proxy ends it waits no longer.
+func (s *session) haveAnswered(all []gathered, deadline time.Time) bool {
+	on := make([]task.Interest, 0, len(all))
+	s.clock(all[0].link)
+	defer s.stopClock()
+	for late := false; !s.cut.Load(); {
+		s.stopOverdue()
+		on = on[:0]
+		for i := range all {
+			if l := all[i].link; l.busy() && l.lost == nil {
+				on = append(on, task.Interest{Conn: l.conn, Read: true, Write: l.conn.Pending() > 0})
+			}
+		}
+		if len(on) == 0 || late {
+			return len(on) == 0
+		}
+		late = s.t.Wait(deadline, on...)
+		for i := range all {
+			if l := all[i].link; l.busy() && l.lost == nil {
+				s.pump(l)
+			}
+		}
 	}
+	return true
 }
 
 // onShardError says on which shard something failed.

@@ -61,6 +61,6 @@ func (t *transaction) isZero() bool {
 
 // isZero reports whether there is no portal.
 func (p *portal) isZero() bool {
-	return p.stmt == nil && p.link == nil && p.set == nil && p.bind == nil && p.gathering == nil && p.splitting == nil &&
+	return p.stmt == nil && p.link == nil && p.set == nil && p.bind == nil && p.gathering == nil && p.splitting == nil && p.held == nil &&
 		!p.own && !p.ran && !p.answered && !p.every && !p.described
 }

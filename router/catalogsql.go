@@ -74,5 +74,5 @@ SELECT json_build_object(
 FROM (SELECT set_config('search_path', 'pg_catalog', true) OFFSET 0) path`
 
 // ownFunction is true of the functions that 'pgdrover install' makes: they open
-// no table and keep nothing of a session. n is their schema, p they.
-const ownFunction = `(n.nspname = 'pgdrover' AND p.proname IN ('unique_id', 'shard_number'))`
+// no table of a tenant's and keep nothing of a session. n is their schema, p they.
+const ownFunction = `(n.nspname = 'pgdrover' AND p.proname IN ('unique_id', 'shard_number', 'decide'))`
