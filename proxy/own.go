@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"strings"
+	"unicode"
 
 	"github.com/pgdrover/pgdrover/pgwire"
 	"github.com/pgdrover/pgdrover/router"
@@ -95,6 +96,29 @@ func (s *session) showOwn(name string) string {
 	return ""
 }
 
+// clientEncoding is the session's client_encoding by any of its names; empty: none is known yet.
+func (s *session) clientEncoding() string {
+	if set, ok := s.settings.lookup("client_encoding"); ok {
+		return set.value
+	}
+	if s.reported == nil {
+		return ""
+	}
+	value, _ := s.reported.value("client_encoding")
+	return value
+}
+
+// isForeign reports an encoding in which text is converted on its way to a database in UTF8 (manual, "Automatic Character Set Conversion").
+func isForeign(encoding string) bool {
+	name := strings.Map(func(c rune) rune {
+		if c == '_' || c == '-' || c == ' ' || c == '\'' {
+			return -1
+		}
+		return unicode.ToLower(c)
+	}, encoding)
+	return name != "" && name != "utf8" && name != "unicode" && name != "sqlascii"
+}
+
 // applyEnv tells the router what the session's settings say, after they changed.
 func (s *session) applyEnv() {
 	s.set.Store(s.settings)
@@ -104,6 +128,7 @@ func (s *session) applyEnv() {
 	plain, _ := s.settings.lookup("standard_conforming_strings")
 	s.env.PlainBackslash = plain.value == "off" || plain.value == "false" || plain.value == "no" || plain.value == "0"
 	s.env.Tenant, s.env.TenantSource = s.tenantSet()
+	s.env.Foreign = isForeign(s.clientEncoding())
 	s.env.Scatter = s.db.options().Scatter
 	if e, ok := s.settings.lookup(ownScatter); ok {
 		s.env.Scatter, _ = boolean(e.value)

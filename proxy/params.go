@@ -203,6 +203,7 @@ func (s *session) reportParams() bool {
 	}
 	s.reported = nil
 	s.report(known)
+	s.env.Foreign = isForeign(s.clientEncoding())
 	return true
 }
 

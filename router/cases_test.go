@@ -18,7 +18,7 @@ import (
 //	params=a;b   parameters in text form; null is NULL, b:42 is a binary bigint, 23:42 a text of the type with OID 23
 //	set=42       the session's tenant by SET; auth=42 by authentication; local=42; startup=42
 //	prepare="x (bigint) AS …"  what the session has prepared
-//	path=…       search_path; user=…; plain: standard_conforming_strings off; temp; scatter
+//	path=…       search_path; user=…; plain: standard_conforming_strings off; temp; scatter; foreign: client_encoding is not UTF8
 func TestRouting(t *testing.T) {
 	routers := map[string]*Router{}
 	casefile.RunDir(t, routingDir, func(t *testing.T, c *casefile.Case) string {
@@ -53,7 +53,7 @@ func TestRouting(t *testing.T) {
 
 func environment(t *testing.T, c *casefile.Case, r *Router) Env {
 	t.Helper()
-	env := Env{PlainBackslash: c.Has("plain"), TempTables: c.Has("temp"), Scatter: c.Has("scatter")}
+	env := Env{PlainBackslash: c.Has("plain"), TempTables: c.Has("temp"), Scatter: c.Has("scatter"), Foreign: c.Has("foreign")}
 	env.SearchPath, _ = c.Arg("path")
 	env.User, _ = c.Arg("user")
 	for key, source := range map[string]Source{

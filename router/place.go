@@ -65,8 +65,11 @@ func (q *Query) one(st *Statement, p Params, env *Env, s *session) (Route, *Erro
 	if err := q.permit(st, env, s); err != nil {
 		return Route{}, err
 	}
+	if s.misread(env, pl) && !q.r.oneShard() {
+		return Route{}, foreign(s.key)
+	}
 	route := Route{Write: st.Write, Unknown: len(pl.unknown) > 0, Tenant: s.key, Source: s.source}
-	t := tally{m: q.r.m, session: *s, oneShard: q.r.oneShard()}
+	t := tally{m: q.r.m, session: *s, foreign: env.Foreign, oneShard: q.r.oneShard()}
 	t.unvalued, _ = p.(*unvalued)
 	for i := range pl.binds {
 		if err := q.tenants(&pl.binds[i], p, &t); err != nil {

@@ -28,6 +28,7 @@ type Env struct {
 	Tenant         shardmap.Key
 	TenantSource   Source
 	PlainBackslash bool // standard_conforming_strings = off: a backslash escapes in '...'
+	Foreign        bool // client_encoding is another than UTF8: bytes beyond ASCII are not those that tenants are hashed by
 	Scatter        bool // scatter was asked for
 	TempTables     bool // the session may have temporary tables: unknown relations may be theirs
 	Brief          bool // what takes long is not done: Route answers ErrLong

@@ -53,7 +53,7 @@ func (q *Query) several(st *Statement, p Params, env *Env, s *session, spread *E
 	pl := &st.place
 	route := Route{Kind: Several, Write: st.Write, Unknown: len(pl.unknown) > 0, reason: byShares}
 	var all []tenantAt
-	t := tally{m: q.r.m, session: *s, all: &all}
+	t := tally{m: q.r.m, session: *s, foreign: env.Foreign, all: &all}
 	t.unvalued, _ = p.(*unvalued)
 	if err := q.tables(st, &t, env); err != nil {
 		return Route{}, err

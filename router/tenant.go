@@ -88,6 +88,7 @@ func (q *Query) become(s *session, c Change) *Error {
 type tally struct {
 	m        *shardmap.Map
 	session  session
+	foreign  bool // the client's encoding is not UTF8
 	key      shardmap.Key
 	shard    int
 	keys     int  // tenants added, as far as they differ from the one before
@@ -109,6 +110,23 @@ func (t *tally) waits() bool {
 	return t.unvalued != nil && len(t.unvalued.asked) > 0 && t.keys == 0 && !t.session.explicit()
 }
 
+// inASCII reports a key whose bytes are the same in all encodings of a client.
+func inASCII(k shardmap.Key) bool {
+	return k.Type() != shardmap.Text || isASCII([]byte(k.String()))
+}
+
+// misread reports a session whose tenant the client has named in another
+// encoding than it is hashed in, for a statement that needs one.
+func (s *session) misread(env *Env, pl *placement) bool {
+	return env.Foreign && s.explicit() && !s.bound() && len(pl.binds)+len(pl.unbound) > 0 && !inASCII(s.key)
+}
+
+// foreign refuses a tenant that the client writes in another encoding than it is
+// hashed in.
+func foreign(k shardmap.Key) *Error {
+	return refuse("SET client_encoding TO 'UTF8'.", "the tenant %q is not ASCII, and the client's encoding is not UTF8", k.String())
+}
+
 // add notes one tenant. All must be of one shard, and the session's own where
 // it has one.
 func (t *tally) add(k shardmap.Key, null bool) *Error {
@@ -123,6 +141,8 @@ func (t *tally) add(k shardmap.Key, null bool) *Error {
 	case null:
 		t.null = true
 		return nil
+	case t.foreign && !inASCII(k):
+		return foreign(k)
 	case t.keys > 0 && k == t.key && t.all == nil:
 		return nil
 	case t.session.explicit() && k != t.session.key:
