@@ -8,6 +8,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"net"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -71,8 +72,9 @@ func TestCancel(t *testing.T) {
 			sleep := func(sql string, args ...any) {
 				go func() { _, err := conn.Exec(context.Background(), sql, args...); result <- err }()
 				r.running(conn.PgConn().PID(), ClientActive)
+				r.eventually("a server runs it", func() bool { return !strings.Contains(sql, "pg_sleep") || r.sleepers() == 1 }) // one that has not begun it ignores a cancel request
 			}
-			sleep("select pg_sleep(20) from (select count(*) from orders where tenant_id = $1) o", k)
+			sleep("select pg_sleep(30) from (select count(*) from orders where tenant_id = $1) o", k)
 			wrong := append([]byte(nil), secret...)
 			wrong[0]++
 			r.cancelRequest(conn.PgConn().PID(), wrong)
@@ -91,7 +93,7 @@ func TestCancel(t *testing.T) {
 				t.Fatal("the session did not go on")
 			}
 			r.exec(conn, "begin")
-			sleep("select pg_sleep(20) from (select count(*) from orders where tenant_id = $1) o", k)
+			sleep("select pg_sleep(30) from (select count(*) from orders where tenant_id = $1) o", k)
 			r.cancelRequest(conn.PgConn().PID(), secret)
 			if err := <-result; !isCode(err, "57014") {
 				t.Fatal(err)
