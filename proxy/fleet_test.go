@@ -61,7 +61,7 @@ func TestCancelAcrossTheFleet(t *testing.T) {
 			}
 			result := make(chan error, 1)
 			go func() { _, err := conn.Exec(context.Background(), fleetSleep, k); result <- err }()
-			home.running(pid, ClientActive)
+			home.asleep(pid)
 			wrong := append([]byte(nil), secret...)
 			wrong[len(wrong)-1]++
 			other.cancelRequest(pid, wrong)
@@ -115,7 +115,7 @@ func TestCancelAcrossTheFleetEncrypted(t *testing.T) {
 		}
 		result := make(chan error, 1)
 		go func() { _, err := conn.Exec(context.Background(), fleetSleep, k); result <- err }()
-		rigs[0].running(conn.PgConn().PID(), ClientActive)
+		rigs[0].asleep(conn.PgConn().PID())
 		rigs[1].cancelRequest(conn.PgConn().PID(), conn.PgConn().SecretKey()) // in plaintext, as PostgreSQL takes it whatever pg_hba.conf says
 		if err := <-result; !isCode(err, "57014") {
 			t.Fatal(err)
@@ -159,7 +159,7 @@ func TestPeerThatDoesNotAnswer(t *testing.T) {
 	conn := r.connect("default_query_exec_mode=exec")
 	result := make(chan error, 1)
 	go func() { _, err := conn.Exec(context.Background(), fleetSleep, k); result <- err }()
-	r.running(conn.PgConn().PID(), ClientActive)
+	r.asleep(conn.PgConn().PID())
 	r.cancelRequest(conn.PgConn().PID(), conn.PgConn().SecretKey())
 	if err := <-result; !isCode(err, "57014") {
 		t.Fatal(err)

@@ -278,7 +278,7 @@ func TestSessionModeProcess(t *testing.T) {
 	}
 	over := make(chan error, 1)
 	go func() { _, err := second.Exec(context.Background(), "select pg_sleep(20)"); over <- err }()
-	r.running(second.PgConn().PID(), ClientActive)
+	r.asleep(second.PgConn().PID())
 	r.cancelRequest(second.PgConn().PID(), second.PgConn().SecretKey())
 	if err := <-over; !isCode(err, "57014") {
 		t.Fatal(err)
