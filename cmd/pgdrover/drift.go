@@ -13,6 +13,9 @@ import (
 // driftPause is between two comparisons of the shards' schemas, each of which takes a shard as long as reading its catalog.
 const driftPause = 5 * time.Minute
 
+// driftAgain is how long after that a difference is looked for again: shards are asked one after the other, and DDL may run meanwhile.
+const driftAgain = 10 * time.Second
+
 // drift is by how many objects each shard's schema differs from the first's, by database and shard. Any goroutine may use it.
 type drift struct {
 	mu    sync.Mutex // guards what follows
@@ -71,7 +74,7 @@ func (s *service) compareShards(ctx context.Context) {
 		if p.db == nil || p.m.ShardCount() == 1 {
 			continue
 		}
-		found, err := differencesOf(ctx, name, p.db, p.m)
+		found, err := lastingDifferences(ctx, driftAgain, func() (map[string]int, error) { return differencesOf(ctx, name, p.db, p.m) })
 		if err != nil && ctx.Err() == nil {
 			s.log.Warn("the schemas of the shards could not be compared", "database", name, "error", err)
 		}
@@ -79,6 +82,30 @@ func (s *service) compareShards(ctx context.Context) {
 			s.log.Warn("the schemas of the shards differ: run pgdrover check --schema", "database", name, "differences", found)
 		}
 	}
+}
+
+// lastingDifferences are those that are there twice, with a pause between.
+func lastingDifferences(ctx context.Context, pause time.Duration, look func() (map[string]int, error)) (map[string]int, error) {
+	found, err := look()
+	some := false
+	for _, n := range found {
+		some = some || n > 0
+	}
+	if !some {
+		return found, err
+	}
+	timer := time.NewTimer(pause)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	again, err := look()
+	for shard, n := range again {
+		again[shard] = min(n, found[shard])
+	}
+	return again, err
 }
 
 // differencesOf counts the objects that are not on a shard as they are on the first one, for the shards that answer.

@@ -3,6 +3,7 @@ package main
 import (
 	"os"
 	"testing"
+	"time"
 
 	"github.com/pgdrover/pgdrover/internal/pgcluster"
 )
@@ -62,5 +63,23 @@ func TestDrift(t *testing.T) {
 	found, err := differencesOf(t.Context(), "app", p.db, m)
 	if _, known := found["s2"]; err == nil || known || found["s1"] != 0 {
 		t.Errorf("of a shard that does not answer: %v, %v", found, err)
+	}
+}
+
+// TestLastingDifferences has DDL that has reached one shard when they are looked at first.
+func TestLastingDifferences(t *testing.T) {
+	for name, looks := range map[string][]map[string]int{
+		"DDL meanwhile": {{"s1": 0, "s2": 1}, {"s1": 0, "s2": 0}},
+		"none":          {{"s1": 0, "s2": 0}},
+	} {
+		n := 0
+		found, err := lastingDifferences(t.Context(), time.Millisecond, func() (map[string]int, error) { n++; return looks[n-1], nil })
+		if err != nil || n != len(looks) || found["s2"] != 0 {
+			t.Errorf("%s: %v, %v after %d looks", name, found, err, n)
+		}
+	}
+	found, err := lastingDifferences(t.Context(), time.Millisecond, func() (map[string]int, error) { return map[string]int{"s1": 0, "s2": 2}, nil })
+	if err != nil || found["s2"] != 2 {
+		t.Errorf("%v, %v", found, err)
 	}
 }
