@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"github.com/pgdrover/pgdrover/pgwire"
-	"github.com/pgdrover/pgdrover/pool"
 	"github.com/pgdrover/pgdrover/router"
 )
 
@@ -17,15 +16,9 @@ func (s *session) oneByOne(q *router.Query, send sender) ([]byte, *pgwire.Error)
 	if s.tx.open {
 		return nil, &pgwire.Error{Code: "25001", Message: nameOf(q) + " cannot run inside a transaction block"}
 	}
-	all := make([]*link, s.place.shards.ShardCount())
-	for i := range all {
-		l, e := s.join(i, pool.Primary)
-		if e != nil {
-			return nil, s.onShardError(i, e)
-		}
-		s.suspect(l, q)
-		all[i] = l
-		s.own(l, q)
+	all, e := s.joinEvery(q)
+	if e != nil {
+		return nil, e
 	}
 	index, e := s.indexOf(q, all)
 	if e != nil {

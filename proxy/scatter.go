@@ -144,11 +144,8 @@ func (s *session) every(q *router.Query, r router.Route, send sender) ([]byte, *
 	return frames, nil
 }
 
-// everyInside runs a statement on all shards inside the open transaction.
-func (s *session) everyInside(q *router.Query, send sender) ([]byte, *pgwire.Error) {
-	if e := s.foresee(q); e != nil {
-		return nil, e
-	}
+// joinEvery has a backend of every shard take part, for a statement that every shard is told.
+func (s *session) joinEvery(q *router.Query) ([]*link, *pgwire.Error) {
 	all := make([]*link, s.place.shards.ShardCount())
 	for i := range all {
 		l, e := s.join(i, pool.Primary)
@@ -158,6 +155,18 @@ func (s *session) everyInside(q *router.Query, send sender) ([]byte, *pgwire.Err
 		s.suspect(l, q)
 		all[i] = l
 		s.own(l, q)
+	}
+	return all, nil
+}
+
+// everyInside runs a statement on all shards inside the open transaction.
+func (s *session) everyInside(q *router.Query, send sender) ([]byte, *pgwire.Error) {
+	if e := s.foresee(q); e != nil {
+		return nil, e
+	}
+	all, e := s.joinEvery(q)
+	if e != nil {
+		return nil, e
 	}
 	frames, e := s.firstThenAll(all, send)
 	if e != nil {

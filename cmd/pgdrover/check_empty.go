@@ -12,11 +12,7 @@ import (
 
 // checkEmpty returns an error that names shard and table if a sharded table has a row on any shard.
 func (p *placement) checkEmpty(ctx context.Context) error {
-	m, err := p.toMap()
-	if err != nil {
-		return err
-	}
-	nodes, err := newAsker(p.name, p.db)
+	m, nodes, err := p.asker()
 	if err != nil {
 		return err
 	}

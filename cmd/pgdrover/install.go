@@ -74,11 +74,7 @@ func newInstallCommand() *cobra.Command {
 
 // installUniqueID gives every shard a number and the function. Nothing is written unless every shard has answered.
 func installUniqueID(ctx context.Context, w io.Writer, p *placement) error {
-	m, err := p.toMap()
-	if err != nil {
-		return err
-	}
-	nodes, err := newAsker(p.name, p.db)
+	m, nodes, err := p.asker()
 	if err != nil {
 		return err
 	}

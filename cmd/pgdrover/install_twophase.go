@@ -11,11 +11,7 @@ import (
 
 // installTwoPhase makes what two_phase_commit needs on every shard that answers.
 func installTwoPhase(ctx context.Context, w io.Writer, p *placement) error {
-	m, err := p.toMap()
-	if err != nil {
-		return err
-	}
-	nodes, err := newAsker(p.name, p.db)
+	m, nodes, err := p.asker()
 	if err != nil {
 		return err
 	}

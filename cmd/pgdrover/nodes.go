@@ -76,6 +76,16 @@ func orNever(d time.Duration) time.Duration {
 // asker puts questions to the nodes of one database, each over a connection of its own. It keeps none; close ends it.
 type asker struct{ cluster *pool.Cluster }
 
+// asker is the map of a placement, and what asks its nodes, which the caller closes.
+func (p *placement) asker() (*shardmap.Map, asker, error) {
+	m, err := p.toMap()
+	if err != nil {
+		return nil, asker{}, err
+	}
+	nodes, err := newAsker(p.name, p.db)
+	return m, nodes, err
+}
+
 func newAsker(name string, db *Database) (asker, error) {
 	cfg, err := db.poolConfig(name, slog.New(slog.DiscardHandler))
 	if err != nil {
