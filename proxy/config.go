@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/tls"
 	"log/slog"
-	"runtime"
 	"time"
 
 	"github.com/pgdrover/pgdrover/internal/task"
@@ -117,7 +116,7 @@ func (c Config) withDefaults() Config {
 		c.Log = slog.Default()
 	}
 	if c.Logins == 0 {
-		c.Logins = 2 * runtime.GOMAXPROCS(0)
+		c.Logins = 2 * task.Processors()
 	}
 	return c
 }

@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"net"
 	"os"
-	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -136,7 +135,7 @@ func (s *service) serve(ctx context.Context, ready chan<- proxyAddrs) error {
 			cancel(err)
 		}
 	})
-	s.log.Info("serving", "version", buildVersion(), "listen", addrs.SQL, "admin", addrs.HTTP, "cores", runtime.GOMAXPROCS(0), "loops", s.config.Loops.count())
+	s.log.Info("serving", "version", buildVersion(), "listen", addrs.SQL, "admin", addrs.HTTP, "cores", task.Processors(), "loops", s.config.Loops.count())
 	if ready != nil {
 		ready <- addrs
 	}

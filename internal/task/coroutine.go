@@ -20,7 +20,7 @@ type coroutine struct {
 
 	posted atomic.Bool // it is in the loop's inbox
 	spent  int         // waits since it parked last
-	until  time.Time   // when the wait is over, while timed
+	until  time.Time   // when the wait is over; zero while there is no wait with a deadline
 	timed  int         // its place among the loop's timers, plus one; 0: none
 }
 
@@ -44,6 +44,7 @@ func (t *Task) resume() {
 	switch {
 	case !t.rests:
 		t.ended = true
+		t.loop.timers.remove(t)
 		t.loop.tasks.Add(-1)
 		t.group.wg.Done()
 	case !heed([]Interest{Reading(t.of)}, t, t.loop):
@@ -100,14 +101,12 @@ func (t *Task) Yield() {
 
 // park yields to the loop until it resumes the task: for an event, a post, or the deadline.
 func (t *Task) park(deadline time.Time) {
-	if deadline.IsZero() {
-		t.runner.yield(struct{}{})
-		return
+	if !deadline.IsZero() {
+		t.until = deadline
+		t.loop.timers.set(t)
 	}
-	t.until = deadline
-	t.loop.timers.add(t)
 	t.runner.yield(struct{}{})
-	t.loop.timers.remove(t)
+	t.until = time.Time{}
 }
 
 // heed has loops resume or ring t for what it is interested in. It reports whether t may park: not if something is ready by now.

@@ -16,7 +16,7 @@ type loop struct {
 
 	now      time.Time // when it woke last
 	runnable []*Task   // to resume in this turn
-	strays   []*Task // of other loops
+	strays   []*Task   // of other loops
 	timers   timers
 	spare    []*runner
 	audit    *audit // what looks at each step; nil: nothing
@@ -143,9 +143,7 @@ func (l *loop) note(n int) {
 
 // expire makes runnable whose time is over.
 func (l *loop) expire() {
-	for len(l.timers) > 0 && !l.timers[0].until.After(l.now) {
-		t := l.timers[0]
-		l.timers.remove(t)
+	for t := l.timers.expired(l.now); t != nil; t = l.timers.expired(l.now) {
 		l.runnable = append(l.runnable, t)
 	}
 }

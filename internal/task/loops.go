@@ -20,7 +20,7 @@ type Loops struct {
 // LoopsSupported reports whether this system has event loops for NewLoops: Linux does.
 func LoopsSupported() bool { return loopsSupported }
 
-// NewLoops starts n loops, which w watches. Close ends them.
+// NewLoops starts n loops, which w watches, and adds n to GOMAXPROCS for them. Close ends them, and takes that back.
 func NewLoops(n int, w Watch) (*Loops, error) {
 	if !loopsSupported {
 		return nil, fmt.Errorf("event loops are for Linux: %w", errors.ErrUnsupported)
@@ -36,6 +36,7 @@ func NewLoops(n int, w Watch) (*Loops, error) {
 			one.audit = &audit{loop: len(l.all), of: one, watch: &w}
 		}
 		l.all = append(l.all, one)
+		addProcessors(1)
 		l.group.Go(one.run)
 	}
 	if w.Seen != nil {
@@ -57,6 +58,7 @@ func (l *Loops) Close() {
 	for _, one := range l.all {
 		one.poll.close()
 	}
+	addProcessors(-len(l.all))
 }
 
 // LoopLoad is what is to be known of one loop.

@@ -12,10 +12,13 @@ import (
 // loopsSupported says whether loops can be had on this system.
 const loopsSupported = true
 
+// nap is for how many milliseconds a loop that had events sleeps before Go's scheduler is told.
+const nap = 10
+
 // poller is what a loop sleeps in: an epoll instance, with an eventfd in it that ends the sleep.
 type poller struct {
 	epoll, bell int
-	busy        bool // the last wait found several events
+	lively      bool // there were events of late
 	events      [128]unix.EpollEvent
 }
 
@@ -48,29 +51,32 @@ func (p *poller) ring() {
 	_, _ = unix.Write(p.bell, one[:])
 }
 
-// wait returns how many events there are, waiting for the first for so many milliseconds at most; -1: for ever.
+// wait returns how many events there are, waiting for the first for so many milliseconds at most, or less; -1: for ever.
+//
+// A system call that may block is one that Go's scheduler is told of: its monitor thread then looks every few microseconds whether another thread
+// should have the processor, which can cost more than what a loop does that is seldom busy. So a loop that had events of late sleeps without a word,
+// and is taken for running (see processors). Only one that sleeps for longer tells.
 func (p *poller) wait(timeout int) int {
-	n, err := 0, error(nil)
-	if p.busy || timeout == 0 { // there may be something by now, and to look costs less than to tell Go's scheduler of a sleep
-		n = p.look()
+	if timeout != 0 && !p.lively {
+		n, err := unix.EpollWait(p.epoll, p.events[:], timeout)
+		p.lively = err == nil && n > 0
+		return max(n, 0)
 	}
-	if n == 0 && timeout != 0 {
-		n, err = unix.EpollWait(p.epoll, p.events[:], timeout)
+	if timeout < 0 || timeout > nap {
+		timeout = nap
 	}
-	if err != nil {
-		n = 0 // EINTR
-	}
-	p.busy = n > 1
+	n, e := p.look(timeout)
+	p.lively = n > 0 || e != 0 || timeout < nap
 	return n
 }
 
-// look is wait that does not.
-func (p *poller) look() int {
-	n, _, e := syscall.RawSyscall6(unix.SYS_EPOLL_PWAIT, uintptr(p.epoll), uintptr(unsafe.Pointer(&p.events[0])), uintptr(len(p.events)), 0, 0, 0)
+// look is wait without telling Go's scheduler. A goroutine that Go wants to stop is sent a signal, which ends it, with EINTR.
+func (p *poller) look(timeout int) (int, unix.Errno) {
+	n, _, e := syscall.RawSyscall6(unix.SYS_EPOLL_PWAIT, uintptr(p.epoll), uintptr(unsafe.Pointer(&p.events[0])), uintptr(len(p.events)), uintptr(timeout), 0, 0)
 	if e != 0 {
-		return 0
+		return 0, e
 	}
-	return int(n)
+	return int(n), 0
 }
 
 // event is what the last wait found at a place: a descriptor, the serial number that add was told, and what the descriptor is ready for. ok is

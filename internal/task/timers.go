@@ -5,35 +5,50 @@ import (
 	"time"
 )
 
-// timers are the waits of a loop's tasks that have a deadline, the next first: a heap.
-type timers []*Task
+// timers are the deadlines of a loop's tasks, the next first: a heap. Nearly all waits end before their deadline, and the next wait's deadline is
+// a later one. So a task's place stays when a wait ends, and holds for the next.
+type timers []timer
+
+type timer struct {
+	at time.Time // not after the task's deadline
+	t  *Task
+}
 
 // Len, Less, Swap, Push and Pop are for package heap.
 func (h timers) Len() int           { return len(h) }
-func (h timers) Less(i, j int) bool { return h[i].until.Before(h[j].until) }
+func (h timers) Less(i, j int) bool { return h[i].at.Before(h[j].at) }
 func (h timers) Swap(i, j int) {
 	h[i], h[j] = h[j], h[i]
-	h[i].timed, h[j].timed = i+1, j+1
+	h[i].t.timed, h[j].t.timed = i+1, j+1
 }
 
 // Push appends a task.
 func (h *timers) Push(x any) {
-	t := x.(*Task)
-	*h = append(*h, t)
-	t.timed = len(*h)
+	one := x.(timer)
+	*h = append(*h, one)
+	one.t.timed = len(*h)
 }
 
 // Pop takes the last task off.
 func (h *timers) Pop() any {
 	last := len(*h) - 1
-	t := (*h)[last]
-	(*h)[last] = nil
+	one := (*h)[last]
+	(*h)[last] = timer{}
 	*h = (*h)[:last]
-	t.timed = 0
-	return t
+	one.t.timed = 0
+	return one
 }
 
-func (h *timers) add(t *Task) { heap.Push(h, t) }
+// set has the task's deadline looked at in time.
+func (h *timers) set(t *Task) {
+	switch {
+	case t.timed == 0:
+		heap.Push(h, timer{t.until, t})
+	case t.until.Before((*h)[t.timed-1].at):
+		(*h)[t.timed-1].at = t.until
+		heap.Fix(h, t.timed-1)
+	}
+}
 
 // remove takes out a task, if it is there.
 func (h *timers) remove(t *Task) {
@@ -42,10 +57,27 @@ func (h *timers) remove(t *Task) {
 	}
 }
 
+// expired takes out the next task whose deadline has come; nil: there is none.
+func (h *timers) expired(now time.Time) *Task {
+	for len(*h) > 0 && !(*h)[0].at.After(now) {
+		t := (*h)[0].t
+		if t.until.After(now) { // of a later wait
+			(*h)[0].at = t.until
+			heap.Fix(h, 0)
+			continue
+		}
+		h.remove(t)
+		if !t.until.IsZero() {
+			return t
+		}
+	}
+	return nil
+}
+
 // timeout is how long a loop may sleep that woke at a moment, in milliseconds rounded up; -1 is any time.
 func (h timers) timeout(now time.Time) int {
 	if len(h) == 0 {
 		return -1
 	}
-	return max(0, int((h[0].until.Sub(now)+time.Millisecond-1)/time.Millisecond))
+	return max(0, int((h[0].at.Sub(now)+time.Millisecond-1)/time.Millisecond))
 }

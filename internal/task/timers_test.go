@@ -1,0 +1,50 @@
+package task
+
+import (
+	"math/rand/v2"
+	"testing"
+	"time"
+)
+
+// TestTimers compares with a list what a heap says whose tasks wait for ever other deadlines, or cease to.
+func TestTimers(t *testing.T) {
+	r := rand.New(rand.NewPCG(1, 2))
+	start := time.Now()
+	tasks := make([]*Task, 20)
+	for i := range tasks {
+		tasks[i] = &Task{}
+	}
+	var h timers
+	for step := range 20_000 {
+		now := start.Add(time.Duration(step) * time.Second)
+		switch one := tasks[r.IntN(len(tasks))]; r.IntN(5) {
+		case 0:
+			one.until = time.Time{}
+		case 1:
+			one.until = time.Time{}
+			h.remove(one)
+		default:
+			one.until = now.Add(time.Duration(1+r.IntN(100)) * time.Second)
+			h.set(one)
+		}
+		due := map[*Task]bool{}
+		for _, one := range tasks {
+			if !one.until.IsZero() && !one.until.After(now) {
+				due[one] = true
+			}
+		}
+		for one := h.expired(now); one != nil; one = h.expired(now) {
+			if !due[one] {
+				t.Fatalf("step %d: a task is told that has no deadline, or a later one", step)
+			}
+			delete(due, one)
+			one.until = time.Time{}
+		}
+		if len(due) > 0 {
+			t.Fatalf("step %d: %d tasks were not told", step, len(due))
+		}
+		if n := h.timeout(now); n == 0 {
+			t.Fatalf("step %d: there is something to do still", step)
+		}
+	}
+}
