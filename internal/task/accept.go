@@ -18,7 +18,8 @@ type Listener struct {
 	here   *net.TCPAddr // nil: connections may have come to any address of this machine
 }
 
-// Listen makes a Listener of a TCP listener, which stays the caller's. It has none for the nil *Loops and for other listeners: ok is false then.
+// Listen makes a Listener of a TCP listener, which it closes: its socket goes on by another descriptor, of which Go's own poller does not hear, and which
+// would wake a thread for each client else. There is none for the nil *Loops and for other listeners: they stay as they are, and ok is false.
 func (l *Loops) Listen(ln net.Listener) (listener *Listener, ok bool, err error) {
 	tcp, ok := ln.(*net.TCPListener)
 	if l == nil || !ok {
@@ -40,6 +41,7 @@ func (l *Loops) Listen(ln net.Listener) (listener *Listener, ok bool, err error)
 	if err != nil {
 		return nil, true, fmt.Errorf("socket of %s: %w", ln.Addr(), err)
 	}
+	_ = tcp.Close()
 	listener = &Listener{socket: &Conn{wire: &Wire{fd: fd, told: told{loops: l}}}}
 	if at, ok := ln.Addr().(*net.TCPAddr); ok && !at.IP.IsUnspecified() {
 		listener.here = at
