@@ -17,7 +17,9 @@ const clockTick = 10 * time.Millisecond
 // process is what /proc/PID/stat says of one.
 type process struct {
 	pid, parent int
-	cpu         time.Duration // its own and that of its children which have ended and been waited for
+	threads     int
+	own         time.Duration
+	children    time.Duration // of those which have ended and been waited for
 }
 
 // parseStat reads one /proc/PID/stat (proc(5)). The name of the program, in parentheses, may hold anything.
@@ -25,19 +27,31 @@ func parseStat(text string) (process, error) {
 	before, after, ok := cutLast(text, ") ")
 	fields := strings.Fields(after)
 	pid, _, _ := strings.Cut(before, " ")
-	if !ok || len(fields) < 15 {
+	if !ok || len(fields) < 18 {
 		return process{}, fmt.Errorf("a line of /proc/PID/stat reads %q", text)
 	}
-	numbers := make([]int, 6)
-	for i, field := range []string{pid, fields[1], fields[11], fields[12], fields[13], fields[14]} {
+	numbers := make([]int, 7)
+	for i, field := range []string{pid, fields[1], fields[11], fields[12], fields[13], fields[14], fields[17]} {
 		number, err := strconv.Atoi(field)
 		if err != nil {
 			return process{}, fmt.Errorf("a line of /proc/PID/stat reads %q", text)
 		}
 		numbers[i] = number
 	}
-	ticks := numbers[2] + numbers[3] + numbers[4] + numbers[5] // utime, stime, cutime, cstime
-	return process{pid: numbers[0], parent: numbers[1], cpu: time.Duration(ticks) * clockTick}, nil
+	return process{
+		pid: numbers[0], parent: numbers[1], threads: numbers[6],
+		own:      time.Duration(numbers[2]+numbers[3]) * clockTick, // utime, stime
+		children: time.Duration(numbers[4]+numbers[5]) * clockTick, // cutime, cstime
+	}, nil
+}
+
+// sharpen replaces what a process has used by the nanoseconds of /proc/PID/schedstat, which are those of its first thread. The ticks of a thousand
+// server processes that have used a few milliseconds each are all 0.
+func (p *process) sharpen(schedstat string) {
+	used, _, _ := strings.Cut(schedstat, " ")
+	if n, err := strconv.ParseInt(used, 10, 64); err == nil && n > 0 && p.threads == 1 {
+		p.own = time.Duration(n)
+	}
 }
 
 func cutLast(text, sep string) (before, after string, found bool) {
@@ -67,6 +81,9 @@ func takeCensus() (census, error) {
 		if err != nil {
 			return nil, err
 		}
+		if text, err := os.ReadFile(filepath.Join(filepath.Dir(name), "schedstat")); err == nil {
+			p.sharpen(string(text))
+		}
 		c[p.parent] = append(c[p.parent], p)
 	}
 	return c, nil
@@ -92,7 +109,7 @@ func (c census) family(roots ...int) []process {
 func (c census) cpu(roots ...int) time.Duration {
 	var sum time.Duration
 	for _, p := range c.family(roots...) {
-		sum += p.cpu
+		sum += p.own + p.children
 	}
 	return sum
 }

@@ -11,12 +11,30 @@ func TestParseStat(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if want := (process{pid: 4242, parent: 17, cpu: 1600 * time.Millisecond}); p != want {
+	if want := (process{pid: 4242, parent: 17, threads: 1, own: 1500 * time.Millisecond, children: 100 * time.Millisecond}); p != want {
 		t.Errorf("%+v, want %+v", p, want)
 	}
-	for _, bad := range []string{"", "1 (sh) S 0", "x (sh) S 0 0 0 0 0 0 0 0 0 0 1 1 1 1 0"} {
+	for _, bad := range []string{"", "1 (sh) S 0", "x (sh) S 0 0 0 0 0 0 0 0 0 0 1 1 1 1 0 0 1"} {
 		if _, err := parseStat(bad); err == nil {
 			t.Errorf("%q is taken for a stat", bad)
+		}
+	}
+}
+
+func TestSharpen(t *testing.T) {
+	for _, c := range []struct {
+		threads   int
+		schedstat string
+		want      time.Duration
+	}{
+		{1, "4200123 77 12\n", 4200123},
+		{2, "4200123 77 12\n", clockTick}, // of one thread
+		{1, "0 77 12\n", clockTick},       // a kernel that does not count
+		{1, "", clockTick},
+	} {
+		p := process{threads: c.threads, own: clockTick}
+		if p.sharpen(c.schedstat); p.own != c.want {
+			t.Errorf("%q of %d threads: %v, want %v", c.schedstat, c.threads, p.own, c.want)
 		}
 	}
 }
@@ -25,11 +43,11 @@ func TestParseStat(t *testing.T) {
 func TestFamily(t *testing.T) {
 	tick := func(n int) time.Duration { return time.Duration(n) * clockTick }
 	c := census{
-		0:  {{pid: 1, parent: 0, cpu: tick(1000)}},
-		1:  {{pid: 10, parent: 1, cpu: tick(1)}, {pid: 20, parent: 1, cpu: tick(500)}},
-		10: {{pid: 11, parent: 10, cpu: tick(2)}, {pid: 12, parent: 10, cpu: tick(4)}},
-		12: {{pid: 13, parent: 12, cpu: tick(8)}},
-		20: {{pid: 21, parent: 20, cpu: tick(500)}},
+		0:  {{pid: 1, parent: 0, own: tick(1000)}},
+		1:  {{pid: 10, parent: 1, own: tick(1)}, {pid: 20, parent: 1, own: tick(500)}},
+		10: {{pid: 11, parent: 10, own: tick(2)}, {pid: 12, parent: 10, own: tick(4)}},
+		12: {{pid: 13, parent: 12, own: tick(8)}},
+		20: {{pid: 21, parent: 20, own: tick(500)}},
 	}
 	if got := c.cpu(10); got != tick(15) {
 		t.Errorf("the family of 10 used %v, want %v", got, tick(15))
