@@ -3,12 +3,10 @@ package proxy
 import (
 	"fmt"
 	"testing"
-
-	"github.com/pgdrover/pgdrover/internal/pgcluster"
 )
 
 func TestTenantsLandOnTheirShards(t *testing.T) {
-	c := pgcluster.Test(t, pgcluster.Config{Shards: 2})
+	c := sharedPrimaries(t, 2)
 	r := startRig(t, c, rigOptions{})
 	for _, mode := range []string{"", "default_query_exec_mode=simple_protocol", "default_query_exec_mode=exec"} {
 		conn := r.connect(mode)
@@ -44,7 +42,7 @@ func TestTenantsLandOnTheirShards(t *testing.T) {
 }
 
 func TestTransactionOnOneBackend(t *testing.T) {
-	c := pgcluster.Test(t, pgcluster.Config{Shards: 2})
+	c := sharedPrimaries(t, 2)
 	r := startRig(t, c, rigOptions{})
 	conn := r.connect()
 	a, b := r.tenants(0, 1)[0], r.tenants(1, 1)[0]

@@ -7,7 +7,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/pgdrover/pgdrover/internal/pgcluster"
 	"github.com/pgdrover/pgdrover/internal/pgtest"
 	"github.com/pgdrover/pgdrover/pgwire"
 )
@@ -18,7 +17,7 @@ import (
 // Row 2: 200 statements and their Closes, with evictions.
 // Row 5: an error among the Parses that are sent again.
 func TestEviction(t *testing.T) {
-	c := pgcluster.Test(t, pgcluster.Config{})
+	c := sharedPrimaries(t, 1)
 	th := newTheater(t, c)
 	small := func(c *Config) { c.Statements = 2 }
 	th.add("PgDrover, 2 statements", c, rigOptions{size: 1, config: small}, false)
@@ -57,7 +56,7 @@ func TestEviction(t *testing.T) {
 //
 // Row 13: 10 000 messages of a kilobyte, both ways.
 func TestPipelines(t *testing.T) {
-	c := pgcluster.Test(t, pgcluster.Config{})
+	c := sharedPrimaries(t, 1)
 	r := startRig(t, c, rigOptions{size: 2})
 	kilobyte := strings.Repeat("x", 1024)
 	bind := func(value string) []byte {
@@ -138,7 +137,7 @@ func TestPipelines(t *testing.T) {
 //
 // Row 29: a message above the limit is refused by its length.
 func TestLargeMessages(t *testing.T) {
-	c := pgcluster.Test(t, pgcluster.Config{})
+	c := sharedPrimaries(t, 1)
 	r := startRig(t, c, rigOptions{size: 2, large: true})
 	const size = 24 << 20
 	big := strings.Repeat("0123456789abcdef", size/16)
