@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/pgdrover/pgdrover/internal/pgcluster"
 	"github.com/pgdrover/pgdrover/internal/pgtest"
 	"github.com/pgdrover/pgdrover/pgwire"
 )
@@ -12,7 +13,8 @@ import (
 // TestGoneClientFreesItsBackend leaves in the middle of a long statement, asked for in each of the ways that there are: the only backend
 // of the pool is free long before the statement would have ended.
 func TestGoneClientFreesItsBackend(t *testing.T) {
-	c := sharedPrimaries(t, 1)
+	t.Parallel() // it waits
+	c := pgcluster.Test(t, pgcluster.Config{})
 	r := startRig(t, c, rigOptions{size: 1, wait: 20 * time.Second})
 	options := pgtest.Options{User: rigUser, Password: rigPassword, Database: c.Database, Timeout: 30 * time.Second}
 	call, err := (&step{line: "FunctionCall", rest: "2626 100 => 0"}).call() // pg_sleep

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/pgdrover/pgdrover/internal/pgcluster"
 	"github.com/pgdrover/pgdrover/internal/pgtest"
 	"github.com/pgdrover/pgdrover/pgwire"
 )
@@ -17,7 +18,7 @@ import (
 // Row 2: 200 statements and their Closes, with evictions.
 // Row 5: an error among the Parses that are sent again.
 func TestEviction(t *testing.T) {
-	c := sharedPrimaries(t, 1)
+	c := pgcluster.Test(t, pgcluster.Config{})
 	th := newTheater(t, c)
 	small := func(c *Config) { c.Statements = 2 }
 	th.add("PgDrover, 2 statements", c, rigOptions{size: 1, config: small}, false)

@@ -52,7 +52,7 @@ func TestClientThatDoesNotRead(t *testing.T) {
 }
 
 func sendUnread(t *testing.T, r *rig, head, each []byte) {
-	options := pgtest.Options{User: rigUser, Password: rigPassword, Database: r.cluster.Database, Timeout: time.Second}
+	options := pgtest.Options{User: rigUser, Password: rigPassword, Database: r.cluster.Database, Timeout: 400 * time.Millisecond}
 	silent := pgtest.Connect(t, r.addr, options)
 	options.Timeout = 20 * time.Second
 	other := pgtest.Connect(t, r.addr, options)
