@@ -6,14 +6,13 @@ import (
 	"testing"
 	"time"
 
-	"github.com/pgdrover/pgdrover/internal/pgcluster"
 	"github.com/pgdrover/pgdrover/internal/pgtest"
 )
 
 // TestCopyFailsWithinAFrame fails a COPY while the client is in the middle of a large CopyData: what follows must not be read as
 // the rest of it, by this client or by the next one that gets the backend.
 func TestCopyFailsWithinAFrame(t *testing.T) {
-	c := pgcluster.Test(t, pgcluster.Config{})
+	c := sharedPrimaries(t, 1)
 	r := startRig(t, c, rigOptions{size: 1})
 	connect := func() *pgtest.Client {
 		return pgtest.Connect(t, r.addr, pgtest.Options{User: rigUser, Password: rigPassword, Database: c.Database, Timeout: 10 * time.Second})
@@ -60,7 +59,7 @@ func check(t *testing.T, err error) {
 
 // TestClientLeavesWithinACopyHeader leaves in the middle of COPY with part of a message sent: the only backend is free for the next.
 func TestClientLeavesWithinACopyHeader(t *testing.T) {
-	c := pgcluster.Test(t, pgcluster.Config{})
+	c := sharedPrimaries(t, 1)
 	r := startRig(t, c, rigOptions{size: 1, wait: 20 * time.Second})
 	for _, part := range []string{"", "d", "d\x00\x00", "d\x00\x00\x00", "d\x00\x00\x00\x08", "d\x00\x00\x00\x08x", "Q\x00\x00\x00\x08x", "c\x00"} {
 		for _, half := range []bool{false, true} {

@@ -7,7 +7,6 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"github.com/pgdrover/pgdrover/internal/pgcluster"
 	"github.com/pgdrover/pgdrover/shardmap"
 )
 
@@ -32,7 +31,7 @@ func candidate(t *testing.T, database string) *shardmap.Map {
 
 // TestDryRun routes by a map of three shards on paper, in front of one shard, which answers everything as before.
 func TestDryRun(t *testing.T) {
-	r := startRig(t, pgcluster.Test(t, pgcluster.Config{Shards: 1}), rigOptions{size: 3})
+	r := startRig(t, sharedPrimaries(t, 1), rigOptions{size: 3})
 	m := candidate(t, r.cluster.Database)
 	o := *r.db.options()
 	o.DryRun = m

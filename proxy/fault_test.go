@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"context"
+	"errors"
 	"net"
 	"runtime"
 	"strings"
@@ -10,6 +11,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgproto3"
 
 	"github.com/pgdrover/pgdrover/internal/pgcluster"
@@ -274,4 +276,36 @@ func testShutdownCuts(t *testing.T) {
 	for _, sh := range r.cluster.Shards {
 		r.on(sh.Primary, "select pg_terminate_backend(pid) from pg_stat_activity where wait_event = 'PgSleep'")
 	}
+}
+
+// testShardDown stops a shard: what concerns all shards fails whole, the other one serves, and it comes back.
+func testShardDown(t *testing.T, r *rig) {
+	a, b := r.tenants(0, 1)[0], r.tenants(1, 1)[0]
+	conn := r.connect()
+	down := r.cluster.Shards[1].Primary
+	if err := down.Stop(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for _, sql := range []string{"create table fresh (id int)", "create index concurrently by_note on orders (note)", "insert into countries values ('de', 'x')"} {
+		_, err := conn.Exec(t.Context(), sql)
+		var e *pgconn.PgError
+		if !errors.As(err, &e) || !strings.Contains(e.Message+e.Detail, "s2") {
+			t.Fatalf("%s: %v", sql, err)
+		}
+		if got := r.on(r.cluster.Shards[0].Primary, "select count(*) from pg_class where relname in ('fresh', 'by_note')"); got != "0" {
+			t.Fatalf("%s: half done", sql)
+		}
+	}
+	r.exec(conn, "insert into orders values ($1, 1)", a)
+	if _, err := conn.Exec(t.Context(), "insert into orders values ($1, 1)", b); err == nil {
+		t.Fatal("a shard that is down took a row")
+	}
+	if err := down.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	r.eventually("shard s2 serves again", func() bool {
+		_, err := conn.Exec(t.Context(), "create table fresh (id int)")
+		return err == nil
+	})
+	r.hasTable("fresh", "1")
 }

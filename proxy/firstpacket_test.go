@@ -8,7 +8,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/pgdrover/pgdrover/internal/pgcluster"
 	"github.com/pgdrover/pgdrover/internal/pgtest"
 )
 
@@ -19,7 +18,7 @@ import (
 // Row 33: GSSENCRequest, SSLRequest, startup.
 // Row 36: 3.9999 with an option that nobody knows.
 func TestFirstPackets(t *testing.T) {
-	c := pgcluster.Test(t, pgcluster.Config{})
+	c := sharedPrimaries(t, 1)
 	plain := startRig(t, c, rigOptions{})
 	const startup = "\x00\x00\x00\x10\x00\x03\x00\x00user\x00x\x00\x00"
 	const ssl, gss = "\x00\x00\x00\x08\x04\xd2\x16\x2f", "\x00\x00\x00\x08\x04\xd2\x16\x30"

@@ -69,6 +69,12 @@ var demoSchema = []string{
 
 const demoTables = "tables:\n  countries: reference\n"
 
+// emptyDatabase leaves no schema of the test before.
+const emptyDatabase = `do $$ declare s name; begin
+	for s in select nspname from pg_namespace where nspname !~ '^pg_' and nspname <> 'information_schema' loop execute format('drop schema %I cascade', s); end loop;
+	create schema public;
+end $$`
+
 // startRig runs a proxy in front of a cluster until the test ends.
 func startRig(t testing.TB, c *pgcluster.Cluster, o rigOptions) *rig {
 	t.Helper()
@@ -82,7 +88,7 @@ func startRig(t testing.TB, c *pgcluster.Cluster, o rigOptions) *rig {
 			break
 		}
 		conn := r.direct(sh.Primary.URL())
-		for _, sql := range append([]string{"drop schema if exists public cascade", "create schema public"}, o.schema...) {
+		for _, sql := range append([]string{emptyDatabase}, o.schema...) {
 			if _, err := conn.Exec(ctx, sql); err != nil {
 				t.Fatal(err)
 			}

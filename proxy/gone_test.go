@@ -13,6 +13,7 @@ import (
 // TestGoneClientFreesItsBackend leaves in the middle of a long statement, asked for in each of the ways that there are: the only backend
 // of the pool is free long before the statement would have ended.
 func TestGoneClientFreesItsBackend(t *testing.T) {
+	t.Parallel() // it waits
 	c := pgcluster.Test(t, pgcluster.Config{})
 	r := startRig(t, c, rigOptions{size: 1, wait: 20 * time.Second})
 	options := pgtest.Options{User: rigUser, Password: rigPassword, Database: c.Database, Timeout: 30 * time.Second}

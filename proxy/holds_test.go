@@ -39,7 +39,7 @@ type holdStep struct{ sql, why string }
 //
 // Row 22: what ends each hold, and when.
 func TestHoldsEnd(t *testing.T) {
-	t.Run("one shard", func(t *testing.T) { testHoldsEnd(t, pgcluster.Test(t, pgcluster.Config{})) })
+	t.Run("one shard", func(t *testing.T) { testHoldsEnd(t, sharedPrimaries(t, 1)) })
 	t.Run("several shards", func(t *testing.T) { testHoldsEnd(t, sharedCluster(t)) })
 }
 
@@ -112,7 +112,7 @@ func testHoldsEnd(t *testing.T, c *pgcluster.Cluster) {
 //
 // Row 22: what a session leaves on the backend that it held.
 func TestHeldBackendIsCleanedForTheNext(t *testing.T) {
-	r := startRig(t, pgcluster.Test(t, pgcluster.Config{}), rigOptions{size: 1, wait: 20 * time.Second})
+	r := startRig(t, sharedPrimaries(t, 1), rigOptions{size: 1, wait: 20 * time.Second})
 	for name, leave := range map[string]func(*pgx.Conn){
 		"Terminate":      func(c *pgx.Conn) { check(t, c.Close(t.Context())) },
 		"without a word": func(c *pgx.Conn) { check(t, c.PgConn().Conn().Close()) },
@@ -158,7 +158,7 @@ func TestHeldBackendIsCleanedForTheNext(t *testing.T) {
 //
 // Row 22: what a function does inside, where no proxy sees it.
 func TestHoldFunctions(t *testing.T) {
-	r := startRig(t, pgcluster.Test(t, pgcluster.Config{}), rigOptions{size: 2, wait: 20 * time.Second, schema: []string{
+	r := startRig(t, sharedPrimaries(t, 1), rigOptions{size: 2, wait: 20 * time.Second, schema: []string{
 		"create schema tools",
 		`create function tools.remember(what text) returns text language plpgsql stable as $$ begin perform set_config('tools.memory', what, false);
 			perform pg_advisory_lock(4711); return what; end $$`,

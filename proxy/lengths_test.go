@@ -8,7 +8,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/pgdrover/pgdrover/internal/pgcluster"
 	"github.com/pgdrover/pgdrover/internal/pgtest"
 	"github.com/pgdrover/pgdrover/pgwire"
 )
@@ -21,7 +20,7 @@ var falseLengths = []uint32{0, 1, 2, 3, 4, 5, 0x7fffffff, 0x80000000, 0xfffffffc
 //
 // Row 29: all messages of clients, after the login and in the place of a first packet.
 func TestFalseLengths(t *testing.T) {
-	c := pgcluster.Test(t, pgcluster.Config{})
+	c := sharedPrimaries(t, 1)
 	r := startRig(t, c, rigOptions{size: 2})
 	options := pgtest.Options{User: rigUser, Password: rigPassword, Database: c.Database, Timeout: 10 * time.Second}
 	before := heap()

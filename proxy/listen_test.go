@@ -11,8 +11,6 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
-
-	"github.com/pgdrover/pgdrover/internal/pgcluster"
 )
 
 // listeningBackends is how many backends listen for sessions on a shard.
@@ -257,7 +255,7 @@ func listenFor(c *pgx.Conn, ch int, inside bool, sent func() int) error {
 
 // TestListenInFunctions has functions LISTEN: one that is declared to need its backend hears, what another has done is gone.
 func TestListenInFunctions(t *testing.T) {
-	r := startRig(t, pgcluster.Test(t, pgcluster.Config{}), rigOptions{size: 2, wait: 20 * time.Second, schema: []string{
+	r := startRig(t, sharedPrimaries(t, 1), rigOptions{size: 2, wait: 20 * time.Second, schema: []string{
 		"create function tune_in() returns void language plpgsql as $$ begin listen news; end $$",
 		"create function leave_on() returns void language plpgsql as $$ begin listen news; end $$",
 	}})

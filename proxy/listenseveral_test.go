@@ -12,7 +12,7 @@ import (
 
 // TestListenOnSeveralShards has sessions with and without a tenant listen.
 func TestListenOnSeveralShards(t *testing.T) {
-	r := severalRig(t, 10*time.Second)
+	r := severalRig(t, sharedCluster(t), 10*time.Second)
 	tenant := [2]string{itoa(r.tenants(0, 1)[0]), itoa(r.tenants(1, 1)[0])}
 	connect := func(tenant string) *pgx.Conn {
 		c := r.connect(simpleMode)

@@ -11,7 +11,6 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"github.com/pgdrover/pgdrover/internal/pgcluster"
 	"github.com/pgdrover/pgdrover/internal/pgtest"
 	"github.com/pgdrover/pgdrover/pgwire"
 )
@@ -29,7 +28,7 @@ func startLoginRig(t *testing.T) *loginRig {
 	l := &loginRig{ca: newAuthority(t)}
 	l.pair = l.ca.sign(newRSAKey(t), []string{"localhost"}, "localhost")
 	_, _, l.caFile = l.ca.write(l.pair)
-	l.rig = startRig(t, pgcluster.Test(t, pgcluster.Config{Shards: 2}), rigOptions{config: func(cfg *Config) { l.present = *cfg }})
+	l.rig = startRig(t, sharedPrimaries(t, 2), rigOptions{config: func(cfg *Config) { l.present = *cfg }})
 	return l
 }
 

@@ -235,16 +235,19 @@ func TestCrowdIsServedInOrder(t *testing.T) {
 	}
 	r := stormRig(t, 8)
 	statement := fmt.Sprintf("select count(*) from orders where tenant_id = %d", r.tenants(0, 1)[0])
-	few := r.crowd(statement, 16, 100)
-	many := r.crowd(statement, clients, rounds)
-	t.Logf("%d clients of 8 backends log in in %s, and are served %.0f times a second, 16 are %.0f times; they wait for %d others at the median, %d at the 99th percentile and %d at most: %s, %s and %s", clients,
-		many.logins, many.rate, few.rate, many.others[0], many.others[1], many.others[2], many.took[0], many.took[1], many.took[2])
-	if many.others[1] > 2*many.others[0] {
-		t.Errorf("the 99th percentile waits for %d others to be served, the median for %d", many.others[1], many.others[0])
+	for left := 3; left > 0; left-- { // what else the machine does may slow down the many alone, but not each time
+		few := r.crowd(statement, 16, 100)
+		many := r.crowd(statement, clients, rounds)
+		t.Logf("%d clients of 8 backends log in in %s, and are served %.0f times a second, 16 are %.0f times; they wait for %d others at the median, %d at the 99th percentile and %d at most: %s, %s and %s", clients,
+			many.logins, many.rate, few.rate, many.others[0], many.others[1], many.others[2], many.took[0], many.took[1], many.took[2])
+		if many.others[1] > 2*many.others[0] {
+			t.Errorf("the 99th percentile waits for %d others to be served, the median for %d", many.others[1], many.others[0])
+		}
+		if many.rate >= few.rate/4 {
+			return
+		}
 	}
-	if many.rate < few.rate/4 {
-		t.Errorf("many clients are served %.0f times a second, a few %.0f times", many.rate, few.rate)
-	}
+	t.Error("many clients are served far more slowly than a few, each time")
 }
 
 // crowded is how a crowd was served: the median, the 99th percentile and the maximum of how many others were served meanwhile, and of how

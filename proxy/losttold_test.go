@@ -5,7 +5,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/pgdrover/pgdrover/internal/pgcluster"
 	"github.com/pgdrover/pgdrover/internal/pgtest"
 	"github.com/pgdrover/pgdrover/pgwire"
 )
@@ -13,7 +12,7 @@ import (
 // TestLostBackendIsToldAtFlush loses the backend of an open transaction while nothing is in flight: a client that prepares a
 // statement and waits at a Flush hears of it there, and not only after a Sync that it would never send.
 func TestLostBackendIsToldAtFlush(t *testing.T) {
-	c := pgcluster.Test(t, pgcluster.Config{})
+	c := sharedPrimaries(t, 1)
 	r := startRig(t, c, rigOptions{size: 1})
 	client := pgtest.Connect(t, r.addr, pgtest.Options{User: rigUser, Password: rigPassword, Database: c.Database, Timeout: 10 * time.Second})
 	for _, sql := range []string{"begin", "select count(*) from orders where tenant_id = 1"} {

@@ -11,7 +11,7 @@ import (
 
 // TestOneByOneGoesOn has statements that run on one shard after the other fail on the second, and repeated.
 func TestOneByOneGoesOn(t *testing.T) {
-	r := severalRig(t, 10*time.Second)
+	r := severalRig(t, sharedCluster(t), 10*time.Second)
 	s1, s2 := r.cluster.Shards[0].Primary, r.cluster.Shards[1].Primary
 	for _, mode := range []string{"", simpleMode} {
 		var notices []string

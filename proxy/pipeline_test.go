@@ -57,7 +57,7 @@ func TestEviction(t *testing.T) {
 //
 // Row 13: 10 000 messages of a kilobyte, both ways.
 func TestPipelines(t *testing.T) {
-	c := pgcluster.Test(t, pgcluster.Config{})
+	c := sharedPrimaries(t, 1)
 	r := startRig(t, c, rigOptions{size: 2})
 	kilobyte := strings.Repeat("x", 1024)
 	bind := func(value string) []byte {
@@ -138,7 +138,7 @@ func TestPipelines(t *testing.T) {
 //
 // Row 29: a message above the limit is refused by its length.
 func TestLargeMessages(t *testing.T) {
-	c := pgcluster.Test(t, pgcluster.Config{})
+	c := sharedPrimaries(t, 1)
 	r := startRig(t, c, rigOptions{size: 2, large: true})
 	const size = 24 << 20
 	big := strings.Repeat("0123456789abcdef", size/16)

@@ -6,14 +6,12 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
-
-	"github.com/pgdrover/pgdrover/internal/pgcluster"
 )
 
 // TestCatalogIsReadAfterWhatChangesIt counts how often the catalog is to be read again. A read takes longer than most DDL, and
 // statements wait for it, or are followed by a cleaning: an application that truncates its tables, or grants, has no part in that.
 func TestCatalogIsReadAfterWhatChangesIt(t *testing.T) {
-	r := startRig(t, pgcluster.Test(t, pgcluster.Config{}), rigOptions{size: 2, wait: 20 * time.Second, schema: []string{"create table kept (a int)"}})
+	r := startRig(t, sharedPrimaries(t, 1), rigOptions{size: 2, wait: 20 * time.Second, schema: []string{"create table kept (a int)"}})
 	conn := r.connect(simpleMode)
 	for _, step := range []struct {
 		sql  string
@@ -44,7 +42,7 @@ func TestCatalogIsReadAfterWhatChangesIt(t *testing.T) {
 // TestCatalogIsReadWhileOthersDrop reads the catalog while views come and go: the server, asked for what one is defined as, fails where
 // its own look at the catalog was older than the DROP.
 func TestCatalogIsReadWhileOthersDrop(t *testing.T) {
-	r := startRig(t, pgcluster.Test(t, pgcluster.Config{}), rigOptions{size: 2, wait: 20 * time.Second, schema: []string{
+	r := startRig(t, sharedPrimaries(t, 1), rigOptions{size: 2, wait: 20 * time.Second, schema: []string{
 		"do $$ begin for i in 1..200 loop execute format('create view kept%s as select relname, attname from pg_class join pg_attribute on attrelid = pg_class.oid', i); end loop; end $$"}})
 	done := make(chan struct{})
 	var ended sync.WaitGroup
@@ -73,7 +71,7 @@ func TestCatalogIsReadWhileOthersDrop(t *testing.T) {
 // TestNobodyWaitsForTheCatalog has DDL on one shard while the catalog cannot be read: its client goes on, and so do others. What the DDL
 // has made of a function, and the catalog does not tell of, keeps no backend from being clean. Then the catalog is read, by itself.
 func TestNobodyWaitsForTheCatalog(t *testing.T) {
-	r := startRig(t, pgcluster.Test(t, pgcluster.Config{}), rigOptions{size: 1, wait: 20 * time.Second,
+	r := startRig(t, sharedPrimaries(t, 1), rigOptions{size: 1, wait: 20 * time.Second,
 		schema: []string{"create function f() returns text language sql as 'select 1::text'"}})
 	r.db.catalog.load.Lock()
 	a, b := r.connect(simpleMode), r.connect(simpleMode)
@@ -100,7 +98,7 @@ func TestNobodyWaitsForTheCatalog(t *testing.T) {
 
 // TestRefusedWhileTheCatalogIsBehind has a session with a tenant use a table whose columns have changed places.
 func TestRefusedWhileTheCatalogIsBehind(t *testing.T) {
-	r := startRig(t, pgcluster.Test(t, pgcluster.Config{}), rigOptions{size: 1, wait: 20 * time.Second, schema: []string{"create table mine (tenant_id bigint, id bigint)"}})
+	r := startRig(t, sharedPrimaries(t, 1), rigOptions{size: 1, wait: 20 * time.Second, schema: []string{"create table mine (tenant_id bigint, id bigint)"}})
 	conn := r.connect(simpleMode)
 	r.exec(conn, "set pgdrover.tenant = 1")
 	r.refuses(conn, "0A000", "insert into mine values (2, 1)")
@@ -114,7 +112,7 @@ func TestRefusedWhileTheCatalogIsBehind(t *testing.T) {
 // statement of whoever made it.
 func TestCatalogIsWaitedFor(t *testing.T) {
 	holding := func(_, name string) bool { return name == "open_session" }
-	r := startRig(t, pgcluster.Test(t, pgcluster.Config{}), rigOptions{size: 2, wait: 20 * time.Second})
+	r := startRig(t, sharedPrimaries(t, 1), rigOptions{size: 2, wait: 20 * time.Second})
 	opt := *r.db.options()
 	opt.Holding = holding
 	r.db.Adjust(opt)

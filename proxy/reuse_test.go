@@ -7,8 +7,6 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
-
-	"github.com/pgdrover/pgdrover/internal/pgcluster"
 )
 
 // noOIDs are the types of a Parse that declares none.
@@ -36,7 +34,7 @@ func (r *rig) plans(conn *pgx.Conn) string {
 
 // TestReuse looks at what a backend has of unnamed statements.
 func TestReuse(t *testing.T) {
-	c := pgcluster.Test(t, pgcluster.Config{})
+	c := sharedPrimaries(t, 1)
 	const point = "select name from countries where code = $1"
 	for _, test := range []struct {
 		name string
@@ -66,7 +64,7 @@ func TestReuse(t *testing.T) {
 
 // TestReuseNotInTransactions has a session use its own statements where an error could not be mended, or where it has something of its own.
 func TestReuseNotInTransactions(t *testing.T) {
-	r := startRig(t, pgcluster.Test(t, pgcluster.Config{}), rigOptions{size: 1})
+	r := startRig(t, sharedPrimaries(t, 1), rigOptions{size: 1})
 	conn := r.connect()
 	defer conn.Close(t.Context())
 	for _, around := range [][2]string{{"begin", "rollback"}, {"select pg_advisory_lock(1)", "select pg_advisory_unlock(1)"}, {"create temp table tmp (id int)", "drop table tmp"}} {
@@ -116,7 +114,7 @@ func TestReusedTexts(t *testing.T) {
 
 // TestReuseIsRenewed has a backend be told a statement anew after some time: it plans it anew.
 func TestReuseIsRenewed(t *testing.T) {
-	r := startRig(t, pgcluster.Test(t, pgcluster.Config{}), rigOptions{size: 1, reuseFor: time.Nanosecond})
+	r := startRig(t, sharedPrimaries(t, 1), rigOptions{size: 1, reuseFor: time.Nanosecond})
 	conn := r.connect()
 	defer conn.Close(t.Context())
 	const point = "select name from countries where code = $1"

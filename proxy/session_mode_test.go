@@ -86,7 +86,7 @@ func TestModeOfUser(t *testing.T) {
 // TestSessionModeSender has a client of session mode notify: whoever hears it, in whichever mode, is told the process id that the
 // client was told.
 func TestSessionModeSender(t *testing.T) {
-	r := startRig(t, pgcluster.Test(t, pgcluster.Config{}), rigOptions{mode: ModeSession, size: 5, wait: 20 * time.Second})
+	r := startRig(t, sharedPrimaries(t, 1), rigOptions{mode: ModeSession, size: 5, wait: 20 * time.Second})
 	listener, sender, gone := r.connect(simpleMode), r.connect(simpleMode), r.connect(simpleMode)
 	r.db.Adjust(withMode(r.db.options(), ModeTransaction))
 	other := r.connect(simpleMode)
@@ -264,7 +264,7 @@ func TestSessionModeOwnStatements(t *testing.T) {
 // TestSessionModeProcess has a client of session mode on one shard be told the process id of its backend, where there is one for it at
 // its login: who terminates that process ends the client, as with a server. Others are told an id of the proxy's.
 func TestSessionModeProcess(t *testing.T) {
-	c := pgcluster.Test(t, pgcluster.Config{})
+	c := sharedPrimaries(t, 1)
 	r := startRig(t, c, rigOptions{mode: ModeSession, size: 2, wait: 5 * time.Second})
 	first, second := r.connect(simpleMode), r.connect()
 	third := r.connect() // there is no room for it: it does not wait

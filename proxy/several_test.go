@@ -1,13 +1,14 @@
 package proxy
 
 import (
-	"errors"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/pgdrover/pgdrover/internal/pgcluster"
 )
 
 const simpleMode = "default_query_exec_mode=simple_protocol"
@@ -15,9 +16,9 @@ const simpleMode = "default_query_exec_mode=simple_protocol"
 // severalTables are demoTables and a table that lives on one shard.
 const severalTables = "tables:\n  countries: reference\n  migrations: {on: s1}\n"
 
-func severalRig(t *testing.T, wait time.Duration) *rig {
+func severalRig(t *testing.T, c *pgcluster.Cluster, wait time.Duration) *rig {
 	schema := append([]string{"create table migrations (id int primary key, note text)"}, demoSchema...)
-	return startRig(t, sharedCluster(t), rigOptions{schema: schema, tables: severalTables, wait: wait})
+	return startRig(t, c, rigOptions{schema: schema, tables: severalTables, wait: wait})
 }
 
 // everywhere checks that a query has one answer on every shard.
@@ -36,6 +37,7 @@ func (r *rig) hasTable(name, want string) {
 }
 
 func TestSeveralShards(t *testing.T) {
+	c := apart(t)
 	for name, run := range map[string]func(*testing.T, *rig){
 		"definitions": testDefinitions, "definitions fail": testDefinitionsFail, "definitions in a transaction": testDefinitionsInside,
 		"tables are known at once": testKnownAtOnce, "one shard after the other": testOneByOne, "reference tables": testReference,
@@ -43,9 +45,9 @@ func TestSeveralShards(t *testing.T) {
 		"writers": testWriters, "strict": testStrict, "early": testEarly, "early by the extended protocol": testEarlyExtended,
 		"backends": testBackendsOfTransaction, "late joiner": testLateJoiner, "severed": testSevered, "aside": testAside, "same locks": testSameLocks, "batches": testBatches,
 	} {
-		t.Run(name, func(t *testing.T) { run(t, severalRig(t, 10*time.Second)) })
+		t.Run(name, func(t *testing.T) { run(t, severalRig(t, c, 10*time.Second)) })
 	}
-	t.Run("a shard is down", func(t *testing.T) { testShardDown(t, severalRig(t, time.Second)) })
+	t.Run("a shard is down", func(t *testing.T) { testShardDown(t, severalRig(t, c, time.Second)) })
 }
 
 func testDefinitions(t *testing.T, r *rig) {
@@ -366,35 +368,4 @@ func testDeferredConstraint(t *testing.T, r *rig) {
 	r.refuses(conn, "23505", "commit")
 	r.everywhere("1", "select count(*) from countries")
 	r.exec(conn, "delete from countries")
-}
-
-func testShardDown(t *testing.T, r *rig) {
-	a, b := r.tenants(0, 1)[0], r.tenants(1, 1)[0]
-	conn := r.connect()
-	down := r.cluster.Shards[1].Primary
-	if err := down.Stop(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	for _, sql := range []string{"create table fresh (id int)", "create index concurrently by_note on orders (note)", "insert into countries values ('de', 'x')"} {
-		_, err := conn.Exec(t.Context(), sql)
-		var e *pgconn.PgError
-		if !errors.As(err, &e) || !strings.Contains(e.Message+e.Detail, "s2") {
-			t.Fatalf("%s: %v", sql, err)
-		}
-		if got := r.on(r.cluster.Shards[0].Primary, "select count(*) from pg_class where relname in ('fresh', 'by_note')"); got != "0" {
-			t.Fatalf("%s: half done", sql)
-		}
-	}
-	r.exec(conn, "insert into orders values ($1, 1)", a)
-	if _, err := conn.Exec(t.Context(), "insert into orders values ($1, 1)", b); err == nil {
-		t.Fatal("a shard that is down took a row")
-	}
-	if err := down.Start(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	r.eventually("shard s2 serves again", func() bool {
-		_, err := conn.Exec(t.Context(), "create table fresh (id int)")
-		return err == nil
-	})
-	r.hasTable("fresh", "1")
 }

@@ -45,6 +45,17 @@ func sharedCluster(t testing.TB) *pgcluster.Cluster {
 	return shared.cluster
 }
 
+// sharedPrimaries are the first n primaries of the shared cluster, as a cluster without replicas. Whoever stops one has a cluster of its own.
+func sharedPrimaries(t testing.TB, n int) *pgcluster.Cluster {
+	t.Helper()
+	c := sharedCluster(t)
+	some := &pgcluster.Cluster{Dir: c.Dir, Database: c.Database, User: c.User, Password: c.Password, Version: c.Version}
+	for _, s := range c.Shards[:n] {
+		some.Shards = append(some.Shards, pgcluster.Shard{Name: s.Name, Primary: s.Primary})
+	}
+	return some
+}
+
 // apart is a cluster of the test's own, two shards without replicas, for a test that mostly waits: it runs beside others of its kind.
 func apart(t *testing.T) *pgcluster.Cluster {
 	t.Helper()

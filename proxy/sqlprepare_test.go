@@ -11,11 +11,12 @@ import (
 
 // TestSQLPrepareSeveral has PREPARE and EXECUTE with several shards: the arguments say where an EXECUTE goes.
 func TestSQLPrepareSeveral(t *testing.T) {
+	c := apart(t)
 	for name, run := range map[string]func(*testing.T, *rig){
 		"by argument": testExecuteByArgument, "in a transaction": testPrepareInside, "reference tables": testExecuteReference,
 		"by the protocol": testBindOfSQL, "strings": testPrepareStrings,
 	} {
-		t.Run(name, func(t *testing.T) { run(t, severalRig(t, 10*time.Second)) })
+		t.Run(name, func(t *testing.T) { run(t, severalRig(t, c, 10*time.Second)) })
 	}
 }
 

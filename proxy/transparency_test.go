@@ -225,6 +225,7 @@ func abortedEither(want, got string) bool {
 //   - The loss of a backend is an ERROR that the session survives, unless it held the backend.
 //   - A message of an impossible length is refused with a FATAL error, where PostgreSQL closes without a word.
 func TestTransparency(t *testing.T) {
+	t.Parallel()
 	c := pgcluster.Test(t, pgcluster.Config{Settings: map[string]string{"max_prepared_transactions": "5"}})
 	th := newTheater(t, c)
 	th.add("PgDrover", c, rigOptions{size: 4}, false)

@@ -9,7 +9,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/pgdrover/pgdrover/internal/pgcluster"
 	"github.com/pgdrover/pgdrover/internal/pgtest"
 	"github.com/pgdrover/pgdrover/pgwire"
 )
@@ -25,7 +24,7 @@ const unreadCosts = 16 << 20
 //
 // Row 13: a client that does not read.
 func TestClientThatDoesNotRead(t *testing.T) {
-	c := pgcluster.Test(t, pgcluster.Config{})
+	c := sharedPrimaries(t, 1)
 	r := startRig(t, c, rigOptions{size: 2, wait: 20 * time.Second})
 	kilobyte := strings.Repeat("x", 1024)
 	bind := func(value string) []byte {
@@ -53,7 +52,7 @@ func TestClientThatDoesNotRead(t *testing.T) {
 }
 
 func sendUnread(t *testing.T, r *rig, head, each []byte) {
-	options := pgtest.Options{User: rigUser, Password: rigPassword, Database: r.cluster.Database, Timeout: time.Second}
+	options := pgtest.Options{User: rigUser, Password: rigPassword, Database: r.cluster.Database, Timeout: 400 * time.Millisecond}
 	silent := pgtest.Connect(t, r.addr, options)
 	options.Timeout = 20 * time.Second
 	other := pgtest.Connect(t, r.addr, options)

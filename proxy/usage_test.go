@@ -2,14 +2,12 @@ package proxy
 
 import (
 	"testing"
-
-	"github.com/pgdrover/pgdrover/internal/pgcluster"
 )
 
 // TestStatementsOfSeveralShardsCountOnce has statements run on all shards, by both protocols, in transactions and outside: each counts
 // once, whatever number of shards it runs on, and whether it fails there.
 func TestStatementsOfSeveralShardsCountOnce(t *testing.T) {
-	r := startRig(t, pgcluster.Test(t, pgcluster.Config{Shards: 2}), rigOptions{size: 2})
+	r := startRig(t, sharedPrimaries(t, 2), rigOptions{size: 2})
 	count := func() int64 { return r.server.Usage()[r.cluster.Database].Statements }
 	for _, mode := range []string{simpleMode, "default_query_exec_mode=exec"} {
 		conn := r.connect(mode)

@@ -29,6 +29,8 @@ func (d *dev) runCommand(ctx context.Context) error {
 	cmd.Stdin, cmd.Stdout, cmd.Stderr, cmd.Env = d.streams.in, d.streams.out, d.streams.err, environment
 	// Streams that are no files are copied; whoever inherited them from the COMMAND does not keep us.
 	cmd.WaitDelay = time.Second
+	d.signals.expectCommand()
+	defer d.signals.forward(nil)
 	if err := ctx.Err(); err != nil {
 		return err
 	}
@@ -37,7 +39,6 @@ func (d *dev) runCommand(ctx context.Context) error {
 		return exitStatus(unstartable(err))
 	}
 	d.signals.forward(cmd.Process)
-	defer d.signals.forward(nil)
 
 	ended := make(chan error, 1)
 	go func() { ended <- cmd.Wait() }()
@@ -79,10 +80,12 @@ type devSignals struct {
 	over     chan struct{} // closed when the watching goroutine has ended
 	terminal bool          // the COMMAND hears Ctrl-C from the terminal itself
 
-	mu      sync.Mutex // guards what follows
-	command *os.Process
-	killer  *time.Timer
-	first   syscall.Signal
+	mu       sync.Mutex // guards what follows
+	command  *os.Process
+	expected bool             // the COMMAND may run already, and command is not known yet
+	early    []syscall.Signal // came meanwhile
+	killer   *time.Timer
+	first    syscall.Signal
 }
 
 // watchSignals takes over the signals that end a program, until close. The first context it returns is done after the
@@ -125,40 +128,61 @@ func watchSignals(parent context.Context, in io.Reader) (s *devSignals, first, s
 	return s, first, second
 }
 
-// pass gives a signal to the COMMAND, if one runs.
+// pass gives a signal to the COMMAND, if one runs or is about to.
 func (s *devSignals) pass(sig syscall.Signal) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.first == 0 {
 		s.first = sig
 	}
-	if s.command == nil {
+	switch {
+	case s.command != nil && s.terminal && sig == syscall.SIGINT:
+	case s.command != nil:
+		s.give(sig)
+	case s.expected:
+		s.early = append(s.early, sig)
+	default:
 		return false
 	}
-	if s.terminal && sig == syscall.SIGINT {
-		return true
-	}
+	return true
+}
+
+// give sends a signal to the COMMAND, with mu held.
+func (s *devSignals) give(sig syscall.Signal) {
 	_ = s.command.Signal(sig)
 	if sig == syscall.SIGTERM && s.killer == nil {
 		command := s.command
 		s.killer = time.AfterFunc(commandGrace, func() { _ = command.Kill() })
 	}
-	return true
 }
 
 func (s *devSignals) commandRuns() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.command != nil
+	return s.command != nil || s.expected
 }
 
-// forward names the process that gets the signals from now on; nil for none.
+// expectCommand keeps signals for the COMMAND, which is about to start, until forward.
+func (s *devSignals) expectCommand() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.expected = true
+}
+
+// forward names the process that gets the signals from now on, and those that were kept; nil for none.
 func (s *devSignals) forward(p *os.Process) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.command = p
-	if p == nil && s.killer != nil {
-		s.killer.Stop()
+	early := s.early
+	s.command, s.expected, s.early = p, false, nil
+	if p == nil {
+		if s.killer != nil {
+			s.killer.Stop()
+		}
+		return
+	}
+	for _, sig := range early {
+		s.give(sig)
 	}
 }
 

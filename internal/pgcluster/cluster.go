@@ -28,6 +28,8 @@ type Config struct {
 	Settings map[string]string // server settings of every node, on top of the package's own
 	TLS      bool              // nodes take TLS connections too, with the certificate in Cluster.CAFile
 	Log      io.Writer         // gets a line for each step; nil for none
+
+	template *template // what shards are copied from; nil: the cluster makes one of its own
 }
 
 // Shard is a primary and its replicas.
@@ -47,6 +49,7 @@ type Cluster struct {
 	Version  string // of PostgreSQL
 	CAFile   string // certificate of the nodes' authority; empty without Config.TLS
 
+	bin     Binaries
 	account account
 	keeper  *keeper
 	release func() // of a compose cluster
@@ -63,6 +66,20 @@ func Start(ctx context.Context, config Config) (*Cluster, error) {
 	if Composed() {
 		return startCompose(ctx, config)
 	}
+	c, err := newCluster(ctx, config.Dir)
+	if err != nil {
+		return nil, err
+	}
+	if err := c.start(ctx, config); err != nil {
+		stopping, cancel := context.WithCancel(context.WithoutCancel(ctx))
+		cancel()
+		return nil, errors.Join(err, c.Stop(stopping))
+	}
+	return c, nil
+}
+
+// newCluster is a cluster that has a directory in parent, its keeper, and no shards.
+func newCluster(ctx context.Context, parent string) (*Cluster, error) {
 	bin, err := FindBinaries(ctx)
 	if err != nil {
 		return nil, err
@@ -71,17 +88,12 @@ func Start(ctx context.Context, config Config) (*Cluster, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &Cluster{Database: config.Database, User: config.User, Password: config.Password, Version: bin.Version, account: who}
-	if err := c.makeDir(config.Dir); err != nil {
+	c := &Cluster{Version: bin.Version, bin: bin, account: who}
+	if err := c.makeDir(parent); err != nil {
 		return nil, err
 	}
 	if c.keeper, err = startKeeper(c.Dir); err != nil {
 		return nil, errors.Join(err, os.RemoveAll(c.Dir))
-	}
-	if err := c.start(ctx, bin, config); err != nil {
-		stopping, cancel := context.WithCancel(context.WithoutCancel(ctx))
-		cancel()
-		return nil, errors.Join(err, c.Stop(stopping))
 	}
 	return c, nil
 }
@@ -132,41 +144,45 @@ func (c *Cluster) makeDir(parent string) error {
 
 // start does the work of Start in the cluster's directory; its caller stops
 // the cluster when it fails.
-func (c *Cluster) start(ctx context.Context, bin Binaries, config Config) error {
+func (c *Cluster) start(ctx context.Context, config Config) error {
 	began := time.Now()
-	access := login{config.Database, config.User, config.Password, randomPassword()}
-	fmt.Fprintf(config.Log, "PostgreSQL %s from %s\n", bin.Version, bin.Dir)
-	template, err := makeTemplate(ctx, bin, c.account, filepath.Join(c.Dir, "nodes", "template"), config, access.superPassword)
-	if err != nil {
-		return err
+	fmt.Fprintf(config.Log, "PostgreSQL %s from %s\n", c.bin.Version, c.bin.Dir)
+	template, err := config.template, error(nil)
+	if template == nil {
+		if template, err = c.makeTemplate(ctx, config); err != nil {
+			return err
+		}
+		defer os.RemoveAll(template.dir)
 	}
+	access := template.login
+	c.Database, c.User, c.Password = access.database, access.user, access.password
 	if config.TLS {
 		if c.CAFile, err = template.enableTLS(c.Dir); err != nil {
 			return err
 		}
 	}
 	for i := range config.Shards {
-		shard := Shard{Name: "s" + strconv.Itoa(i+1), Primary: c.newNode(bin, access, i+1, 0)}
+		shard := Shard{Name: "s" + strconv.Itoa(i+1), Primary: c.newNode(access, i+1, 0)}
 		for j := range config.Replicas {
-			shard.Replicas = append(shard.Replicas, c.newNode(bin, access, i+1, j+1))
+			shard.Replicas = append(shard.Replicas, c.newNode(access, i+1, j+1))
 		}
 		c.Shards = append(c.Shards, shard)
 	}
 	err = inParallel(ctx, len(c.Shards), func(ctx context.Context, i int) error {
-		return c.Shards[i].start(ctx, template, config.Log)
+		return c.Shards[i].start(ctx, template, config)
 	})
 	if err != nil {
 		return err
 	}
 	fmt.Fprintf(config.Log, "%d nodes run after %s\n", len(c.Nodes()), time.Since(began).Round(10*time.Millisecond))
-	return os.RemoveAll(template.dir)
+	return nil
 }
 
-func (c *Cluster) newNode(bin Binaries, access login, shard, replica int) *Node {
+func (c *Cluster) newNode(access login, shard, replica int) *Node {
 	name := nodeName(shard, replica)
 	return &Node{
 		Shard: shard, Replica: replica, Host: "127.0.0.1", DataDir: filepath.Join(c.Dir, "nodes", name),
-		name: name, logPath: filepath.Join(c.Dir, "log", name+".log"), bin: bin, account: c.account, login: access,
+		name: name, logPath: filepath.Join(c.Dir, "log", name+".log"), bin: c.bin, account: c.account, login: access,
 	}
 }
 
@@ -178,14 +194,14 @@ func nodeName(shard, replica int) string {
 }
 
 // start runs the primary, then all replicas at once.
-func (s Shard) start(ctx context.Context, template *template, log io.Writer) error {
-	if err := template.copyTo(ctx, s.Primary.DataDir); err != nil {
+func (s Shard) start(ctx context.Context, template *template, config Config) error {
+	if err := template.copyTo(ctx, s.Primary.DataDir, config.Settings); err != nil {
 		return err
 	}
 	if err := s.Primary.launch(ctx, 0); err != nil {
 		return err
 	}
-	fmt.Fprintf(log, "shard %s: primary on %s\n", s.Name, s.Primary.Addr())
+	fmt.Fprintf(config.Log, "shard %s: primary on %s\n", s.Name, s.Primary.Addr())
 	err := inParallel(ctx, len(s.Replicas), func(ctx context.Context, i int) error {
 		return s.Replicas[i].clone(ctx, s.Primary)
 	})
@@ -196,7 +212,7 @@ func (s Shard) start(ctx context.Context, template *template, log io.Writer) err
 		err = s.Primary.awaitStreaming(ctx, len(s.Replicas))
 	}
 	for _, replica := range s.Replicas {
-		fmt.Fprintf(log, "shard %s: replica on %s\n", s.Name, replica.Addr())
+		fmt.Fprintf(config.Log, "shard %s: replica on %s\n", s.Name, replica.Addr())
 	}
 	return err
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"os"
 	"slices"
@@ -20,6 +21,24 @@ func ownServers(t *testing.T) {
 	t.Helper()
 	if Composed() {
 		t.Skipf("%v", errTooSmall)
+	}
+}
+
+// TestClustersOfOneTemplate are systems of their own, with their own settings.
+func TestClustersOfOneTemplate(t *testing.T) {
+	ownServers(t)
+	a, b := Test(t, Config{Settings: map[string]string{"max_connections": "17"}}), Test(t, Config{})
+	for _, sql := range []string{"select system_identifier from pg_control_system()", "show max_connections"} {
+		if first, second := mustQuery(t, a.Shards[0].Primary, sql)[0][0], mustQuery(t, b.Shards[0].Primary, sql)[0][0]; first == second {
+			t.Errorf("%s: both say %s", sql, first)
+		}
+	}
+	template, err := testTemplate()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if template.login != a.Shards[0].Primary.login || template.login != b.Shards[0].Primary.login {
+		t.Error("not both are copies of the template")
 	}
 }
 
@@ -135,7 +154,7 @@ func TestCluster(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, pid := range pids {
-			awaitGone(t, pid)
+			awaitGone(t, fmt.Sprint("process ", pid), processGone(pid))
 		}
 		if err := replica.Kill(syscall.SIGTERM); !errors.Is(err, ErrNotRunning) {
 			t.Errorf("signal to a dead node: got %v, want ErrNotRunning", err)
@@ -191,7 +210,7 @@ func TestStopLeavesNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, pid := range pids {
-		awaitGone(t, pid)
+		awaitGone(t, fmt.Sprint("process ", pid), processGone(pid))
 	}
 	if _, err := os.Stat(c.Dir); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("%s is still there (%v)", c.Dir, err)

@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"sync"
 	"syscall"
@@ -40,6 +41,12 @@ func becomeOrphanMaker() {
 		fmt.Println("failed:", err)
 		os.Exit(1)
 	}
+	template, err := testTemplate()
+	if err != nil {
+		fmt.Println("failed:", err)
+		os.Exit(1)
+	}
+	fmt.Println("dir", filepath.Dir(filepath.Dir(template.dir)))
 	fmt.Println("dir", c.Dir)
 	fmt.Println("dir", redis.dir)
 	pids := []int{c.keeper.proc.PID()}
@@ -88,36 +95,38 @@ func TestKilledProgramLeavesNothing(t *testing.T) {
 		}
 		dirs = append(dirs, dir)
 	}
-	if len(pids) < 5 || len(dirs) != 2 {
+	if len(pids) < 5 || len(dirs) != 3 {
 		t.Fatalf("got processes %v in %v", pids, dirs)
 	}
 	if err := cmd.Process.Kill(); err != nil {
 		t.Fatal(err)
 	}
 	for _, pid := range pids {
-		awaitGone(t, pid)
+		awaitGone(t, fmt.Sprint("process ", pid), processGone(pid))
 	}
 	for _, dir := range dirs {
-		if _, err := os.Stat(dir); dir != "" && !errors.Is(err, os.ErrNotExist) {
-			t.Errorf("%s is still there (%v)", dir, err)
-		}
+		awaitGone(t, "directory "+dir, func() bool {
+			_, err := os.Stat(dir)
+			return dir != "" && errors.Is(err, os.ErrNotExist)
+		})
 	}
 }
 
-// awaitGone fails the test if the process is still there after 20 seconds.
-func awaitGone(t *testing.T, pid int) {
+func processGone(pid int) func() bool {
+	return func() bool { return errors.Is(syscall.Kill(pid, 0), syscall.ESRCH) || zombie(pid) }
+}
+
+// awaitGone fails the test if what is still there after 20 seconds.
+func awaitGone(t *testing.T, what string, gone func() bool) {
 	t.Helper()
 	deadline := time.After(20 * time.Second)
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
-	for {
-		if err := syscall.Kill(pid, 0); errors.Is(err, syscall.ESRCH) || zombie(pid) {
-			return
-		}
+	for !gone() {
 		select {
 		case <-tick.C:
 		case <-deadline:
-			t.Errorf("process %d is still there", pid)
+			t.Errorf("%s is still there", what)
 			return
 		}
 	}

@@ -53,31 +53,37 @@ type template struct {
 	dir     string
 	account account
 	bin     Binaries
+	login   login
 }
 
-// makeTemplate initialises dir, which must not exist, in a parent that the
-// account owns.
-func makeTemplate(ctx context.Context, bin Binaries, who account, dir string, config Config, superPassword string) (*template, error) {
-	t := &template{dir: dir, account: who, bin: bin}
-	if err := t.initdb(ctx, superPassword); err != nil {
+// makeTemplate makes a template in the cluster's directory.
+func (c *Cluster) makeTemplate(ctx context.Context, config Config) (*template, error) {
+	t := &template{
+		dir: filepath.Join(c.Dir, "nodes", "template"), account: c.account, bin: c.bin,
+		login: login{config.Database, config.User, config.Password, randomPassword()},
+	}
+	if err := t.initdb(ctx); err != nil {
 		return nil, err
 	}
-	all := maps.Clone(settings)
-	maps.Copy(all, config.Settings)
-	if err := t.configure(all); err != nil {
+	if err := configure(t.dir, settings); err != nil {
 		return nil, err
 	}
-	if err := t.createUser(ctx, config); err != nil {
+	// The file exists, so it keeps its owner.
+	if err := os.WriteFile(filepath.Join(t.dir, "pg_hba.conf"), []byte(accessRules), 0o600); err != nil {
+		return nil, fmt.Errorf("configure the template: %w", err)
+	}
+	if err := t.createUser(ctx); err != nil {
 		return nil, err
 	}
 	return t, nil
 }
 
 // initdb prefers the locale C.UTF-8, which knows letters beyond ASCII and
-// sorts by code point, and takes C where the machine has no C.UTF-8.
-func (t *template) initdb(ctx context.Context, superPassword string) error {
+// sorts by code point, and takes C where the machine has no C.UTF-8. Segments
+// of WAL are small, since each copy has one.
+func (t *template) initdb(ctx context.Context) error {
 	pwfile := t.dir + ".pw"
-	if err := os.WriteFile(pwfile, []byte(superPassword+"\n"), 0o600); err != nil {
+	if err := os.WriteFile(pwfile, []byte(t.login.superPassword+"\n"), 0o600); err != nil {
 		return fmt.Errorf("make the template: %w", err)
 	}
 	defer os.Remove(pwfile)
@@ -88,7 +94,7 @@ func (t *template) initdb(ctx context.Context, superPassword string) error {
 	for _, locale := range []string{"C.UTF-8", "C"} {
 		err := run(ctx, t.account.command(filepath.Dir(t.dir), t.bin.path("initdb"),
 			"--pgdata="+t.dir, "--username="+superuser, "--pwfile="+pwfile, "--auth=scram-sha-256",
-			"--encoding=UTF8", "--locale="+locale, "--no-sync", "--no-instructions"))
+			"--encoding=UTF8", "--locale="+locale, "--wal-segsize=1", "--no-sync", "--no-instructions"))
 		if err == nil {
 			return nil
 		}
@@ -104,44 +110,41 @@ func (t *template) initdb(ctx context.Context, superPassword string) error {
 	return fmt.Errorf("make the template: %w", errors.Join(errs...))
 }
 
-// configure adds settings to those that initdb wrote, and sets the access rules.
-func (t *template) configure(all map[string]string) error {
+// configure adds settings to those that a data directory has.
+func configure(dir string, all map[string]string) error {
 	var text strings.Builder
 	for _, name := range slices.Sorted(maps.Keys(all)) {
 		fmt.Fprintf(&text, "%s = '%s'\n", name, strings.ReplaceAll(all[name], "'", "''"))
 	}
-	conf, err := os.OpenFile(filepath.Join(t.dir, "postgresql.conf"), os.O_WRONLY|os.O_APPEND, 0)
+	conf, err := os.OpenFile(filepath.Join(dir, "postgresql.conf"), os.O_WRONLY|os.O_APPEND, 0)
 	if err != nil {
-		return fmt.Errorf("configure the template: %w", err)
+		return fmt.Errorf("configure PostgreSQL: %w", err)
 	}
 	_, err = conf.WriteString("\n" + text.String())
 	if err := errors.Join(err, conf.Close()); err != nil {
-		return fmt.Errorf("configure the template: %w", err)
-	}
-	// The file exists, so it keeps its owner.
-	if err := os.WriteFile(filepath.Join(t.dir, "pg_hba.conf"), []byte(accessRules), 0o600); err != nil {
-		return fmt.Errorf("configure the template: %w", err)
+		return fmt.Errorf("configure PostgreSQL: %w", err)
 	}
 	return nil
 }
 
 // createUser makes the application's user and database with a server in
 // single-user mode, which listens to nobody.
-func (t *template) createUser(ctx context.Context, config Config) error {
+func (t *template) createUser(ctx context.Context) error {
 	cmd := t.account.command(t.dir, t.bin.path("postgres"), "--single", "-j", "-D", t.dir,
 		"-c", "log_min_error_statement=panic", "-c", "exit_on_error=on", "postgres")
 	cmd.Stdin = strings.NewReader(fmt.Sprintf(
 		"CREATE ROLE %s LOGIN PASSWORD %s;\n\nCREATE DATABASE %s OWNER %s;\n\n",
-		quoteIdent(config.User), quoteLiteral(config.Password), quoteIdent(config.Database), quoteIdent(config.User)))
+		quoteIdent(t.login.user), quoteLiteral(t.login.password), quoteIdent(t.login.database), quoteIdent(t.login.user)))
 	if err := run(ctx, cmd); err != nil {
-		return fmt.Errorf("create user %s: %w", config.User, err)
+		return fmt.Errorf("create user %s: %w", t.login.user, err)
 	}
 	return nil
 }
 
-// copyTo makes a data directory that is a cluster of its own: it gets a system
-// identifier that no other copy has.
-func (t *template) copyTo(ctx context.Context, dir string) error {
+// copyTo makes a data directory that is a cluster of its own, with settings
+// besides the template's: it gets a system identifier that no other copy has.
+// Copies may be made at once.
+func (t *template) copyTo(ctx context.Context, dir string, more map[string]string) error {
 	flags := []string{"-a", "--reflink=auto"}
 	if runtime.GOOS != "linux" {
 		flags = []string{"-Rpc"}
@@ -152,6 +155,9 @@ func (t *template) copyTo(ctx context.Context, dir string) error {
 	}
 	if err == nil {
 		err = run(ctx, t.account.command(dir, t.bin.path("pg_resetwal"), "-D", dir))
+	}
+	if err == nil {
+		err = configure(dir, more)
 	}
 	if err != nil {
 		return fmt.Errorf("copy the template: %w", err)

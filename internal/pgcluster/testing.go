@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"sync"
 	"time"
 )
 
@@ -33,12 +34,12 @@ func Composed() bool { return os.Getenv(composeVariable) == "compose" }
 // machine has no PostgreSQL that would do, or the compose cluster is in use and
 // cannot be what config asks for.
 //
-// A cluster costs some seconds: tests that do not stop nodes should share one,
-// as subtests of one test.
+// A cluster costs a second: tests that do not stop nodes should share one, as
+// subtests of one test.
 func Test(t TB, config Config) *Cluster {
 	ctx, cancel := context.WithTimeout(t.Context(), testStart)
 	defer cancel()
-	c, err := Start(ctx, config)
+	c, err := startTest(ctx, config)
 	if missing := (*NotInstalledError)(nil); errors.As(err, &missing) || errors.Is(err, errTooSmall) {
 		t.Skipf("%v", err)
 	}
@@ -55,6 +56,35 @@ func Test(t TB, config Config) *Cluster {
 	})
 	return c
 }
+
+// startTest copies shards from testTemplate where that has what config asks for.
+func startTest(ctx context.Context, config Config) (*Cluster, error) {
+	if Composed() || config.TLS || config.Database+config.User+config.Password != "" {
+		return Start(ctx, config)
+	}
+	var err error
+	if config.template, err = testTemplate(); err != nil {
+		return nil, err
+	}
+	return Start(ctx, config)
+}
+
+// testTemplate is the template of all clusters of a test program, which have no
+// other owner in common. It is made for the first of them; its keeper removes
+// it when the program has ended.
+var testTemplate = sync.OnceValues(func() (*template, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), testStart)
+	defer cancel()
+	c, err := newCluster(ctx, "")
+	if err != nil {
+		return nil, err
+	}
+	t, err := c.makeTemplate(ctx, Config{}.withDefaults())
+	if err != nil {
+		return nil, errors.Join(err, c.Stop(ctx))
+	}
+	return t, nil
+})
 
 // TestRedis starts a Redis that is stopped when the test ends.
 func TestRedis(t TB) *Redis {

@@ -31,7 +31,7 @@ func (t *template) enableTLS(dir string) (string, error) {
 		errs = append(errs, os.WriteFile(path, content, 0o600), t.account.own(path))
 	}
 	copied := filepath.Join(dir, "ca.crt")
-	errs = append(errs, os.WriteFile(copied, certificate, 0o644), t.configure(map[string]string{"ssl": "on"}))
+	errs = append(errs, os.WriteFile(copied, certificate, 0o644), configure(t.dir, map[string]string{"ssl": "on"}))
 	if err := errors.Join(errs...); err != nil {
 		return "", fmt.Errorf("enable TLS: %w", err)
 	}
