@@ -103,6 +103,7 @@ func (b *binder) reference(c *cte, x *rangeNode) *item {
 // arrays.
 func (b *binder) functions(x *functionsNode, s *scope) names {
 	it := b.item(x.GetAlias())
+	single := it.alias != ""
 	var res result
 	for _, f := range x.GetFunctions() {
 		pair := f.GetList().GetItems()
@@ -113,21 +114,21 @@ func (b *binder) functions(x *functionsNode, s *scope) names {
 		if len(pair) > 0 {
 			call = pair[0].GetFuncCall()
 		}
+		if names := call.GetFuncname(); it.alias == "" && len(names) > 0 {
+			it.alias, single = stringOf(names[len(names)-1]), len(x.GetFunctions()) == 1
+		}
 		if !isUnnest(call) {
 			res.open = true
 			continue
 		}
 		for _, arg := range call.GetArgs() {
-			res.cols = append(res.cols, outcol{name: "unnest", node: b.array(arg)})
+			res.cols = append(res.cols, b.above(outcol{name: "unnest", node: b.array(arg)}))
 		}
 	}
 	if res.open {
 		res.cols = nil // which column is which is not known
 	}
-	if it.alias == "" && len(x.GetFunctions()) == 1 {
-		it.alias = "unnest"
-	}
-	if len(res.cols) == 1 {
+	if len(res.cols) == 1 && single {
 		res.cols[0].name = it.alias
 	}
 	if x.GetOrdinality() {
@@ -171,7 +172,10 @@ func (b *binder) join(x *joinNode, s *scope) names {
 		rest := append(without(left.cols, merged), without(right.cols, merged)...)
 		joined.cols = append(append([]visible(nil), merged...), rest...)
 	}
-	b.filter(x.GetQuals(), &scope{names: s.names.beside(joined), outer: s.outer}, r)
+	if merged != nil && x.GetJoinUsingAlias() != nil {
+		joined.items = append(joined.items, b.named(names{cols: merged}, x.GetJoinUsingAlias()).items...)
+	}
+	b.filter(x.GetQuals(), &scope{names: joined, outer: s.outer}, r)
 	return b.named(joined, x.GetAlias())
 }
 

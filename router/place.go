@@ -99,7 +99,7 @@ func (q *Query) one(st *Statement, p Params, env *Env, s *session) (Route, *Erro
 	if err != nil {
 		return Route{}, err
 	}
-	route.Within = !route.Tenant.IsZero() && len(pl.unbound) == 0 && !t.unread && t.keys == 1 && !pl.shared &&
+	route.Within = !route.Tenant.IsZero() && len(pl.unbound) == 0 && !t.unread && t.keys == 1 && !pl.shared && !pl.strays &&
 		pl.opens == "" && pl.opaque == ""
 	route.Cacheable = st.Cacheable && !q.hint.noCache && route.Kind == Single && !route.Tenant.IsZero() &&
 		len(pl.unbound) == 0 && t.keys == 1 && !env.TempTables && !q.saysNow(p)
@@ -133,6 +133,9 @@ func (q *Query) shards(st *Statement, t *tally, env *Env, route *Route) *Error {
 		return err
 	}
 	switch {
+	case pl.opaque != "" && !t.session.explicit():
+		return refuse("Name the tenant: SET pgdrover.tenant, or a hint such as /* pgdrover: tenant=42 */.",
+			"%s cannot be routed by its text", pl.opaque)
 	case pl.ask != "":
 		return refuse("Create the table first, and fill it for each tenant with INSERT … SELECT.",
 			"%s cannot be placed on every shard", pl.ask)
@@ -211,9 +214,6 @@ func (q *Query) anywhere(pl *placement, t *tally, route *Route) *Error {
 	case pl.opens != "":
 		return refuse("Name the tenant: SET pgdrover.tenant, or a hint such as /* pgdrover: tenant=42 */.",
 			"%s may touch any table, and the statement names no tenant", pl.opens)
-	case pl.opaque != "":
-		return refuse("Name the tenant: SET pgdrover.tenant, or a hint such as /* pgdrover: tenant=42 */.",
-			"%s cannot be routed by its text", pl.opaque)
 	case pl.home != "":
 		route.single(t.home(), byHome)
 	case t.null || len(pl.binds) > 0:
