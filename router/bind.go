@@ -16,6 +16,8 @@ type binder struct {
 	needs []need
 	facts facts
 
+	outers   []outer     // of the FROM that is bound
+	fulls    []int32     // columns that a FULL JOIN makes of two
 	inserts  *selectNode // the source of the INSERT that was entered last
 	watch    *selectNode // the query of which top is to be the scope
 	top      *scope

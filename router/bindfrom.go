@@ -166,7 +166,7 @@ func (b *binder) join(x *joinNode, s *scope) names {
 	default:
 		b.nullable = append(b.nullable, reach{lo, hi})
 	}
-	merged := b.using(x, left, right, r)
+	merged, pairs := b.using(x, left, right, r)
 	joined := left.beside(right)
 	if len(merged) > 0 {
 		rest := append(without(left.cols, merged), without(right.cols, merged)...)
@@ -175,13 +175,17 @@ func (b *binder) join(x *joinNode, s *scope) names {
 	if merged != nil && x.GetJoinUsingAlias() != nil {
 		joined.items = append(joined.items, b.named(names{cols: merged}, x.GetJoinUsingAlias()).items...)
 	}
-	b.filter(x.GetQuals(), &scope{names: joined, outer: s.outer}, r)
+	on := &scope{names: joined, outer: s.outer}
+	b.filter(x.GetQuals(), on, r)
+	if x.GetJointype() == joinLeft || x.GetJointype() == joinRight {
+		b.outers = append(b.outers, outer{x.GetQuals(), on, pairs, r, reach{lo, hi}})
+	}
 	return b.named(joined, x.GetAlias())
 }
 
 // using binds the columns that USING and NATURAL make equal, and returns the
-// columns that they become.
-func (b *binder) using(x *joinNode, left, right names, r reach) []visible {
+// columns that they become, and which two each was.
+func (b *binder) using(x *joinNode, left, right names, r reach) (merged []visible, pairs [][2]int32) {
 	var list []string
 	for _, n := range x.GetUsingClause() {
 		list = append(list, stringOf(n))
@@ -193,11 +197,11 @@ func (b *binder) using(x *joinNode, left, right names, r reach) []visible {
 			}
 		}
 	}
-	var merged []visible
 	for _, column := range list {
 		l, _ := b.find(left, column)
 		rt, _ := b.find(right, column)
 		b.g.equal(l, rt, r)
+		pairs = append(pairs, [2]int32{l, rt})
 		v := visible{name: column, node: l}
 		switch {
 		case x.GetJointype() == joinFull:
@@ -207,7 +211,7 @@ func (b *binder) using(x *joinNode, left, right names, r reach) []visible {
 		}
 		merged = append(merged, v)
 	}
-	return merged
+	return merged, pairs
 }
 
 // fullColumn returns the column that a FULL JOIN makes of two: a filter on it
@@ -218,6 +222,7 @@ func (b *binder) fullColumn(l, r int32) int32 {
 	}
 	out := b.g.all([]int32{l, r})
 	b.g.owner[out] = b.g.owner[l]
+	b.fulls = append(b.fulls, out)
 	b.g.edge(out, l)
 	b.g.edge(out, r)
 	return out

@@ -134,7 +134,8 @@ func (b *binder) valuesList(q *selectNode, s *scope) result {
 // plain binds a SELECT with a target list.
 func (b *binder) plain(q *selectNode, s *scope) result {
 	level := &scope{outer: s}
-	lo := b.items
+	lo, around := b.items, b.outers
+	b.outers = nil
 	for _, n := range q.GetFromClause() {
 		level.names = level.beside(b.from(n, level))
 	}
@@ -143,6 +144,8 @@ func (b *binder) plain(q *selectNode, s *scope) result {
 		b.top = level
 	}
 	b.filter(q.GetWhereClause(), level, own)
+	b.reduce(q.GetWhereClause(), level)
+	b.outers = around
 	b.expressions(level, q.GetTargetList()...)
 	b.expressions(level, q.GetGroupClause()...)
 	b.filter(q.GetHavingClause(), level, reach{})
