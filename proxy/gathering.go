@@ -199,7 +199,7 @@ func (g *gatherer) ask(l *link, sql string, oids []byte, more [][]byte, formats 
 // askEach sends the i-th backend what its shard runs: sql, or its share.
 func (g *gatherer) askEach(i int, sql string, formats []byte, describe bool) {
 	l, share := g.all[i].link, router.Share{SQL: sql}
-	if shares := g.plan.Shares(); shares != nil {
+	if shares := g.plan.Shares(); shares != nil && shares[i].SQL != "" {
 		share = shares[i]
 	}
 	types, other := g.params(&share, i)

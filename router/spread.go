@@ -74,7 +74,7 @@ func (r *Router) gatherWhole(text string, env *Env) (*Portion, *Error) {
 		return nil, refuse("Name a tenant.", "the statement cannot be read as one SELECT")
 	}
 	if sel.GetOp() != setNone || len(sel.GetValuesLists()) > 0 {
-		return nil, refuse("Send its parts as statements of their own.", "UNION, INTERSECT, EXCEPT and VALUES are not answered from all shards")
+		return nil, errParts
 	}
 	if nodes, _ := r.parse(text); nodes[0].GetExplainStmt() != nil {
 		var err *Error
@@ -85,6 +85,9 @@ func (r *Router) gatherWhole(text string, env *Env) (*Portion, *Error) {
 	w := walk{r: r, path: searchSchemas(env.SearchPath, env.User)}
 	return w.part(text, gathered)
 }
+
+// errParts refuses a query that is not one SELECT as a whole.
+var errParts = refuse("Send its parts as statements of their own.", "UNION, INTERSECT, EXCEPT and VALUES are not answered from several shards as a whole")
 
 // tree is the tree of the one statement in a text, or of that in EXPLAIN; nil if
 // there is none.
