@@ -37,6 +37,19 @@ func (s *session) gatherSimple(q *router.Query, r router.Route) {
 	s.readyForQuery()
 }
 
+// inTurn answers a Query of several statements that only read, each by its own shards, one after the other. The first error ends it. It does not say
+// a place: a server sees one statement of the client's text only.
+func (s *session) inTurn(q *router.Query) {
+	for _, t := range q.Turns() {
+		g := gatherer{s: s, q: t.Query, plan: t.Plan, described: true, read: true}
+		if e := g.answer(t.Route); e != nil {
+			s.refuseSimple(e)
+			return
+		}
+	}
+	s.readyForQuery()
+}
+
 // answer tells the client the rows and the tag.
 func (g *gatherer) answer(r router.Route) *pgwire.Error {
 	if e := g.find(r); e != nil || g.plan.Writes() { // which tells its own

@@ -6,7 +6,7 @@ package router
 // parameters and q: it is valid until q's next Route or Analyse; Clone keeps
 // it. A non-nil error is an *[Error].
 func (r *Router) Route(q *Query, p Params, env *Env) (Route, error) {
-	q.scratch, q.gathering, q.splitting = q.scratch[:0], nil, nil
+	q.scratch, q.gathering, q.splitting, q.turns = q.scratch[:0], nil, nil, nil
 	s, err := q.session(env)
 	if err != nil {
 		return Route{}, err
@@ -17,7 +17,7 @@ func (r *Router) Route(q *Query, p Params, env *Env) (Route, error) {
 			route, err = q.one(&q.tpl.statements[0], p, env, &s)
 		}
 	} else {
-		route, err = q.together(p, env, &s)
+		route, err = q.statements(p, env, s)
 	}
 	if err != nil {
 		return Route{}, err
