@@ -200,7 +200,7 @@ func compares(t shardmap.Type, oid uint32) bool {
 
 // keyError is the error for a value that is no tenant.
 func keyError(err error) *Error {
-	e := &Error{Code: codeInvalid, Message: err.Error()}
+	e := &Error{Code: codeInvalid, Message: err.Error(), nokey: true}
 	var key *shardmap.KeyError
 	if errors.As(err, &key) {
 		e.Code = key.SQLState()

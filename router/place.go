@@ -1,5 +1,7 @@
 package router
 
+import "github.com/pgdrover/pgdrover/shardmap"
+
 // Route answers where the query string in q goes. Tenants are read from the
 // text and from p, which is nil in the simple protocol. It allocates nothing
 // when it succeeds. Route.Tenant may share memory with the text, the
@@ -7,23 +9,30 @@ package router
 // it. A non-nil error is an *[Error].
 func (r *Router) Route(q *Query, p Params, env *Env) (Route, error) {
 	q.scratch, q.gathering, q.splitting, q.turns = q.scratch[:0], nil, nil, nil
-	s, err := q.session(env)
-	if err != nil {
-		return Route{}, err
-	}
-	var route Route
-	if len(q.tpl.statements) == 1 {
-		if err = q.change(&s, 0, p); err == nil {
-			route, err = q.one(&q.tpl.statements[0], p, env, &s)
-		}
-	} else {
-		route, err = q.statements(p, env, s)
+	route, err := q.whole(p, env)
+	if err != nil && err.nokey && env.Foreign && r.m.TenantType() == shardmap.Text {
+		err = refuse("SET client_encoding TO 'UTF8'.", "a tenant is not ASCII, and the client's encoding is not UTF8")
 	}
 	if err != nil {
 		return Route{}, err
 	}
 	route.CacheFor, route.NoCache = q.hint.cacheFor, q.hint.noCache
 	return route, nil
+}
+
+// whole places a query string.
+func (q *Query) whole(p Params, env *Env) (Route, *Error) {
+	s, err := q.session(env)
+	if err != nil {
+		return Route{}, err
+	}
+	if len(q.tpl.statements) != 1 {
+		return q.statements(p, env, s)
+	}
+	if err := q.change(&s, 0, p); err != nil {
+		return Route{}, err
+	}
+	return q.one(&q.tpl.statements[0], p, env, &s)
 }
 
 // Gathers reports whether Route may plan a read of all shards for q, which runs
