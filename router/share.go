@@ -84,7 +84,7 @@ func (e *Error) since(why *Error) *Error {
 	}
 	e.Detail += " It is not split by shard: " + why.Message + "."
 	first, _, _ := strings.Cut(why.Hint, " ")
-	if first == "Join" || first == "Delete" || first == "Cast" || first == "List" { // it is about the statement, and not about its tenants
+	if first == "Join" || first == "Delete" || first == "Cast" || first == "List" || first == "Read" { // it is about the statement, and not about its tenants
 		e.Hint = why.Hint + " Or send one statement for each tenant, or for each shard."
 	}
 	return e
@@ -103,6 +103,8 @@ func (q *Query) shares(st *Statement, all []tenantAt, env *Env, paper bool) (*Ga
 			return q.rowShares(st, all, rows, paper)
 		}
 	case Update, Delete, Merge:
+	case Declare:
+		return nil, errCursor
 	default:
 		return nil, refuse("", "only SELECT, INSERT, UPDATE, DELETE, MERGE, EXPLAIN and COPY TO are, and this is %s", st.Verb)
 	}

@@ -59,6 +59,8 @@ func (r *Router) gathering(text string, path []string) (*Gathering, *Error) {
 // shards whatever its FROM is.
 func gathers(st *Statement) *Error {
 	switch {
+	case st.Verb == Declare:
+		return errCursor
 	case st.Verb != Select && st.Verb != Explain && !st.CopyOut:
 		return refuse("Name a tenant, or send one statement for each.", "only SELECT may be answered from all shards, and this is %s", st.Verb)
 	case st.Write:
@@ -85,6 +87,10 @@ func (r *Router) gatherWhole(text string, env *Env) (*Portion, *Error) {
 	w := walk{r: r, path: searchSchemas(env.SearchPath, env.User)}
 	return w.part(text, gathered)
 }
+
+// errCursor refuses DECLARE: what FETCH reads is a server's.
+var errCursor = refuse("Read the SELECT itself some rows at a time, as with a driver's fetch size, or name one tenant.",
+	"a cursor is of one shard")
 
 // errParts refuses a query that is not one SELECT as a whole.
 var errParts = refuse("Send its parts as statements of their own.", "UNION, INTERSECT, EXCEPT and VALUES are not answered from several shards as a whole")
