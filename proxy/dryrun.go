@@ -191,7 +191,7 @@ func (s *session) dryVerdict(r *router.Router, p router.Params) dryStatement {
 		return dryStatement{verdict: dryByRow}
 	case route.Kind == router.Several && route.Write && !s.db.options().TwoPhase:
 		return dryStatement{dryRefused, dryAcross}
-	case route.Kind == router.Several:
+	case route.Kind == router.Several, route.Kind == router.InTurn:
 		return dryStatement{verdict: drySeveral}
 	}
 	if shard := r.Map().Shard(route.Shard).Name; route.Write && s.tx.open && !s.db.options().TwoPhase {

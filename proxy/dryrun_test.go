@@ -11,7 +11,7 @@ import (
 )
 
 // candidate is a map of three shards for the tables of the demo.
-func candidate(t *testing.T, database string) *shardmap.Map {
+func candidate(t testing.TB, database string) *shardmap.Map {
 	t.Helper()
 	f, err := shardmap.Parse("candidate.yaml", []byte("database: "+database+"\ntenant: {column: tenant_id, type: bigint}\nshards:\n"+
 		"  - {name: a, primary: {host: 192.0.2.1}}\n  - {name: b, primary: {host: 192.0.2.2}}\n  - {name: c, primary: {host: 192.0.2.3}}\n"+demoTables))

@@ -40,6 +40,7 @@ type rigOptions struct {
 	large    bool // messages of tens of megabytes are to be copied
 	cache    *cache.Config
 	tables   string // of the shard map
+	tenant   string // the type of tenants; empty: bigint
 	schema   []string
 	wait     time.Duration
 	sticky   time.Duration
@@ -96,6 +97,9 @@ func startRig(t testing.TB, c *pgcluster.Cluster, o rigOptions) *rig {
 		conn.Close(ctx)
 	}
 	r.file = mapText(c, o.tables)
+	if o.tenant != "" {
+		r.file = strings.Replace(r.file, "type: bigint", "type: "+o.tenant, 1)
+	}
 	m := r.parse(r.file, nil)
 	log := testLogger(t)
 	loops := o.loops(t)

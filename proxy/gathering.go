@@ -37,6 +37,19 @@ func (s *session) gatherSimple(q *router.Query, r router.Route) {
 	s.readyForQuery()
 }
 
+// inTurn answers a Query of several statements that only read, each by its own shards, one after the other. The first error ends it. It does not say
+// a place: a server sees one statement of the client's text only.
+func (s *session) inTurn(q *router.Query) {
+	for _, t := range q.Turns() {
+		g := gatherer{s: s, q: t.Query, plan: t.Plan, described: true, read: true}
+		if e := g.answer(t.Route); e != nil {
+			s.refuseSimple(e)
+			return
+		}
+	}
+	s.readyForQuery()
+}
+
 // answer tells the client the rows and the tag.
 func (g *gatherer) answer(r router.Route) *pgwire.Error {
 	if e := g.find(r); e != nil || g.plan.Writes() { // which tells its own
@@ -199,7 +212,7 @@ func (g *gatherer) ask(l *link, sql string, oids []byte, more [][]byte, formats 
 // askEach sends the i-th backend what its shard runs: sql, or its share.
 func (g *gatherer) askEach(i int, sql string, formats []byte, describe bool) {
 	l, share := g.all[i].link, router.Share{SQL: sql}
-	if shares := g.plan.Shares(); shares != nil {
+	if shares := g.plan.Shares(); shares != nil && shares[i].SQL != "" {
 		share = shares[i]
 	}
 	types, other := g.params(&share, i)

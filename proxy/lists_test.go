@@ -27,6 +27,16 @@ var listStatements = []string{
 	"select nosuch from orders where tenant_id in (1, 2, 3)", "with c as (select code from countries) select count(*) from orders o, c where tenant_id in (1, 2, 3)",
 	"select count(*) from orders where tenant_id in (1, 2, 1, 2, 3, 1000000, -5, 3000000000)", "select id from orders o where tenant_id in (1, 2, 3) and exists (select from users u where u.tenant_id = o.tenant_id and u.id = o.user_id and u.active)",
 
+	"select id, status from orders where tenant_id = 1 union all select id, name from users where tenant_id = 2 union all select id, code from orders where tenant_id in (3, 4)",
+	"select id from orders where tenant_id = 1 union select id from users where tenant_id = 2 order by 1 desc limit 4 /* in order */",
+	"select id from orders where tenant_id in (1, 3) except select id from users where tenant_id = 2", "select id from orders where tenant_id = 5 intersect all select id from orders where tenant_id in (2, 3)",
+	"select 'orders' as what, count(*), max(total) from orders where tenant_id = 1 union all select 'users', count(*), null from users where tenant_id = 2 order by 1 /* in order */",
+	"with a as (select id, total from orders where tenant_id = 1), b as (select id, total from orders where tenant_id = 2) select a.id, a.total - b.total from a full join b using (id)",
+	"select (select count(*) from orders where tenant_id = 1), (select max(name) from users where tenant_id = 2), exists (select from items where tenant_id in (3, 4))",
+	"select x.n, c.name from (select code, count(*) as n from orders where tenant_id in (1, 2, 3) group by code) x left join countries c on c.code = x.code",
+	"(select tenant_id, id from orders where tenant_id = 1 order by id limit 2) union all (select tenant_id, id from orders where tenant_id = 2 order by id desc limit 2)",
+	"select count(*) from (select id from orders where tenant_id = 1 union select id from users where tenant_id = 2) x",
+
 	"insert into users (tenant_id, id, name) values (1, 100, 'a'), (2, 100, 'b'), (3, 100, 'c'), (4, 100, 'd'), (1, 101, 'e')",
 	"insert into users (id, name, tenant_id) values (102, 'x''y', 1), (102, E'b\\\\s', 2), (102, $$q$$, 3) returning tenant_id, name, id * 2 as twice /* in order */",
 	"insert into orders values (1, 200, 1, 'new', 1.5), (2, 200, 1, 'new', 2.5), (3, 200, 1, 'new', 3), (5, 200, 1, 'sent', null) returning * /* in order */",
@@ -59,6 +69,10 @@ func listStatement(rng *rand.Rand) string {
 	list := strings.Join(in, ", ")
 	where := pick("tenant_id in ("+list+")", "tenant_id = any (array["+list+"])", "tenant_id = any ('{"+list+"}')", "(tenant_id = "+strings.Join(in, " or tenant_id = ")+")")
 	also := pick("", "", " and id < 4", " and id % 2 = 0", " and total > 30")
+	if rng.IntN(6) == 0 {
+		arm := fmt.Sprintf("select %s, status from orders where tenant_id = %d", pick("id", "id", "count(*) over ()"), tenant())
+		return "select id, status from orders where " + where + also + " " + pick("union", "union all", "except", "intersect all") + " " + arm + pick("", " order by 1, 2 limit 6 /* in order */")
+	}
 	if rng.IntN(2) == 0 {
 		var rows []string
 		for range 1 + rng.IntN(6) {

@@ -56,6 +56,9 @@ func (s *session) simple(frame []byte) bool {
 		return s.unitEnd()
 	case r.Kind == router.ByRow:
 		return s.copySimple(q, r)
+	case r.Kind == router.InTurn:
+		s.inTurn(q)
+		return s.unitEnd()
 	case r.Kind >= router.Scatter:
 		s.gatherSimple(q, r)
 		return s.unitEnd()

@@ -13,7 +13,7 @@ func (q *Query) elements(c *constRef, s slot, p Params, t *tally) *Error {
 		if !ok || s.kind == slotInt || s.kind == slotDecimal {
 			return arrayError()
 		}
-		return q.textElements(value, t)
+		return q.textElements(value, c.cast == oidNumeric, t)
 	}
 	i := int(s.number) - 1
 	if p == nil || i >= p.Len() {
@@ -31,7 +31,7 @@ func (q *Query) elements(c *constRef, s slot, p Params, t *tally) *Error {
 	case !comparesArray(q.r.m.TenantType(), p.OID(i)):
 		return arrayError()
 	}
-	return q.textElements(value, t)
+	return q.textElements(value, c.cast == oidNumeric || p.OID(i) == oidNumericArray, t)
 }
 
 func arrayError() *Error {
@@ -98,7 +98,7 @@ func (q *Query) binaryElements(b []byte, t *tally) *Error {
 }
 
 // textElements reads an array of one dimension as array_in does.
-func (q *Query) textElements(b []byte, t *tally) *Error {
+func (q *Query) textElements(b []byte, numeric bool, t *tally) *Error {
 	b = trimBlanks(b)
 	if len(b) < 2 || b[0] != '{' || b[len(b)-1] != '}' {
 		return arrayError()
@@ -113,6 +113,9 @@ func (q *Query) textElements(b []byte, t *tally) *Error {
 			return arrayError()
 		}
 		k := shardmap.Key{}
+		if numeric {
+			value = integral(value)
+		}
 		if !null {
 			var err error
 			if k, err = q.r.m.TenantType().ParseText(value); err != nil {

@@ -16,6 +16,9 @@ type binder struct {
 	needs []need
 	facts facts
 
+	outers   []outer     // of the FROM that is bound
+	fulls    []int32     // columns that a FULL JOIN makes of two
+	inserts  *selectNode // the source of the INSERT that was entered last
 	watch    *selectNode // the query of which top is to be the scope
 	top      *scope
 	nullable []reach // what outer joins may leave without a row
@@ -52,6 +55,7 @@ type facts struct {
 	opens         string   // a function that may touch any table
 	opensWrite    bool     // and may write
 	unsettling    bool     // calls a function that may change what a session keeps, that is declared to, or that is not known
+	strays        string   // a table with rows of other tenants that ON CONFLICT may change
 	home          string   // works on what each shard has its own of: advisory locks, sequences
 	opaque        string   // a construct that is not understood
 	uncacheable   string   // why the result may not be cached
@@ -115,6 +119,11 @@ func (b *binder) with(w *withNode, s *scope) (end func()) {
 	}
 	level := &ctes{outer: outer}
 	b.ctes = level
+	if w.GetRecursive() {
+		for _, n := range w.GetCtes() {
+			level.ahead = append(level.ahead, n.GetCommonTableExpr().GetCtename())
+		}
+	}
 	b.mixes++
 	for _, n := range w.GetCtes() {
 		b.cte(n.GetCommonTableExpr(), w.GetRecursive(), level, s)

@@ -76,6 +76,10 @@ func (b *binder) conjunct(n *node, s *scope, r reach) {
 		b.inSubquery(x, s, r)
 		return
 	}
+	if x := n.GetBooleanTest(); x != nil && x.GetBooltesttype() == isTrue {
+		b.conjunct(x.GetArg(), s, r)
+		return
+	}
 	x := n.GetAExpr()
 	if x == nil {
 		return
@@ -100,8 +104,9 @@ func (b *binder) equalTo(column, value int32, r reach) {
 }
 
 // isEquals reports PostgreSQL's own = operator.
-func isEquals(x *exprNode) bool {
-	names := x.GetName()
+func isEquals(x *exprNode) bool { return namesEquals(x.GetName()) }
+
+func namesEquals(names []*node) bool {
 	if len(names) == 2 && stringOf(names[0]) != systemSchema {
 		return false
 	}
@@ -118,14 +123,27 @@ func (b *binder) equals(l, r *node, s *scope, reach reach) {
 		}
 		return
 	}
+	if row, sub := l.GetRowExpr(), r.GetSubLink(); row != nil && sub.GetSubLinkType() == linkExpr {
+		b.equalsRow(row.GetArgs(), b.sublink(sub, s), s, reach)
+		return
+	}
 	b.g.equal(b.value(l, s), b.value(r, s), reach)
+}
+
+// equalsRow adds what (x, y) = (SELECT …) says of x and y.
+func (b *binder) equalsRow(row []*node, res result, s *scope, r reach) {
+	if res.open || len(row) != len(res.cols) {
+		return
+	}
+	for i, n := range row {
+		b.g.equal(b.value(n, s), b.above(outcol{node: res.cols[i].node}).node, r)
+	}
 }
 
 // inSubquery reads x IN (SELECT …): the rows within r match rows of the
 // subquery, and only rows of it that they match can matter.
 func (b *binder) inSubquery(x *sublinkNode, s *scope, r reach) {
-	name := x.GetOperName()
-	if x.GetSubLinkType() != linkAny || len(name) > 0 && stringOf(name[len(name)-1]) != "=" {
+	if x.GetSubLinkType() != linkAny || len(x.GetOperName()) > 0 && !namesEquals(x.GetOperName()) {
 		return
 	}
 	res := b.sublink(x, s)
@@ -174,7 +192,7 @@ func (b *binder) pins(n *node, s *scope) map[int32]int32 {
 	case exprIn:
 		b.pairPins(found, x.GetLexpr(), x.GetRexpr().GetList().GetItems(), true, s)
 	case exprOpAny:
-		elements := arrayElements(x.GetRexpr())
+		elements := b.arrayElements(x.GetRexpr())
 		if elements != nil {
 			b.pairPins(found, x.GetLexpr(), elements, true, s)
 		} else if column := b.value(x.GetLexpr(), s); b.isColumn(column) {

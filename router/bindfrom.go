@@ -103,6 +103,7 @@ func (b *binder) reference(c *cte, x *rangeNode) *item {
 // arrays.
 func (b *binder) functions(x *functionsNode, s *scope) names {
 	it := b.item(x.GetAlias())
+	single := it.alias != ""
 	var res result
 	for _, f := range x.GetFunctions() {
 		pair := f.GetList().GetItems()
@@ -113,21 +114,21 @@ func (b *binder) functions(x *functionsNode, s *scope) names {
 		if len(pair) > 0 {
 			call = pair[0].GetFuncCall()
 		}
+		if names := call.GetFuncname(); it.alias == "" && len(names) > 0 {
+			it.alias, single = stringOf(names[len(names)-1]), len(x.GetFunctions()) == 1
+		}
 		if !isUnnest(call) {
 			res.open = true
 			continue
 		}
 		for _, arg := range call.GetArgs() {
-			res.cols = append(res.cols, outcol{name: "unnest", node: b.array(arg)})
+			res.cols = append(res.cols, b.above(outcol{name: "unnest", node: b.array(arg)}))
 		}
 	}
 	if res.open {
 		res.cols = nil // which column is which is not known
 	}
-	if it.alias == "" && len(x.GetFunctions()) == 1 {
-		it.alias = "unnest"
-	}
-	if len(res.cols) == 1 {
+	if len(res.cols) == 1 && single {
 		res.cols[0].name = it.alias
 	}
 	if x.GetOrdinality() {
@@ -165,19 +166,26 @@ func (b *binder) join(x *joinNode, s *scope) names {
 	default:
 		b.nullable = append(b.nullable, reach{lo, hi})
 	}
-	merged := b.using(x, left, right, r)
+	merged, pairs := b.using(x, left, right, r)
 	joined := left.beside(right)
 	if len(merged) > 0 {
 		rest := append(without(left.cols, merged), without(right.cols, merged)...)
 		joined.cols = append(append([]visible(nil), merged...), rest...)
 	}
-	b.filter(x.GetQuals(), &scope{names: s.names.beside(joined), outer: s.outer}, r)
+	if merged != nil && x.GetJoinUsingAlias() != nil {
+		joined.items = append(joined.items, b.named(names{cols: merged}, x.GetJoinUsingAlias()).items...)
+	}
+	on := &scope{names: joined, outer: s.outer}
+	b.filter(x.GetQuals(), on, r)
+	if x.GetJointype() == joinLeft || x.GetJointype() == joinRight {
+		b.outers = append(b.outers, outer{x.GetQuals(), on, pairs, r, reach{lo, hi}})
+	}
 	return b.named(joined, x.GetAlias())
 }
 
 // using binds the columns that USING and NATURAL make equal, and returns the
-// columns that they become.
-func (b *binder) using(x *joinNode, left, right names, r reach) []visible {
+// columns that they become, and which two each was.
+func (b *binder) using(x *joinNode, left, right names, r reach) (merged []visible, pairs [][2]int32) {
 	var list []string
 	for _, n := range x.GetUsingClause() {
 		list = append(list, stringOf(n))
@@ -189,11 +197,11 @@ func (b *binder) using(x *joinNode, left, right names, r reach) []visible {
 			}
 		}
 	}
-	var merged []visible
 	for _, column := range list {
 		l, _ := b.find(left, column)
 		rt, _ := b.find(right, column)
 		b.g.equal(l, rt, r)
+		pairs = append(pairs, [2]int32{l, rt})
 		v := visible{name: column, node: l}
 		switch {
 		case x.GetJointype() == joinFull:
@@ -203,7 +211,7 @@ func (b *binder) using(x *joinNode, left, right names, r reach) []visible {
 		}
 		merged = append(merged, v)
 	}
-	return merged
+	return merged, pairs
 }
 
 // fullColumn returns the column that a FULL JOIN makes of two: a filter on it
@@ -214,6 +222,7 @@ func (b *binder) fullColumn(l, r int32) int32 {
 	}
 	out := b.g.all([]int32{l, r})
 	b.g.owner[out] = b.g.owner[l]
+	b.fulls = append(b.fulls, out)
 	b.g.edge(out, l)
 	b.g.edge(out, r)
 	return out

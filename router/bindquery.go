@@ -13,7 +13,7 @@ func (b *binder) query(q *selectNode, s *scope) result {
 	case q.GetOp() != setNone:
 		res = b.arms(q, s)
 	case len(q.GetValuesLists()) > 0:
-		res = b.valuesList(q.GetValuesLists(), s)
+		res = b.valuesList(q, s)
 	default:
 		res = b.plain(q, s)
 	}
@@ -101,7 +101,12 @@ func (b *binder) arms(q *selectNode, s *scope) result {
 }
 
 // valuesList binds VALUES: a column is bound where it is in every row.
-func (b *binder) valuesList(rows []*node, s *scope) result {
+// What an INSERT has as its VALUES goes into the columns row by row.
+func (b *binder) valuesList(q *selectNode, s *scope) result {
+	rows, read := q.GetValuesLists(), b.value
+	if q == b.inserts {
+		read = b.intoTenant
+	}
 	var cols [][]int32
 	for k, row := range rows {
 		items := row.GetList().GetItems()
@@ -111,7 +116,7 @@ func (b *binder) valuesList(rows []*node, s *scope) result {
 				cols = append(cols, nil)
 			}
 			if i < len(cols) {
-				cols[i] = append(cols[i], b.value(n, s))
+				cols[i] = append(cols[i], read(n, s))
 			}
 		}
 	}
@@ -129,7 +134,8 @@ func (b *binder) valuesList(rows []*node, s *scope) result {
 // plain binds a SELECT with a target list.
 func (b *binder) plain(q *selectNode, s *scope) result {
 	level := &scope{outer: s}
-	lo := b.items
+	lo, around := b.items, b.outers
+	b.outers = nil
 	for _, n := range q.GetFromClause() {
 		level.names = level.beside(b.from(n, level))
 	}
@@ -138,6 +144,8 @@ func (b *binder) plain(q *selectNode, s *scope) result {
 		b.top = level
 	}
 	b.filter(q.GetWhereClause(), level, own)
+	b.reduce(q.GetWhereClause(), level)
+	b.outers = around
 	b.expressions(level, q.GetTargetList()...)
 	b.expressions(level, q.GetGroupClause()...)
 	b.filter(q.GetHavingClause(), level, reach{})

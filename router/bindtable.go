@@ -14,8 +14,15 @@ const maxViews = 32
 // relation binds a table reference, and notes what must be bound to the tenant.
 func (b *binder) relation(x *rangeNode, u use) *item {
 	if x.GetSchemaname() == "" && u == useRead {
-		if c := b.ctes.find(x.GetRelname()); c != nil {
+		c, ahead := b.ctes.find(x.GetRelname())
+		if c != nil {
 			return b.reference(c, x)
+		}
+		if ahead {
+			b.facts.opaque = "a query that reads " + x.GetRelname() + ", which WITH RECURSIVE defines behind it,"
+			it := b.item(x.GetAlias())
+			it.open = true
+			return it
 		}
 	}
 	it := b.item(x.GetAlias())

@@ -28,6 +28,9 @@ func (b *binder) value(n *node, s *scope) int32 {
 		return b.column(c, s)
 	}
 	if c := n.GetAConst(); c != nil {
+		if b.retyped(c) {
+			return noNode
+		}
 		return b.literal(c)
 	}
 	if p := n.GetParamRef(); p != nil {
@@ -66,6 +69,21 @@ func (b *binder) column(c *columnNode, s *scope) int32 {
 		return b.lookupIn(s, stringOf(f[0]), stringOf(f[1]), stringOf(f[2]))
 	}
 	return noNode
+}
+
+// retyped reports a number where tenants are text. As text it is what PostgreSQL
+// prints of the number, and so is a string that takes its type from one.
+func (b *binder) retyped(c *constNode) bool {
+	return b.r.m.TenantType() == shardmap.Text && isNumeric(c)
+}
+
+// intoTenant returns the node of an expression that goes into a tenant column as
+// it is, with no type but that column's on its way.
+func (b *binder) intoTenant(n *node, s *scope) int32 {
+	if c := n.GetAConst(); c != nil {
+		return b.literal(c)
+	}
+	return b.value(n, s)
 }
 
 // literal returns the node of a constant.
@@ -108,7 +126,7 @@ func (b *binder) cast(c *castNode, s *scope) int32 {
 	if oid == 0 || !keepsTenant(b.r.m.TenantType(), oid) {
 		return noNode
 	}
-	v := b.value(c.GetArg(), s)
+	v := b.intoTenant(c.GetArg(), s)
 	if v == noNode || b.g.sets[v] == nil {
 		if b.r.m.TenantType() == shardmap.Text && oid != oidText && oid != oidVarchar {
 			return noNode
@@ -168,7 +186,7 @@ func castType(t *typeNode) uint32 {
 // fold into it, as in -$1 or -(1::bigint).
 func (b *binder) negated(x *exprNode, s *scope) int32 {
 	name := x.GetName()
-	if len(name) != 1 || stringOf(name[0]) != "-" {
+	if len(name) != 1 || stringOf(name[0]) != "-" || !isWritten(x.GetRexpr()) || b.r.m.TenantType() != shardmap.Bigint {
 		return noNode
 	}
 	v := b.constant(x.GetRexpr(), s)
@@ -179,9 +197,28 @@ func (b *binder) negated(x *exprNode, s *scope) int32 {
 	return v
 }
 
-// arrayElements returns the elements of ARRAY[…], also under a cast.
-func arrayElements(n *node) []*node {
+// isWritten reports a literal or parameter, with casts and signs or without: its
+// node is its own, and not another expression's too.
+func isWritten(n *node) bool {
+	for {
+		switch {
+		case n.GetTypeCast() != nil:
+			n = n.GetTypeCast().GetArg()
+		case n.GetAExpr() != nil && n.GetAExpr().GetKind() == exprOp && n.GetAExpr().GetLexpr() == nil:
+			n = n.GetAExpr().GetRexpr()
+		default:
+			return n.GetAConst() != nil || n.GetParamRef() != nil
+		}
+	}
+}
+
+// arrayElements returns the elements of ARRAY[…], also under a cast to an array
+// of a type that keeps tenants.
+func (b *binder) arrayElements(n *node) []*node {
 	if c := n.GetTypeCast(); c != nil && len(c.GetTypeName().GetArrayBounds()) > 0 {
+		if oid := castArrayType(c.GetTypeName()); oid == 0 || !keepsTenant(b.r.m.TenantType(), oid) {
+			return nil
+		}
 		n = c.GetArg()
 	}
 	return n.GetAArrayExpr().GetElements()
@@ -190,7 +227,7 @@ func arrayElements(n *node) []*node {
 // array returns the node of an array of constants: a parameter, a literal, or
 // ARRAY[…].
 func (b *binder) array(n *node) int32 {
-	if elements := arrayElements(n); elements != nil {
+	if elements := b.arrayElements(n); elements != nil {
 		var in []int32
 		for _, e := range elements {
 			in = append(in, b.constant(e, nil))

@@ -14,6 +14,7 @@ func (b *binder) insert(x *insertNode, s *scope) result {
 	b.facts.writing("INSERT")
 	source := result{open: x.GetSelectStmt() == nil}
 	if x.GetSelectStmt() != nil {
+		b.inserts = x.GetSelectStmt().GetSelectStmt()
 		source = b.query(x.GetSelectStmt().GetSelectStmt(), s)
 	}
 	it := b.relation(x.GetRelation(), useInsert)
@@ -27,6 +28,9 @@ func (b *binder) insert(x *insertNode, s *scope) result {
 	level := &scope{names: it.names(), outer: s}
 	if on := x.GetOnConflictClause(); on != nil {
 		b.conflict(on, it, t, level)
+		if t != nil && len(on.GetTargetList()) > 0 && !infers(on, column) {
+			b.facts.strays = t.Name
+		}
 	}
 	b.expressions(level, x.GetReturningList()...)
 	return b.targets(x.GetReturningList(), level)
@@ -107,6 +111,17 @@ func (b *binder) same(it *item, column string, own int32) {
 	}
 }
 
+// infers reports whether the rows that ON CONFLICT finds have the same value in
+// a column as those to insert.
+func infers(on *conflictNode, column string) bool {
+	for _, n := range on.GetInfer().GetIndexElems() {
+		if n.GetIndexElem().GetName() == column && column != "" {
+			return true
+		}
+	}
+	return false
+}
+
 // conflict binds ON CONFLICT … DO UPDATE.
 func (b *binder) conflict(on *conflictNode, it *item, t *Table, level *scope) {
 	excluded := &item{id: it.id, alias: "excluded", open: it.open, cols: append([]col(nil), it.cols...)}
@@ -126,7 +141,7 @@ func (b *binder) assign(list []*node, t *Table, s *scope) {
 		target := n.GetResTarget()
 		b.expression(target.GetVal(), s)
 		if t != nil && target.GetName() == t.Column && t.Column != "" {
-			b.needs = append(b.needs, need{table: t, node: b.value(assigned(target.GetVal()), s), use: useSet})
+			b.needs = append(b.needs, need{table: t, node: b.intoTenant(assigned(target.GetVal()), s), use: useSet})
 		}
 	}
 }

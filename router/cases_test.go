@@ -150,7 +150,10 @@ func answer(r *Router, q *Query, p Params, env *Env) string {
 func shares(r *Router, g *Gathering) string {
 	text := ""
 	for _, s := range g.Shares() {
-		text += r.m.Shard(s.Shard).Name + ": " + s.SQL
+		text += r.m.Shard(s.Shard).Name + ":"
+		if s.SQL != "" {
+			text += " " + s.SQL
+		}
 		for i, v := range s.Other {
 			text += fmt.Sprintf(" [$%d = %s]", i+1, v)
 		}
@@ -226,7 +229,7 @@ func gathering(g *Gathering) string {
 	text := ""
 	var rows []Gathered
 	for _, p := range g.Portions() {
-		if g.Shares() == nil {
+		if g.Shares() == nil || g.Shares()[0].SQL == "" {
 			text += "each: " + p.Each() + "\n"
 		}
 		cols := make([]GatheredColumn, 6)

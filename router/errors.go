@@ -25,6 +25,7 @@ type Error struct {
 	unread bool // the statement names a tenant that only the server can compute
 	spread bool // it names tenants of several shards, and may be split
 	moves  bool // it gives rows another tenant
+	nokey  bool // a value is no tenant
 }
 
 // ErrLong is what Route answers in the place of planning a statement for several

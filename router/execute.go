@@ -25,7 +25,7 @@ func (c *compiler) execute(x *executeNode, src *source) Statement {
 
 func (c *compiler) argument(n *node, src *source) argument {
 	b := c.r.newBinder(src, c.path)
-	v := b.constant(n, nil)
+	v := b.intoTenant(n, nil)
 	if v == noNode && len(n.GetTypeCast().GetTypeName().GetArrayBounds()) > 0 {
 		v = b.array(n)
 	}

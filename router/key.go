@@ -65,7 +65,7 @@ func (q *Query) key(c *constRef, s slot, p Params) (k shardmap.Key, null bool, e
 	}
 	typ := q.r.m.TenantType()
 	value, ok := q.decode(s)
-	if !ok || typ == shardmap.Text && (s.kind == slotInt || s.kind == slotDecimal) && !isCanonical(value) {
+	if !ok || typ == shardmap.Text && (s.kind == slotInt || s.kind == slotDecimal) && (!isCanonical(value) || c.negate && value[0] == '0') {
 		return k, false, refuse("Write the tenant as a plain literal or a parameter.",
 			"the literal %s cannot be read as a tenant of type %s", q.text[s.off:s.end], typ)
 	}
@@ -74,6 +74,9 @@ func (q *Query) key(c *constRef, s slot, p Params) (k shardmap.Key, null bool, e
 	}
 	if c.negate {
 		value = q.negative(value)
+	}
+	if c.cast == oidNumeric {
+		value = integral(value)
 	}
 	k, parseErr := typ.ParseText(value)
 	if parseErr != nil {
@@ -197,7 +200,7 @@ func compares(t shardmap.Type, oid uint32) bool {
 
 // keyError is the error for a value that is no tenant.
 func keyError(err error) *Error {
-	e := &Error{Code: codeInvalid, Message: err.Error()}
+	e := &Error{Code: codeInvalid, Message: err.Error(), nokey: true}
 	var key *shardmap.KeyError
 	if errors.As(err, &key) {
 		e.Code = key.SQLState()

@@ -55,6 +55,7 @@ const (
 	exprIn       = pg.A_Expr_Kind_AEXPR_IN
 	boolAnd      = pg.BoolExprType_AND_EXPR
 	boolOr       = pg.BoolExprType_OR_EXPR
+	isTrue       = pg.BoolTestType_IS_TRUE
 	linkAny      = pg.SubLinkType_ANY_SUBLINK
 	linkExpr     = pg.SubLinkType_EXPR_SUBLINK
 	joinInner    = pg.JoinType_JOIN_INNER

@@ -1,29 +1,38 @@
 package router
 
+import "github.com/pgdrover/pgdrover/shardmap"
+
 // Route answers where the query string in q goes. Tenants are read from the
 // text and from p, which is nil in the simple protocol. It allocates nothing
 // when it succeeds. Route.Tenant may share memory with the text, the
 // parameters and q: it is valid until q's next Route or Analyse; Clone keeps
 // it. A non-nil error is an *[Error].
 func (r *Router) Route(q *Query, p Params, env *Env) (Route, error) {
-	q.scratch, q.gathering, q.splitting = q.scratch[:0], nil, nil
-	s, err := q.session(env)
-	if err != nil {
-		return Route{}, err
-	}
-	var route Route
-	if len(q.tpl.statements) == 1 {
-		if err = q.change(&s, 0, p); err == nil {
-			route, err = q.one(&q.tpl.statements[0], p, env, &s)
-		}
-	} else {
-		route, err = q.together(p, env, &s)
+	q.scratch, q.gathering, q.splitting, q.turns = q.scratch[:0], nil, nil, nil
+	route, err := q.whole(p, env)
+	if err != nil && err.nokey && env.Foreign && r.m.TenantType() == shardmap.Text {
+		err = refuse("SET client_encoding TO 'UTF8'.", "a tenant is not ASCII, and the client's encoding is not UTF8")
 	}
 	if err != nil {
 		return Route{}, err
 	}
 	route.CacheFor, route.NoCache = q.hint.cacheFor, q.hint.noCache
 	return route, nil
+}
+
+// whole places a query string.
+func (q *Query) whole(p Params, env *Env) (Route, *Error) {
+	s, err := q.session(env)
+	if err != nil {
+		return Route{}, err
+	}
+	if len(q.tpl.statements) != 1 {
+		return q.statements(p, env, s)
+	}
+	if err := q.change(&s, 0, p); err != nil {
+		return Route{}, err
+	}
+	return q.one(&q.tpl.statements[0], p, env, &s)
 }
 
 // Gathers reports whether Route may plan a read of all shards for q, which runs
@@ -99,7 +108,7 @@ func (q *Query) one(st *Statement, p Params, env *Env, s *session) (Route, *Erro
 	if err != nil {
 		return Route{}, err
 	}
-	route.Within = !route.Tenant.IsZero() && len(pl.unbound) == 0 && !t.unread && t.keys == 1 && !pl.shared &&
+	route.Within = !route.Tenant.IsZero() && len(pl.unbound) == 0 && !t.unread && t.keys == 1 && !pl.shared && !pl.strays &&
 		pl.opens == "" && pl.opaque == ""
 	route.Cacheable = st.Cacheable && !q.hint.noCache && route.Kind == Single && !route.Tenant.IsZero() &&
 		len(pl.unbound) == 0 && t.keys == 1 && !env.TempTables && !q.saysNow(p)
@@ -133,6 +142,9 @@ func (q *Query) shards(st *Statement, t *tally, env *Env, route *Route) *Error {
 		return err
 	}
 	switch {
+	case pl.opaque != "" && !t.session.explicit():
+		return refuse("Name the tenant: SET pgdrover.tenant, or a hint such as /* pgdrover: tenant=42 */.",
+			"%s cannot be routed by its text", pl.opaque)
 	case pl.ask != "":
 		return refuse("Create the table first, and fill it for each tenant with INSERT … SELECT.",
 			"%s cannot be placed on every shard", pl.ask)
@@ -211,9 +223,6 @@ func (q *Query) anywhere(pl *placement, t *tally, route *Route) *Error {
 	case pl.opens != "":
 		return refuse("Name the tenant: SET pgdrover.tenant, or a hint such as /* pgdrover: tenant=42 */.",
 			"%s may touch any table, and the statement names no tenant", pl.opens)
-	case pl.opaque != "":
-		return refuse("Name the tenant: SET pgdrover.tenant, or a hint such as /* pgdrover: tenant=42 */.",
-			"%s cannot be routed by its text", pl.opaque)
 	case pl.home != "":
 		route.single(t.home(), byHome)
 	case t.null || len(pl.binds) > 0:

@@ -33,6 +33,7 @@ type placement struct {
 	tables    int    // how many sharded tables
 	truncates bool   // TRUNCATE of sharded tables
 	shared    bool   // writes a table that is not one tenant's
+	strays    bool   // may write rows of other tenants of the shard
 	fault     *fault
 }
 
@@ -85,6 +86,10 @@ func (b *binder) place() placement {
 		}
 	}
 	b.placeTables(&p)
+	if f.strays != "" {
+		p.forbidden = "ON CONFLICT may find another tenant's row of " + f.strays + ": its target does not have the tenant's column"
+		p.strays = true
+	}
 	if f.guarded != "" {
 		p.forbidden = f.guarded + " shows more than one tenant's data"
 	}

@@ -67,6 +67,7 @@ type Query struct {
 
 	gathering *Gathering // of the last Route that was Scatter or Several
 	splitting *Splitting // of the last Route that was ByRow
+	turns     []Turn     // of the last Route that was InTurn
 }
 
 func (q *Query) reset(r *Router, text []byte, plain bool) {

@@ -67,11 +67,12 @@ const (
 	Scatter             // this and what follows is answered by several shards together. All: a read that names no tenant, answered as Query.Gathering says
 	Several             // the shards of the tenants that it names: each has a share of it, as Query.Gathering says
 	ByRow               // the shards that the rows of a COPY FROM belong on, as Query.Splitting says
+	InTurn              // the shards of each statement of the query string, one after the other, as Query.Turns says
 )
 
 // String returns the word for the kind.
 func (k Kind) String() string {
-	return [...]string{"any", "single", "every", "local", "scatter", "several", "byrow"}[min(k, ByRow)]
+	return [...]string{"any", "single", "every", "local", "scatter", "several", "byrow", "inturn"}[min(k, InTurn)]
 }
 
 // Route says where one query string goes, and what is known of it as a whole.
@@ -134,5 +135,6 @@ const (
 	byScatter                      // it names no tenant, and scatter was asked for
 	byRows                         // each row says whose it is
 	byShares                       // it names tenants of several shards
+	byTurns                        // its statements go to different shards
 	byTemporary                    // nor is this, and it may be the session's own
 )

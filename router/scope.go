@@ -165,6 +165,7 @@ func rename(cols []col, alias *aliasNode) {
 type ctes struct {
 	outer *ctes
 	list  []*cte
+	ahead []string // of WITH RECURSIVE: all names, which may be read before they are in list
 }
 
 // cte is a common table expression.
@@ -176,13 +177,18 @@ type cte struct {
 	pure bool       // a plain query, into which a filter may be pushed
 }
 
-func (c *ctes) find(name string) *cte {
+// find returns the CTE that a name means, or reports one that is defined behind
+// what reads it.
+func (c *ctes) find(name string) (found *cte, ahead bool) {
 	for ; c != nil; c = c.outer {
 		for _, e := range c.list {
 			if e.name == name {
-				return e
+				return e, false
 			}
 		}
+		if slices.Contains(c.ahead, name) {
+			return nil, true
+		}
 	}
-	return nil
+	return nil, false
 }

@@ -10,7 +10,7 @@ import (
 // Share is what one shard has of a statement that names tenants of several.
 type Share struct {
 	Shard int
-	SQL   string         // what it runs, with the statement's parameters
+	SQL   string         // what it runs, with the statement's parameters; empty: the portions, as every shard that has a share
 	Other map[int][]byte // parameters, from 0, that it gets other values for, in text format
 	Idle  []int          // parameters, from 0, that SQL does not mention
 }
@@ -84,7 +84,7 @@ func (e *Error) since(why *Error) *Error {
 	}
 	e.Detail += " It is not split by shard: " + why.Message + "."
 	first, _, _ := strings.Cut(why.Hint, " ")
-	if first == "Join" || first == "Delete" || first == "Cast" || first == "List" { // it is about the statement, and not about its tenants
+	if first == "Join" || first == "Delete" || first == "Cast" || first == "List" || first == "Read" { // it is about the statement, and not about its tenants
 		e.Hint = why.Hint + " Or send one statement for each tenant, or for each shard."
 	}
 	return e
@@ -96,13 +96,17 @@ func (q *Query) shares(st *Statement, all []tenantAt, env *Env, paper bool) (*Ga
 	switch st.Verb {
 	case Select:
 		return q.readShares(st, all, env)
+	case Explain, Copy:
+		return q.apart(all, env)
 	case Insert:
 		if rows, ok := q.valuesRows(); ok {
 			return q.rowShares(st, all, rows, paper)
 		}
 	case Update, Delete, Merge:
+	case Declare:
+		return nil, errCursor
 	default:
-		return nil, refuse("", "only SELECT, INSERT, UPDATE, DELETE and MERGE are, and this is %s", st.Verb)
+		return nil, refuse("", "only SELECT, INSERT, UPDATE, DELETE, MERGE, EXPLAIN and COPY TO are, and this is %s", st.Verb)
 	}
 	if err := q.r.writesApart(q.verbatim(0), env); err != nil {
 		return nil, err
@@ -131,6 +135,11 @@ func (q *Query) readShares(st *Statement, all []tenantAt, env *Env) (*Gathering,
 	}
 	whole, err := q.r.gatherWhole(q.verbatim(0), env)
 	if err != nil {
+		if g, also := q.apart(all, env); also == nil {
+			return g, nil
+		} else if err == errParts {
+			err = also
+		}
 		return nil, err
 	}
 	whole.merging = nil
@@ -143,6 +152,23 @@ func (q *Query) readShares(st *Statement, all []tenantAt, env *Env) (*Gathering,
 		}
 		s.SQL = own.each
 		g.shares = append(g.shares, s)
+	}
+	return g, nil
+}
+
+// apart has the shards of the tenants answer as all shards would a statement that
+// is not one SELECT, or of which they can answer only parts: arms of a UNION,
+// CTEs, subqueries. A shard has no rows of the tenants that are not its own.
+func (q *Query) apart(all []tenantAt, env *Env) (*Gathering, *Error) {
+	g, err := q.r.gather(q, env)
+	if err != nil {
+		return nil, err
+	}
+	for _, shard := range shardsOf(all) {
+		g.shares = append(g.shares, Share{Shard: shard})
+	}
+	for _, p := range g.parts {
+		p.merging = nil
 	}
 	return g, nil
 }

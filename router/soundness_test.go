@@ -165,6 +165,12 @@ func randomFrom(rng *rand.Rand, depth int, outer []string) (string, []string) {
 			}
 			return "(" + randomQuery(rng, depth-1, outer) + ") " + alias
 		}
+		switch rng.IntN(14) {
+		case 0:
+			return "unnest('{42," + pick(rng, "42", "43", "-1") + "}'::bigint[], '{1,2}'::bigint[]) " + alias + " (tenant_id, id)"
+		case 1:
+			return "(VALUES (42, 1), (" + pick(rng, "42", "43", "44") + ", 2)) " + alias + " (tenant_id, id)"
+		}
 		return pick(rng, "orders", "users", "orders", "open_orders", "totals_or_orders") + " " + alias
 	}
 	text := element()
@@ -175,6 +181,8 @@ func randomFrom(rng *rand.Rand, depth int, outer []string) (string, []string) {
 			text += ", " + right
 		case 1:
 			text = fmt.Sprintf("%s %s JOIN %s USING (tenant_id)", text, pick(rng, "", "LEFT", "RIGHT", "FULL"), right)
+		case 2:
+			text = fmt.Sprintf("%s NATURAL %s JOIN %s", text, pick(rng, "", "LEFT", "RIGHT", "FULL"), right)
 		default:
 			text = fmt.Sprintf("%s %s JOIN %s ON %s", text, pick(rng, "", "", "LEFT", "RIGHT", "FULL"), right,
 				randomCondition(rng, aliases, 0))
@@ -194,7 +202,15 @@ func randomColumn(rng *rand.Rand, aliases []string) string {
 // randomCondition writes a condition over tenant columns and ids.
 func randomCondition(rng *rand.Rand, aliases []string, depth int) string {
 	column := randomColumn(rng, aliases)
-	switch rng.IntN(12) {
+	switch rng.IntN(16) {
+	case 12:
+		return column + " = -" + randomColumn(rng, aliases)
+	case 13:
+		return column + " IS NOT DISTINCT FROM " + pick(rng, "42", "NULL", randomColumn(rng, aliases))
+	case 14:
+		return "(" + column + ", " + aliases[0] + ".id) = (" + pick(rng, "SELECT 42, 1", "42, 2", "SELECT 43, 1") + ")"
+	case 15:
+		return "(" + randomCondition(rng, aliases, 0) + ") IS " + pick(rng, "TRUE", "NOT TRUE", "NOT FALSE")
 	case 0, 1, 2:
 		return column + " = 42"
 	case 3, 4:

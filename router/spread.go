@@ -59,6 +59,8 @@ func (r *Router) gathering(text string, path []string) (*Gathering, *Error) {
 // shards whatever its FROM is.
 func gathers(st *Statement) *Error {
 	switch {
+	case st.Verb == Declare:
+		return errCursor
 	case st.Verb != Select && st.Verb != Explain && !st.CopyOut:
 		return refuse("Name a tenant, or send one statement for each.", "only SELECT may be answered from all shards, and this is %s", st.Verb)
 	case st.Write:
@@ -74,7 +76,7 @@ func (r *Router) gatherWhole(text string, env *Env) (*Portion, *Error) {
 		return nil, refuse("Name a tenant.", "the statement cannot be read as one SELECT")
 	}
 	if sel.GetOp() != setNone || len(sel.GetValuesLists()) > 0 {
-		return nil, refuse("Send its parts as statements of their own.", "UNION, INTERSECT, EXCEPT and VALUES are not answered from all shards")
+		return nil, errParts
 	}
 	if nodes, _ := r.parse(text); nodes[0].GetExplainStmt() != nil {
 		var err *Error
@@ -85,6 +87,13 @@ func (r *Router) gatherWhole(text string, env *Env) (*Portion, *Error) {
 	w := walk{r: r, path: searchSchemas(env.SearchPath, env.User)}
 	return w.part(text, gathered)
 }
+
+// errCursor refuses DECLARE: what FETCH reads is a server's.
+var errCursor = refuse("Read the SELECT itself some rows at a time, as with a driver's fetch size, or name one tenant.",
+	"a cursor is of one shard")
+
+// errParts refuses a query that is not one SELECT as a whole.
+var errParts = refuse("Send its parts as statements of their own.", "UNION, INTERSECT, EXCEPT and VALUES are not answered from several shards as a whole")
 
 // tree is the tree of the one statement in a text, or of that in EXPLAIN; nil if
 // there is none.

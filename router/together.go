@@ -2,6 +2,22 @@ package router
 
 import "github.com/pgdrover/pgdrover/shardmap"
 
+// statements places a query string of several statements, together or in turn.
+func (q *Query) statements(p Params, env *Env, s session) (Route, *Error) {
+	own := s
+	route, err := q.together(p, env, &own)
+	if err == nil || err.Code != codeNotSupported {
+		return route, err
+	}
+	if env.Brief {
+		return Route{}, errLong
+	}
+	if route, ok := q.inTurn(p, env); ok {
+		return route, nil
+	}
+	return Route{}, err
+}
+
 // together places a query string of several statements: on the shards that all
 // of them agree on. A SET pgdrover.tenant holds for those after it.
 func (q *Query) together(p Params, env *Env, s *session) (Route, *Error) {

@@ -67,6 +67,8 @@ func (q *Query) placed(st *Statement, r Route) string {
 		return "each row goes to its tenant's shard"
 	case byShares:
 		return q.bound(pl) + ", on " + q.gathering.owners(q.r.m)
+	case byTurns:
+		return "its statements are answered one after the other, by " + q.takers()
 	case byTemporary:
 		return "the catalog does not know the relation, and the session has temporary tables"
 	case byProxy:

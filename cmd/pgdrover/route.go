@@ -274,6 +274,12 @@ func whereTo(m *shardmap.Map, route router.Route, q *router.Query, db *Database)
 			shards = append(shards, m.Shard(share.Shard).Name)
 		}
 		return shards, role
+	case router.InTurn:
+		for i, turn := range q.Turns() {
+			own, _ := whereTo(m, turn.Route, turn.Query, db)
+			shards = append(shards, fmt.Sprintf("%d: %s", i+1, strings.Join(own, " and ")))
+		}
+		return shards, role
 	}
 	for _, shard := range m.Shards() {
 		shards = append(shards, shard.Name)

@@ -115,7 +115,7 @@ func (j *judge) placed(f router.Foresight) verdict {
 		v.outcome = toAnyShard
 	case f.Kind == router.Every:
 		v.outcome = toEveryShard
-	case f.Kind == router.Several:
+	case f.Kind == router.Several, f.Kind == router.InTurn:
 		v.outcome = toSeveral
 	case f.Kind == router.Scatter:
 		v.outcome = byScatter
