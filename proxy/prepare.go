@@ -42,7 +42,7 @@ func (s *session) Prepared(name string) (*router.Query, []uint32) {
 	if p == nil {
 		return nil, nil
 	}
-	if p.query.Router() != s.router() {
+	if !p.query.Fits(s.router(), &s.env) {
 		s.analyse(&p.query, p.sql())
 	}
 	return &p.query, p.types

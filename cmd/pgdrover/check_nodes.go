@@ -82,10 +82,10 @@ func (a asker) askShard(ctx context.Context, m *shardmap.Map, shard shardmap.Sha
 		}
 	}
 	defer group.Wait()
-	if answer.catalog, answer.err = a.catalog(ctx, shard); answer.err != nil {
+	if answer.catalog, answer.err = a.catalog(ctx, m, shard); answer.err != nil {
 		return answer
 	}
-	rows, err := a.ask(ctx, shard.Name, pool.Primary, shard.Primary, schemaSQL)
+	rows, err := a.ask(ctx, shard.Name, pool.Primary, shard.Primary, schemaSQL(m))
 	if err != nil {
 		answer.err = err
 		return answer

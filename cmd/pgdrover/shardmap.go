@@ -102,7 +102,7 @@ func showMap(w io.Writer, p *placement, m *shardmap.Map) error {
 		[]string{"database", m.Database()},
 		[]string{"map", p.db.ShardMap},
 		[]string{"epoch", epoch},
-		[]string{"tenant", m.TenantColumn() + " " + m.TenantType().String()},
+		[]string{"tenant", m.TenantText()},
 		[]string{"partitions", strconv.Itoa(m.Partitions())},
 	)
 	if err != nil {
@@ -170,7 +170,11 @@ func showPinsAndTables(w io.Writer, m *shardmap.Map) error {
 	for _, t := range m.Tables() {
 		rows = append(rows, []string{t.String(), kindText(m, t)})
 	}
-	rows = append(rows, []string{"(any other)", "sharded by " + m.TenantColumn() + " where it has that column"})
+	if m.BySchema() {
+		rows = append(rows, []string{m.TenantSchema().String() + ".*", "its tenant's"})
+	} else {
+		rows = append(rows, []string{"(any other)", "sharded by " + m.TenantColumn() + " where it has that column"})
+	}
 	fmt.Fprintln(w)
 	return table(w, rows...)
 }
