@@ -40,6 +40,7 @@ type rigOptions struct {
 	large    bool // messages of tens of megabytes are to be copied
 	cache    *cache.Config
 	tables   string // of the shard map
+	tenant   string // of the shard map; empty: a column
 	schema   []string
 	wait     time.Duration
 	sticky   time.Duration
@@ -90,6 +91,9 @@ func startRig(t testing.TB, c *pgcluster.Cluster, o rigOptions) *rig {
 		conn.Close(ctx)
 	}
 	r.file = mapText(c, o.tables)
+	if o.tenant != "" {
+		r.file = strings.Replace(r.file, "{column: tenant_id, type: bigint}", o.tenant, 1)
+	}
 	m := r.parse(r.file, nil)
 	log := testLogger(t)
 	loops := o.loops(t)

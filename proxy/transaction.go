@@ -21,6 +21,7 @@ type transaction struct {
 	prelude   prelude
 	marks     []savepoint
 	tenant    shardmap.Key // SET LOCAL pgdrover.tenant
+	path      localPath    // SET LOCAL search_path
 	ofBatch   bool         // it is that of a batch, and ends with the Sync
 	severed   bool         // a backend was lost with what it had of the transaction: no savepoint brings that back
 	listens   []listening  // LISTEN and UNLISTEN, in order: they are carried out when it is committed
@@ -38,10 +39,19 @@ type savepoint struct {
 	name     string
 	settings *settings
 	tenant   shardmap.Key
+	path     localPath
 	prelude  prelude // before it
 	sql      string
 	listens  int         // how many there were
 	inForce  []*settings // on the links that had joined, in their order
+}
+
+const searchPath = "search_path"
+
+// localPath is the search path that a transaction has of its own.
+type localPath struct {
+	set   bool
+	value string
 }
 
 // status is what ReadyForQuery says.
@@ -134,14 +144,14 @@ func (s *session) transactionEnded(wrote bool) {
 	if wrote {
 		s.stickyUntil = time.Now().Add(s.db.options().Sticky)
 	}
-	hadTenant := !s.tx.tenant.IsZero()
+	hadOwn := !s.tx.tenant.IsZero() || s.tx.path.set
 	if s.tx.ddl && !s.tx.faulted {
 		s.lookup.ddl = true
 		s.db.catalog.changed()
 		s.db.names.renew()
 	}
 	s.tx = transaction{prelude: s.tx.prelude[:0], marks: s.tx.marks[:0], listens: s.tx.listens[:0]}
-	if hadTenant || s.settings != s.lookup.settings {
+	if hadOwn || s.settings != s.lookup.settings {
 		s.lookup.settings = s.settings
 		s.applyEnv()
 	}
@@ -275,7 +285,7 @@ func (s *session) outcome(l *link, st *router.Statement, rolledBack bool) {
 func (s *session) savepoint(st *router.Statement, sql string) {
 	t := &s.tx
 	if st.Verb == router.Savepoint {
-		t.marks = append(t.marks, savepoint{st.Name, s.settings, t.tenant, slices.Clone(t.prelude), sql, len(t.listens), s.inForce()})
+		t.marks = append(t.marks, savepoint{st.Name, s.settings, t.tenant, t.path, slices.Clone(t.prelude), sql, len(t.listens), s.inForce()})
 		t.prelude = t.prelude.mark(sql, st.Name)
 		return
 	}
@@ -295,7 +305,7 @@ func (s *session) savepoint(st *router.Statement, sql string) {
 	t.redefined = t.ddl
 	s.doubtGained()
 	t.listens = t.listens[:m.listens]
-	s.settings, t.tenant = m.settings, m.tenant
+	s.settings, t.tenant, t.path = m.settings, m.tenant, m.path
 	for i, l := range s.inTransaction() {
 		l.notes.settings = l.before // it joined later, and has the savepoint from the prelude
 		if i < len(m.inForce) {
@@ -334,7 +344,18 @@ func (s *session) change(l *link, c router.Change) {
 			s.tx.tenant = s.tx.tenant.Clone()
 			s.applyEnv()
 		}
+		if c.Name == searchPath {
+			s.tx.path = localPath{true, c.Value}
+			if c.Reset {
+				began, _ := s.initial.lookup(searchPath)
+				s.tx.path.value = began.value
+			}
+			s.applyEnv()
+		}
 		return
+	}
+	if c.Name == searchPath || c.All {
+		s.tx.path = localPath{}
 	}
 	s.settings = s.settings.apply(c, s.initial)
 	s.lookup.settings = s.settings

@@ -184,6 +184,9 @@ func kindText(m *shardmap.Map, t shardmap.Table) string {
 	case shardmap.Unsharded:
 		return "unsharded, on " + m.Shard(t.On).Name
 	case shardmap.Sharded:
+		if m.BySchema() {
+			return "in every tenant's schema"
+		}
 		return "sharded by " + t.Column
 	}
 	return t.Kind.String()
