@@ -46,14 +46,6 @@ type savepoint struct {
 	inForce  []*settings // on the links that had joined, in their order
 }
 
-const searchPath = "search_path"
-
-// localPath is the search path that a transaction has of its own.
-type localPath struct {
-	set   bool
-	value string
-}
-
 // status is what ReadyForQuery says.
 func (t *transaction) status() byte {
 	switch {
@@ -338,20 +330,7 @@ func (t *transaction) savepoint(name string) int {
 func (s *session) change(l *link, c router.Change) {
 	l.noteCustom(c.Name)
 	if c.Local {
-		s.tx.local = true
-		if c.Name == ownTenant {
-			s.tx.tenant, _ = s.db.Map().TenantType().ParseText([]byte(c.Value))
-			s.tx.tenant = s.tx.tenant.Clone()
-			s.applyEnv()
-		}
-		if c.Name == searchPath {
-			s.tx.path = localPath{true, c.Value}
-			if c.Reset {
-				began, _ := s.initial.lookup(searchPath)
-				s.tx.path.value = began.value
-			}
-			s.applyEnv()
-		}
+		s.changeLocal(c)
 		return
 	}
 	if c.Name == searchPath || c.All {
