@@ -113,7 +113,7 @@ func (v *view) overview(o Options) overview {
 
 func (v *view) card(d *database, all []traffic) databaseCard {
 	card := databaseCard{
-		Name: d.name, Tenant: d.shards.TenantColumn() + " " + d.shards.TenantType().String(),
+		Name: d.name, Tenant: d.shards.TenantText(),
 		Partitions: d.shards.Partitions(), Epoch: d.shards.Epoch(), Cache: d.cacheCard(),
 	}
 	for _, state := range clientStates {

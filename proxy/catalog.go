@@ -21,21 +21,35 @@ func LoadCatalog(ctx context.Context, c *pool.Cluster, m *shardmap.Map) (*router
 	var last error
 	shards := m.Shards()
 	slices.SortStableFunc(shards, func(a, b shardmap.Shard) int { return min(b.Owned, 1) - min(a.Owned, 1) })
-	for _, sh := range shards {
-		rows, err := c.Exec(ctx, sh.Name, pool.Primary, router.CatalogSQL)
+	sql := router.CatalogSQL(m)
+	for i, sh := range shards {
+		rows, err := c.Exec(ctx, sh.Name, pool.Primary, sql)
 		for range catalogTries - 1 {
 			if !dropped(err) {
 				break
 			}
-			rows, err = c.Exec(ctx, sh.Name, pool.Primary, router.CatalogSQL)
+			rows, err = c.Exec(ctx, sh.Name, pool.Primary, sql)
 		}
 		if err != nil {
 			last = fmt.Errorf("shard %s: %w", sh.Name, err)
 			continue
 		}
-		return router.ParseCatalog(rows.Rows[0][0])
+		catalog, err := router.ParseCatalog(rows.Rows[0][0])
+		if err == nil && m.BySchema() && unsettledBy(ctx, c, slices.Delete(shards, i, i+1)) {
+			catalog.Unsettle()
+		}
+		return catalog, err
 	}
 	return nil, fmt.Errorf("no shard gave its catalog: %w", last)
+}
+
+// unsettledBy reports whether one of the shards has a function that may change what a session keeps, in a tenant's schema say, or does
+// not answer.
+func unsettledBy(ctx context.Context, c *pool.Cluster, shards []shardmap.Shard) bool {
+	return slices.ContainsFunc(shards, func(sh shardmap.Shard) bool {
+		rows, err := c.Exec(ctx, sh.Name, pool.Primary, router.UnsettlingSQL)
+		return err != nil || string(rows.Rows[0][0]) == "t"
+	})
 }
 
 // catalogTries is how often one shard is asked for its catalog while others drop what it is about to tell of.

@@ -110,6 +110,9 @@ func (s *session) describes() bool {
 // settleAside has a backend that served Parse and Describe only run the batch's statement too if it is the one to do so, and else
 // gives it back. It reports whether the batch goes on; if not, the client has been told.
 func (s *session) settleAside(r router.Route) bool {
+	if s.batch.link == nil && !s.parts(r) {
+		return false
+	}
 	l := s.batch.link
 	if l == nil || !l.aside {
 		return true
@@ -198,16 +201,16 @@ func (s *session) startBatch() bool {
 	return true
 }
 
-// beginBatch sends what was deferred to any shard. The batch may go elsewhere yet, and a transaction that no backend has joined is
+// beginBatch sends what was deferred to any shard that can parse it. The batch may go elsewhere yet, and a transaction that no backend has joined is
 // not begun for that.
 func (s *session) beginBatch() *pgwire.Error {
 	if s.batch.link != nil || len(s.batch.deferred) == 0 {
 		return nil
 	}
-	r := router.Route{Kind: router.Any, Write: true}
+	r := s.deferredAt()
 	var l *link
 	var e *pgwire.Error
-	if !s.place.single() && len(s.inTransaction()) == 0 {
+	if !s.place.single() && !s.joinedBy(r) {
 		l, e = s.stepAside(s.shardFor(r))
 	} else {
 		l, e = s.enlist(r)

@@ -14,7 +14,7 @@ import (
 // them. A tenant beyond ASCII has other bytes in the tables than those that the client writes, and is refused until the client writes UTF8.
 func TestLatin1Client(t *testing.T) {
 	t.Parallel()
-	r := startRig(t, pgcluster.Test(t, pgcluster.Config{Shards: 3}), rigOptions{size: 3, tenant: "text", tables: " ",
+	r := startRig(t, pgcluster.Test(t, pgcluster.Config{Shards: 3}), rigOptions{size: 3, tenant: "{column: tenant_id, type: text}", tables: " ",
 		schema: []string{"create table notes (tenant_id text not null, id bigint not null, note text, primary key (tenant_id, id))"}})
 	c := r.connect("client_encoding=LATIN1").PgConn()
 	// last is the last value of the last row, or the SQLSTATE and the hint.

@@ -108,6 +108,9 @@ func (s *session) refusesAborted(p *prepared) bool {
 
 // op carries out a message on the batch's backend, or keeps it until there is one.
 func (s *session) op(d deferred) bool {
+	if s.place.shards.BySchema() && !s.parts(s.parsePrepared(d.stmt)) {
+		return !s.cut.Load()
+	}
 	if s.batch.link == nil {
 		s.batch.deferred = append(s.batch.deferred, d)
 		if d.kind == pgwire.MsgParse {
@@ -191,9 +194,7 @@ func (s *session) oweOn(l *link, d deferred) {
 func (s *session) onShard(r router.Route) (*link, *pgwire.Error) {
 	if l := s.batch.link; l != nil {
 		if r.Kind == router.Single && r.Shard != l.shard || r.Write && l.role == pool.Replica {
-			return nil, &pgwire.Error{Code: "0A000", Message: "the statements before one Sync belong to more than one shard",
-				Detail: "They are one transaction, which began on shard " + s.place.shards.Shard(l.shard).Name + ".",
-				Hint:   "send a Sync between statements of different tenants"}
+			return nil, s.severalShards(l)
 		}
 		return l, nil
 	}

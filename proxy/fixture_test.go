@@ -40,7 +40,7 @@ type rigOptions struct {
 	large    bool // messages of tens of megabytes are to be copied
 	cache    *cache.Config
 	tables   string // of the shard map
-	tenant   string // the type of tenants; empty: bigint
+	tenant   string // of the shard map; empty: a column of bigint
 	schema   []string
 	wait     time.Duration
 	sticky   time.Duration
@@ -98,7 +98,7 @@ func startRig(t testing.TB, c *pgcluster.Cluster, o rigOptions) *rig {
 	}
 	r.file = mapText(c, o.tables)
 	if o.tenant != "" {
-		r.file = strings.Replace(r.file, "type: bigint", "type: "+o.tenant, 1)
+		r.file = strings.Replace(r.file, "{column: tenant_id, type: bigint}", o.tenant, 1)
 	}
 	m := r.parse(r.file, nil)
 	log := testLogger(t)

@@ -123,8 +123,11 @@ func isForeign(encoding string) bool {
 func (s *session) applyEnv() {
 	s.set.Store(s.settings)
 	s.env.User = s.userName
-	path, _ := s.settings.lookup("search_path")
+	path, _ := s.settings.lookup(searchPath)
 	s.env.SearchPath = path.value
+	if s.tx.path.set {
+		s.env.SearchPath = s.tx.path.value
+	}
 	plain, _ := s.settings.lookup("standard_conforming_strings")
 	s.env.PlainBackslash = plain.value == "off" || plain.value == "false" || plain.value == "no" || plain.value == "0"
 	s.env.Tenant, s.env.TenantSource = s.tenantSet()

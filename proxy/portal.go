@@ -80,7 +80,7 @@ func (s *session) bind(frame []byte) bool {
 		at.route = router.Route{Kind: router.Single, Shard: l.shard, Write: true}
 		return s.bindOnShard(frame, at)
 	}
-	if p.query.Router() != s.router() {
+	if !p.query.Fits(s.router(), &s.env) {
 		s.analyse(&p.query, p.sql())
 	}
 	s.params = bindParams{m, p}

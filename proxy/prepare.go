@@ -42,7 +42,7 @@ func (s *session) Prepared(name string) (*router.Query, []uint32) {
 	if p == nil {
 		return nil, nil
 	}
-	if p.query.Router() != s.router() {
+	if !p.query.Fits(s.router(), &s.env) {
 		s.analyse(&p.query, p.sql())
 	}
 	return &p.query, p.types
@@ -50,7 +50,7 @@ func (s *session) Prepared(name string) (*router.Query, []uint32) {
 
 // simplePrepare carries out a Query that is one PREPARE.
 func (s *session) simplePrepare(q *router.Query) bool {
-	l, e := s.checking()
+	l, e := s.checking(q)
 	if e != nil {
 		return s.refuseSimple(e)
 	}
@@ -81,7 +81,7 @@ func (s *session) simplePrepare(q *router.Query) bool {
 
 // executePrepare is simplePrepare for the Execute of a portal.
 func (s *session) executePrepare(q *router.Query) bool {
-	l, e := s.checking()
+	l, e := s.checking(q)
 	if e != nil {
 		return s.fail(e)
 	}
@@ -93,10 +93,13 @@ func (s *session) executePrepare(q *router.Query) bool {
 
 // checking is the backend that checks a PREPARE. One shard is enough, which need not take part in the transaction: what the
 // others say comes with the first EXECUTE there.
-func (s *session) checking() (*link, *pgwire.Error) {
+func (s *session) checking(q *router.Query) (*link, *pgwire.Error) {
 	joined := s.inTransaction()
 	r := router.Route{Kind: router.Any, Write: len(joined) == 0 || !joined[0].isReplica()}
-	aside := !s.place.single() && len(joined) == 0
+	if s.place.shards.BySchema() {
+		r = s.parseAt(&s.fromSQL(q, 0).query)
+	}
+	aside := !s.place.single() && !s.joinedBy(r)
 	switch {
 	case s.batch.open && s.batch.link == nil && aside:
 		l, e := s.stepAside(s.shardFor(r))

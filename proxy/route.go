@@ -211,7 +211,7 @@ func (s *session) ownCatalog() *pgwire.Error {
 	}
 	l := joined[0]
 	out := sink{keep: true}
-	l.sendQuery("SAVEPOINT pgdrover_catalog;" + router.CatalogSQL + ";ROLLBACK TO pgdrover_catalog;RELEASE pgdrover_catalog") // it sets search_path
+	l.sendQuery("SAVEPOINT pgdrover_catalog;" + router.CatalogSQL(s.place.shards) + ";ROLLBACK TO pgdrover_catalog;RELEASE pgdrover_catalog") // it sets search_path
 	s.command(l, &out, time.Now().Add(catalogTime))
 	if out.fault != nil {
 		return out.fault
@@ -224,6 +224,9 @@ func (s *session) ownCatalog() *pgwire.Error {
 	s.t.Await(func() { c, err = router.ParseCatalog(doc) })
 	if err != nil {
 		return clientError(err)
+	}
+	if s.place.router.Catalog().Unsettling && s.place.shards.BySchema() {
+		c.Unsettle()
 	}
 	s.tx.router = s.db.newRouter(s.place.shards, c)
 	return nil

@@ -3,6 +3,7 @@ package proxy
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -66,6 +67,9 @@ func refused(c shardmap.Change, format string, args ...any) error {
 
 // tenant refuses to part a tenant from rows on the shard that it leaves.
 func (v *survey) tenant(ctx context.Context, c shardmap.Change) error {
+	if v.before.BySchema() {
+		return v.tenantSchemas(ctx, c, func(k shardmap.Key) bool { return k == c.Key })
+	}
 	for _, t := range v.sharded() {
 		where := quoteIdent(t.column) + " = " + quoteLiteral(c.Key.String()) + "::" + v.before.TenantType().String()
 		found, err := v.exists(ctx, c.From, t, where)
@@ -81,6 +85,12 @@ func (v *survey) tenant(ctx context.Context, c shardmap.Change) error {
 
 // partitions refuses to part partitions from rows on the shard that they leave.
 func (v *survey) partitions(ctx context.Context, c shardmap.Change) error {
+	if v.before.BySchema() {
+		return v.tenantSchemas(ctx, c, func(k shardmap.Key) bool {
+			_, pinned := v.before.Pin(k)
+			return !pinned && slices.Contains(c.Partitions, v.before.Partition(k))
+		})
+	}
 	list := make([]string, len(c.Partitions))
 	for i, p := range c.Partitions {
 		list[i] = strconv.Itoa(p)
@@ -113,6 +123,9 @@ func (v *survey) partition(column string) string {
 
 // table refuses another kind for a table whose rows are not where the new kind looks for them.
 func (v *survey) table(ctx context.Context, c shardmap.Change) error {
+	if v.before.BySchema() && (c.After.Kind == shardmap.Sharded || c.Before.Kind == shardmap.Sharded) {
+		return nil // it says what the tenants' schemas have, which stays where it is
+	}
 	name := c.After.Name
 	if name == "" {
 		name = c.Before.Name

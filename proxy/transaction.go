@@ -21,6 +21,7 @@ type transaction struct {
 	prelude   prelude
 	marks     []savepoint
 	tenant    shardmap.Key // SET LOCAL pgdrover.tenant
+	path      localPath    // SET LOCAL search_path
 	ofBatch   bool         // it is that of a batch, and ends with the Sync
 	severed   bool         // a backend was lost with what it had of the transaction: no savepoint brings that back
 	listens   []listening  // LISTEN and UNLISTEN, in order: they are carried out when it is committed
@@ -38,6 +39,7 @@ type savepoint struct {
 	name     string
 	settings *settings
 	tenant   shardmap.Key
+	path     localPath
 	prelude  prelude // before it
 	sql      string
 	listens  int         // how many there were
@@ -134,14 +136,14 @@ func (s *session) transactionEnded(wrote bool) {
 	if wrote {
 		s.stickyUntil = time.Now().Add(s.db.options().Sticky)
 	}
-	hadTenant := !s.tx.tenant.IsZero()
+	hadOwn := !s.tx.tenant.IsZero() || s.tx.path.set
 	if s.tx.ddl && !s.tx.faulted {
 		s.lookup.ddl = true
 		s.db.catalog.changed()
 		s.db.names.renew()
 	}
 	s.tx = transaction{prelude: s.tx.prelude[:0], marks: s.tx.marks[:0], listens: s.tx.listens[:0]}
-	if hadTenant || s.settings != s.lookup.settings {
+	if hadOwn || s.settings != s.lookup.settings {
 		s.lookup.settings = s.settings
 		s.applyEnv()
 	}
@@ -275,7 +277,7 @@ func (s *session) outcome(l *link, st *router.Statement, rolledBack bool) {
 func (s *session) savepoint(st *router.Statement, sql string) {
 	t := &s.tx
 	if st.Verb == router.Savepoint {
-		t.marks = append(t.marks, savepoint{st.Name, s.settings, t.tenant, slices.Clone(t.prelude), sql, len(t.listens), s.inForce()})
+		t.marks = append(t.marks, savepoint{st.Name, s.settings, t.tenant, t.path, slices.Clone(t.prelude), sql, len(t.listens), s.inForce()})
 		t.prelude = t.prelude.mark(sql, st.Name)
 		return
 	}
@@ -295,7 +297,7 @@ func (s *session) savepoint(st *router.Statement, sql string) {
 	t.redefined = t.ddl
 	s.doubtGained()
 	t.listens = t.listens[:m.listens]
-	s.settings, t.tenant = m.settings, m.tenant
+	s.settings, t.tenant, t.path = m.settings, m.tenant, m.path
 	for i, l := range s.inTransaction() {
 		l.notes.settings = l.before // it joined later, and has the savepoint from the prelude
 		if i < len(m.inForce) {
@@ -328,13 +330,11 @@ func (t *transaction) savepoint(name string) int {
 func (s *session) change(l *link, c router.Change) {
 	l.noteCustom(c.Name)
 	if c.Local {
-		s.tx.local = true
-		if c.Name == ownTenant {
-			s.tx.tenant, _ = s.db.Map().TenantType().ParseText([]byte(c.Value))
-			s.tx.tenant = s.tx.tenant.Clone()
-			s.applyEnv()
-		}
+		s.changeLocal(c)
 		return
+	}
+	if c.Name == searchPath || c.All {
+		s.tx.path = localPath{}
 	}
 	s.settings = s.settings.apply(c, s.initial)
 	s.lookup.settings = s.settings

@@ -96,7 +96,7 @@ func (c *compiler) query(n *node, src *source) Statement {
 	if q := n.GetSelectStmt(); q != nil {
 		st.changes = c.setConfig(q, src)
 		if q.GetIntoClause() != nil && !b.facts.temp {
-			st.place.everySelect()
+			c.madeFrom(&st, q.GetIntoClause().GetRel())
 			st.Redefines = true
 		}
 	}

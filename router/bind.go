@@ -50,6 +50,7 @@ type facts struct {
 	unknown       []string // relations that the catalog does not know
 	unknownWrite  string   // one of them that is written
 	undeclared    []*Table // neither sharded nor in the map
+	doubtful      *Error   // a name that may mean a tenant's table or a shared one, on several shards
 	system        bool     // reads system catalogs
 	guarded       string   // a system relation or function that shows other tenants' data
 	opens         string   // a function that may touch any table

@@ -37,7 +37,7 @@ func (b *binder) relation(x *rangeNode, u use) *item {
 	case rel != nil && rel.Kind == "v":
 		b.view(it, rel, x.GetAlias(), u)
 		return it
-	case t == nil:
+	case t == nil, b.r.isTenants(t):
 		it.open = true
 		return it
 	}
@@ -60,6 +60,11 @@ func (b *binder) resolve(x *rangeNode, u use) (*Table, *Relation) {
 	if strings.HasPrefix(schema, "pg_temp") {
 		b.facts.refuseCache("a temporary table")
 		return nil, nil
+	}
+	if b.r.m.BySchema() {
+		if t := b.tenantTable(x, u); t != nil {
+			return t, nil
+		}
 	}
 	c := b.r.catalog
 	if schema == "" {

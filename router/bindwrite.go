@@ -41,6 +41,9 @@ func (b *binder) insert(x *insertNode, s *scope) result {
 // there is none.
 func (b *binder) insertTarget(x *rangeNode) (*Table, *Relation, string) {
 	c, schema := b.r.catalog, x.GetSchemaname()
+	if b.r.m.BySchema() {
+		return nil, nil, "" // no column says whose a row is
+	}
 	if schema == "" {
 		schema, _ = c.find(b.path, x.GetRelname())
 	}

@@ -13,7 +13,8 @@ type Catalog struct {
 	Encoding  string     `json:"encoding"` // of the database: "UTF8"
 	Server    int        `json:"server"`   // server_version_num
 	Schemas   []string   `json:"schemas"`
-	System    []string   `json:"system"` // relations of pg_catalog
+	System    []string   `json:"system"`            // relations of pg_catalog
+	Objects   []Object   `json:"objects,omitempty"` // types, indexes and sequences; where each tenant has a schema, else none
 	Relations []Relation `json:"relations"`
 	Cascades  []Cascade  `json:"cascades"`
 	Functions []Function `json:"functions"`
@@ -24,6 +25,7 @@ type Catalog struct {
 
 	version   uint64
 	schemas   map[string]bool
+	objects   map[name]bool
 	system    map[string]bool
 	relations map[name]*Relation
 	functions map[name]*Function
@@ -90,6 +92,9 @@ type Type struct {
 	Schema string
 	Name   string
 }
+
+// Object is something else that has a name in a schema.
+type Object [2]string // schema, name
 
 // UnmarshalJSON reads the array that CatalogSQL writes.
 func (c *Column) UnmarshalJSON(b []byte) error {
@@ -177,6 +182,10 @@ func (c *Catalog) Version() uint64 { return c.version }
 
 // index builds what lookups go through.
 func (c *Catalog) index() {
+	c.objects = map[name]bool{}
+	for _, o := range c.Objects {
+		c.objects[name{o[0], o[1]}] = true
+	}
 	c.schemas, c.system = map[string]bool{}, map[string]bool{}
 	c.relations, c.functions = map[name]*Relation{}, map[name]*Function{}
 	c.children, c.cascades = map[name][]name{}, map[name][]int{}
@@ -211,6 +220,17 @@ func (c *Catalog) index() {
 }
 
 func (c *Catalog) hasSchema(s string) bool { return c.schemas[s] }
+
+func (c *Catalog) hasObject(schema, object string) bool { return c.objects[name{schema, object}] }
+
+// Unsettle notes that another shard has a function that may change what a
+// session keeps. It is called before the catalog is used.
+func (c *Catalog) Unsettle() {
+	if !c.Unsettling {
+		c.Unsettling = true
+		c.index()
+	}
+}
 
 // Relation returns a relation by its qualified name.
 func (c *Catalog) Relation(schema, relation string) (*Relation, bool) {

@@ -66,7 +66,7 @@ func catalogIn(t *testing.T, schema, file string) *Catalog {
 	if _, err := node.Query(t.Context(), schema); err != nil {
 		t.Fatal(err)
 	}
-	rows, err := node.Query(t.Context(), CatalogSQL)
+	rows, err := node.Query(t.Context(), CatalogSQL(mapNamed(t, "shardmap.yaml")))
 	if err != nil {
 		t.Fatal(err)
 	}

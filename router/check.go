@@ -55,6 +55,9 @@ func (c *Catalog) Check(m *shardmap.Map) []Problem {
 		list = append(list, rel.check(m, c)...)
 	}
 	for _, t := range m.Tables() {
+		if m.BySchema() && t.Kind == shardmap.Sharded {
+			continue // it is in tenants' schemas, which the catalog does not have
+		}
 		if t.Schema != "" && c.relations[name{t.Schema, t.Name}] == nil || t.Schema == "" && !c.named(t.Name) {
 			list = append(list, Problem{Warning, t.String(), "the map names it, but it does not exist"})
 		}
@@ -82,6 +85,10 @@ func (rel *Relation) check(m *shardmap.Map, c *Catalog) []Problem {
 	case !has:
 		if m.ShardCount() == 1 {
 			return nil
+		}
+		if m.BySchema() {
+			return []Problem{{Warning, own, fmt.Sprintf(
+				"it is in no tenant's schema (%s) and is not in the map: declare it `reference` or `{on: %s}`", m.TenantSchema(), m.Shard(0).Name)}}
 		}
 		return []Problem{{Warning, own, fmt.Sprintf(
 			"it has no column %q and is not in the map: declare it `reference` or `{on: %s}`", m.TenantColumn(), m.Shard(0).Name)}}

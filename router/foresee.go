@@ -60,7 +60,7 @@ func (r *Router) Foresee(q *Query, env *Env) (Foresight, error) {
 func (q *Query) names(pl *placement) bool {
 	for i := range pl.binds {
 		for _, c := range pl.binds[i].set {
-			if c.slot == noSlot {
+			if c.slot < 0 {
 				return true
 			}
 			if at, _ := q.locate(c.slot); q.slots[at].kind != slotParam {

@@ -26,7 +26,11 @@ type constRef struct {
 	null    bool   // NULL, with noSlot
 }
 
-const noSlot = -1
+// What a constRef has in the place of a slot.
+const (
+	noSlot   = -1
+	pathSlot = -2 // the tenants whose schemas are in the search path
+)
 
 type graph struct {
 	owner []int32   // by node: the item it is a column of; noItem for others

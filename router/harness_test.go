@@ -3,6 +3,7 @@ package router
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -77,7 +78,21 @@ func routerFor(t testing.TB, file string) *Router {
 	if file == applicationsMap {
 		return New(m, fixtureOf(t, m, "catalog-applications.json"), Options{})
 	}
+	if m.BySchema() {
+		return New(m, sharedFixture(t, m), Options{Cached: cachedUsers})
+	}
 	return New(m, fixture(t, m), Options{Cached: cachedUsers})
+}
+
+// sharedFixture is what the catalog of the routing cases has where each tenant has a schema: what is shared.
+func sharedFixture(t testing.TB, m *shardmap.Map) *Catalog {
+	t.Helper()
+	c := fixture(t, m)
+	shared := []string{"countries", "currencies", "country_names", "migrations", "stray"}
+	c.Relations = slices.DeleteFunc(c.Relations, func(r Relation) bool { return !slices.Contains(shared, r.Name) })
+	c.Objects = []Object{{"public", "mood"}, {"public", "countries_pkey"}}
+	c.index()
+	return c
 }
 
 // values are parameters for tests: "null", a text, or a binary bigint as

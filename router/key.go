@@ -11,8 +11,11 @@ import (
 // keys adds each tenant that a constant stands for, for each row of the run it
 // is in.
 func (q *Query) keys(c *constRef, p Params, t *tally) *Error {
-	if t.ref, t.at = c, noSlot; c.slot == noSlot {
+	switch t.ref, t.at = c, noSlot; c.slot {
+	case noSlot:
 		return q.fixed(c, t)
+	case pathSlot:
+		return q.pathTenants(t)
 	}
 	at, run := q.locate(c.slot)
 	rows, step := int32(1), int32(0)

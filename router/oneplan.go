@@ -175,6 +175,9 @@ func (p *planner) relation(x *rangeNode, kinds string) bool {
 		return false
 	}
 	c, schema := p.r.catalog, x.GetSchemaname()
+	if schema == "" && slices.Contains(p.path, tenantSpot) {
+		return false
+	}
 	if schema == "" {
 		schema, _ = c.find(p.path, x.GetRelname())
 	}

@@ -149,7 +149,7 @@ func TestOnePlanIsOne(t *testing.T) {
 	ask(`create table big (id bigint primary key, code text, n int, name varchar(20), amount numeric, unique (code, n));
 insert into big select i, case when i % 10 < 9 then 'often' else 'rare ' || i % 50 end, i, 'x', i % 3 from generate_series(1, 30000) i;
 create index on big (code); create index on big (amount); create index on big (name) where amount = 1; create index on big (id) where code = 'rare 9'; analyze big`)
-	catalog, err := ParseCatalog([]byte(ask(CatalogSQL)[0][0]))
+	catalog, err := ParseCatalog([]byte(ask(CatalogSQL(mapNamed(t, "shardmap.yaml")))[0][0]))
 	if err != nil {
 		t.Fatal(err)
 	}

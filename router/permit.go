@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"fmt"
 	"strings"
+
+	"github.com/pgdrover/pgdrover/shardmap"
 )
 
 // permit refuses what no tenant makes right: what a bound session may not run,
@@ -39,6 +41,12 @@ func (q *Query) permit(st *Statement, env *Env, s *session) *Error {
 // tables refuses tables that cannot be placed.
 func (q *Query) tables(st *Statement, t *tally, env *Env) *Error {
 	pl := &st.place
+	if pl.doubtful != nil {
+		return pl.doubtful
+	}
+	if len(pl.undeclared) > 0 && pl.every == "" && t.m.BySchema() {
+		return undeclaredShared(pl.undeclared[0], t.m)
+	}
 	if len(pl.undeclared) > 0 && pl.every == "" {
 		u := pl.undeclared[0]
 		return refuse(fmt.Sprintf("Declare it in shardmap.yaml under tables: \"%s: reference\" or \"%s: {on: %s}\".",
@@ -57,6 +65,13 @@ func (q *Query) tables(st *Statement, t *tally, env *Env) *Error {
 		return unboundError(st, pl.unbound[0])
 	}
 	return nil
+}
+
+// undeclaredShared is the error for a table of which the map does not say where
+// it is, and which is in no tenant's schema.
+func undeclaredShared(t *Table, m *shardmap.Map) *Error {
+	return refuse(fmt.Sprintf("Declare it in shardmap.yaml under tables: \"%s: reference\" or \"%s: {on: %s}\".", t, t, m.Shard(0).Name),
+		"table %q is in no tenant's schema (%s) and is not in the shard map", t.String(), m.TenantSchema())
 }
 
 // scatters reports whether a statement that names no tenant may be answered from

@@ -63,6 +63,7 @@ func (r *Router) Inner(q *Query, p Params, env *Env) (Route, error) {
 // one places one statement.
 func (q *Query) one(st *Statement, p Params, env *Env, s *session) (Route, *Error) {
 	pl := &st.place
+	q.follow(env)
 	if pl.local {
 		return Route{Kind: Local, reason: byProxy, Tenant: s.key, Source: s.source}, nil
 	}
@@ -220,6 +221,7 @@ func (q *Query) anywhere(pl *placement, t *tally, route *Route) *Error {
 	switch {
 	case t.session.explicit():
 		route.single(t.m.Locate(t.session.key), byExplicit)
+	case q.byPath(t, route):
 	case pl.opens != "":
 		return refuse("Name the tenant: SET pgdrover.tenant, or a hint such as /* pgdrover: tenant=42 */.",
 			"%s may touch any table, and the statement names no tenant", pl.opens)

@@ -16,6 +16,7 @@ type placement struct {
 	reference    bool      // reads reference tables
 	copies       *Table    // a reference table that is written
 	undeclared   []*Table
+	doubtful     *Error // what it is refused with on several shards
 	unknown      []string
 	unknownWrite string
 	system       bool
@@ -66,7 +67,7 @@ const (
 func (b *binder) place() placement {
 	f := &b.facts
 	p := placement{
-		undeclared: f.undeclared, unknown: f.unknown, unknownWrite: f.unknownWrite, system: f.system,
+		undeclared: f.undeclared, doubtful: f.doubtful, unknown: f.unknown, unknownWrite: f.unknownWrite, system: f.system,
 		home: f.home, opens: f.opens, opaque: f.opaque, diverges: f.diverges,
 	}
 	sets := b.g.solve()

@@ -61,6 +61,7 @@ type Query struct {
 	runs   []run
 	pieces []piece
 	hint   hint
+	path   searchPath
 
 	scratch []byte    // decoded literals; valid until the next Route
 	args    Arguments // of the EXECUTE that is being placed
@@ -146,7 +147,8 @@ type Template struct {
 // with the search path it was analysed under. It must not be changed.
 func (t *Template) Bytes() []byte { return t.norm }
 
-// SearchPath returns the setting under which the names were resolved.
+// SearchPath returns the setting under which the names were resolved. Where each
+// tenant has a schema, tenants' schemas are not told apart in it.
 func (t *Template) SearchPath() string { return t.searchPath }
 
 // Shape is the text of the template to be read by people: literals are question

@@ -1,51 +1,6 @@
 package router
 
-import "strings"
-
 const systemSchema = "pg_catalog"
-
-// searchSchemas returns the schemas of a search_path setting in order, with
-// pg_catalog where PostgreSQL looks it up. user stands for "$user", and is
-// empty when there is no such schema.
-func searchSchemas(setting, user string) []string {
-	if setting == "" {
-		setting = `"$user", public`
-	}
-	var list []string
-	explicit := false
-	for _, s := range splitNames(setting) {
-		switch {
-		case s == "$user" && user == "":
-			continue
-		case s == "$user":
-			s = user
-		}
-		explicit = explicit || s == systemSchema
-		list = append(list, s)
-	}
-	if !explicit {
-		list = append([]string{systemSchema}, list...)
-	}
-	return list
-}
-
-// splitNames reads a comma-separated list of identifiers.
-func splitNames(s string) []string {
-	var names []string
-	l := lexer{src: []byte(s)}
-	for t := l.next(); t.kind != tokEnd && t.kind != tokBad; t = l.next() {
-		text := s[t.off:t.end]
-		switch t.kind {
-		case tokWord:
-			names = append(names, strings.ToLower(text))
-		case tokQuoted:
-			names = append(names, strings.ReplaceAll(text[1:len(text)-1], `""`, `"`))
-		case tokLiteral:
-			names = append(names, strings.Trim(text, "'"))
-		}
-	}
-	return names
-}
 
 // isSystem reports the schemas of PostgreSQL's own relations.
 func isSystem(schema string) bool {

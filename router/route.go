@@ -9,7 +9,7 @@ import (
 // Source says where a session's tenant comes from.
 type Source uint8
 
-// The sources of a tenant. All but SourceNone and SourceSQL are explicit: the
+// The sources of a tenant. All but SourceNone, SourceSQL and SourcePath are explicit: the
 // client or its credentials named the tenant outside the statement.
 const (
 	SourceNone     Source = iota
@@ -19,6 +19,7 @@ const (
 	SourceSet             // SET pgdrover.tenant
 	SourceStartup         // options=-c pgdrover.tenant=… at startup
 	SourceSQL             // the statement itself
+	SourcePath            // a tenant's schema in the search path
 )
 
 // Env is what a session brings to routing besides the text.
@@ -137,4 +138,5 @@ const (
 	byShares                       // it names tenants of several shards
 	byTurns                        // its statements go to different shards
 	byTemporary                    // nor is this, and it may be the session's own
+	bySearchPath                   // a tenant's schema is in the search path
 )

@@ -85,16 +85,16 @@ func (r *Router) Analyse(q *Query, text []byte, env *Env) {
 func (r *Router) Recall(q *Query, text []byte, env *Env) bool {
 	q.reset(r, text, env.PlainBackslash)
 	normalise(q)
-	user := r.schemaOf(env)
-	q.tpl = r.templates.find(r.hash(q, env, user), q.norm, env.SearchPath, user)
+	user, path := r.schemaOf(env), q.follow(env)
+	q.tpl = r.templates.find(r.hash(q, path, user), q.norm, path, user)
 	return q.tpl != nil
 }
 
 // Learn does what is left of Analyse after Recall with the same env did not know the text.
 func (r *Router) Learn(q *Query, env *Env) {
-	user := r.schemaOf(env)
-	q.tpl = r.compile(q, env.SearchPath, user)
-	r.templates.add(r.hash(q, env, user), q.tpl)
+	user, path := r.schemaOf(env), q.follow(env)
+	q.tpl = r.compile(q, path, user)
+	r.templates.add(r.hash(q, path, user), q.tpl)
 }
 
 // schemaOf is the user's name if there is a schema of that name, which a search path may mean.
@@ -105,10 +105,10 @@ func (r *Router) schemaOf(env *Env) string {
 	return ""
 }
 
-func (r *Router) hash(q *Query, env *Env, user string) uint64 {
+func (r *Router) hash(q *Query, path, user string) uint64 {
 	hash := maphash.Bytes(r.seed, q.norm)
-	if env.SearchPath != "" || user != "" {
-		hash ^= maphash.String(r.seed, env.SearchPath) + 3*maphash.String(r.seed, user)
+	if path != "" || user != "" {
+		hash ^= maphash.String(r.seed, path) + 3*maphash.String(r.seed, user)
 	}
 	return hash
 }

@@ -178,6 +178,9 @@ func (t *tally) conflict(k shardmap.Key) *Error {
 
 // spread is the error for tenants of several shards.
 func (t *tally) spread(k shardmap.Key) *Error {
+	if t.m.BySchema() {
+		return t.schemasApart(k)
+	}
 	e := refuse("Send one statement for each tenant, or for each shard.",
 		"the statement names tenants of several shards")
 	switch t.use {
@@ -194,11 +197,21 @@ func (t *tally) spread(k shardmap.Key) *Error {
 	return e
 }
 
+// schemasApart is the error for schemas of tenants that live on several shards,
+// which nothing can split.
+func (t *tally) schemasApart(k shardmap.Key) *Error {
+	e := refuse("Send one statement for each tenant, with one tenant's schema in its names and in the search path.",
+		"the statement is about the schemas of tenants on several shards")
+	e.Detail = fmt.Sprintf("Tenant %q lives on shard %q, tenant %q on shard %q.",
+		t.key, t.m.Shard(t.shard).Name, k, t.m.Shard(t.m.Locate(k)).Name)
+	return e
+}
+
 // String names the place that a tenant comes from.
 func (s Source) String() string {
 	return [...]string{
 		"nothing", "authentication", "the hint", "SET LOCAL pgdrover.tenant", "SET pgdrover.tenant",
-		"the startup option pgdrover.tenant", "the statement", "",
+		"the startup option pgdrover.tenant", "the statement", "the search path",
 	}[s&7]
 }
 
@@ -220,6 +233,9 @@ func column(t *Table) string {
 func qualified(t *Table) string {
 	if t == nil {
 		return "The recursive query"
+	}
+	if t.Column == "" { // it is in a tenant's schema
+		return t.Schema + "." + t.Name
 	}
 	return t.Name + "." + t.Column
 }

@@ -1,6 +1,10 @@
 package router
 
-import "github.com/pgdrover/pgdrover/shardmap"
+import (
+	"slices"
+
+	"github.com/pgdrover/pgdrover/shardmap"
+)
 
 // statements places a query string of several statements, together or in turn.
 func (q *Query) statements(p Params, env *Env, s session) (Route, *Error) {
@@ -22,12 +26,17 @@ func (q *Query) statements(p Params, env *Env, s session) (Route, *Error) {
 // of them agree on. A SET pgdrover.tenant holds for those after it.
 func (q *Query) together(p Params, env *Env, s *session) (Route, *Error) {
 	var all Route
-	local := 0
+	local, moved := 0, false
 	for i := range q.tpl.statements {
 		st := &q.tpl.statements[i]
 		if err := q.change(s, i, p); err != nil {
 			return Route{}, err
 		}
+		if moved && !st.place.control && !st.place.local {
+			return Route{}, refuse("Send the change of search_path in a query of its own.",
+				"names cannot be looked up by a search_path that the query string itself changes")
+		}
+		moved = moved || st.movesPath() && q.r.m.BySchema() && !q.r.oneShard()
 		if (st.Verb == Commit || st.Verb == Rollback) && s.source == SourceSetLocal {
 			*s = session{} // what was SET before it is not known here
 		}
@@ -84,4 +93,11 @@ func join(all, next Route, first bool) (Route, *Error) {
 	}
 	all.Write, all.Unknown = write, unknown
 	return all, nil
+}
+
+// movesPath reports a statement that may change the search path.
+func (st *Statement) movesPath() bool {
+	return st.Hold&HoldSetting != 0 || slices.ContainsFunc(st.changes, func(s setting) bool {
+		return s.call || s.change.All || s.change.Name == "search_path"
+	})
 }

@@ -6,7 +6,8 @@ package router
 
 // concludeUnsettling says whether what a tree calls, and the code behind the relations that it touches, may change that.
 func (c *compiler) concludeUnsettling(f *facts, st *Statement) bool {
-	return f.opaque != "" || f.unsettling || c.runsUnsettling(st.Reads) || c.runsUnsettling(st.Writes)
+	return f.opaque != "" || f.unsettling || c.runsUnsettling(st.Reads) || c.runsUnsettling(st.Writes) ||
+		c.runsTenants(st.Reads) || c.runsTenants(st.Writes)
 }
 
 // runsUnsettling reports whether the database runs such functions when one of the relations is used.

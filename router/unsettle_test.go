@@ -107,7 +107,7 @@ var unsettlingStatements = map[string]int{
 
 func catalogOf(t *testing.T, node *pgcluster.Node) *Catalog {
 	t.Helper()
-	rows, err := node.Query(t.Context(), CatalogSQL)
+	rows, err := node.Query(t.Context(), CatalogSQL(mapNamed(t, "shardmap.yaml")))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -36,6 +36,9 @@ func (c *compiler) utility(n *node) Statement {
 		st.Frees = HoldTempTable
 	}
 	st.place.temporary = st.place.every != "" && c.onTemporary(n)
+	if st.place.every != "" {
+		c.ofTenants(n, &st)
+	}
 	return st
 }
 
@@ -161,6 +164,12 @@ func (c *compiler) truncate(relations []*node) Statement {
 	b.facts.deletes = true
 	st := c.conclude(b)
 	st.Verb, st.Cacheable = DDL, false
+	if c.r.m.BySchema() && st.place.tables > 0 {
+		if st.place.shared {
+			st.place.doubtful = refuse("Send them as statements of their own.", "TRUNCATE of tenants' tables and of others in one statement")
+		}
+		return st
+	}
 	sharded := st.place.tables > 0
 	temp := len(st.Writes) == 0
 	st.place = placement{every: "TRUNCATE", forbidden: "TRUNCATE removes the rows of every tenant"}
@@ -184,15 +193,32 @@ func (c *compiler) createAs(x *createAsNode, src *source) Statement {
 		if dropsAtCommit(x.GetInto()) {
 			st.Frees |= HoldTempTable
 		}
-	case x.GetObjtype() == objectView || x.GetInto().GetSkipData():
+	case !c.r.m.BySchema() && (x.GetObjtype() == objectView || x.GetInto().GetSkipData()):
 		st.place = placement{every: "DDL", forbidden: "DDL is every tenant's"}
 		st.WritesUnknown = true
 	default:
-		st.place.everySelect()
+		c.madeFrom(&st, x.GetInto().GetRel())
 		st.place.forbidden = "DDL is every tenant's"
 		st.WritesUnknown = true
 	}
 	return st
+}
+
+// madeFrom places a statement that makes a table from a query.
+func (c *compiler) madeFrom(st *Statement, table *rangeNode) {
+	if !c.r.m.BySchema() {
+		st.place.everySelect()
+		return
+	}
+	d := ddlName{schema: table.GetSchemaname(), name: table.GetRelname(), makes: true}
+	ref, verdict, _ := c.whose(d)
+	if verdict != ddlTenants {
+		st.place.everySelect()
+		return
+	}
+	st.place.control = false
+	st.place.bind([]constRef{ref}, &Table{Schema: c.r.m.TenantSchema().String(), Name: d.name}, useWrite)
+	st.place.tables++
 }
 
 // copy analyses COPY. The rows of COPY FROM name tenants that the text does

@@ -47,6 +47,8 @@ func (q *Query) placed(st *Statement, r Route) string {
 		return q.bound(pl)
 	case byExplicit:
 		return fmt.Sprintf("tenant %s by %s", r.Tenant, r.Source)
+	case bySearchPath:
+		return "the search path has the schema of a tenant"
 	case byTable:
 		return fmt.Sprintf("%s lives on shard %s", pl.on[0].table.Name, q.r.m.Shard(r.Shard).Name)
 	case byHome:
@@ -92,7 +94,12 @@ func (q *Query) bound(pl *placement) string {
 		if b.table == nil {
 			continue
 		}
-		own := quoteName(b.table.Name) + "." + quoteName(b.table.Column) + q.values(b.set)
+		own := b.table.Name + " of "
+		if b.table.Column == "" {
+			own += q.owner(&b.set[0])
+		} else {
+			own = quoteName(b.table.Name) + "." + quoteName(b.table.Column) + q.values(b.set)
+		}
 		switch {
 		case text == "":
 			text = own
@@ -124,12 +131,20 @@ func (q *Query) values(set []constRef) string {
 	return " = " + list[0]
 }
 
+// owner says whose a schema is.
+func (q *Query) owner(c *constRef) string {
+	if c.slot == pathSlot {
+		return "the search path's tenant"
+	}
+	return "tenant " + c.text
+}
+
 // written writes a constant as the client did.
 func (q *Query) written(c *constRef) string {
-	if c.slot == noSlot {
-		if c.null {
-			return "NULL"
-		}
+	switch {
+	case c.slot == noSlot && c.null:
+		return "NULL"
+	case c.slot == noSlot:
 		return c.text
 	}
 	const most = 40

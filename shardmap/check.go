@@ -35,17 +35,36 @@ func (c *checker) head() {
 	if problem := nameProblem(f.Database); problem != "" {
 		c.errs.Add(s.Database.Pos, "database: %s", problem)
 	}
-	f.at.column, f.at.tenant = s.Tenant.Column.Pos, s.Tenant.Type.Pos
-	column, err := parseName(s.Tenant.Column.V)
-	if err != nil {
-		c.errs.Add(f.at.column, "tenant.column: %v", err)
-	}
-	f.TenantColumn = column
+	f.at.tenant = s.Tenant.Type.Pos
 	word := s.Tenant.Type.V
 	var ok bool
 	if f.TenantType, ok = ParseType(word); !ok {
 		c.errs.Add(f.at.tenant, "tenant.type: unknown type %q%s", word, typeHint(word))
 	}
+	c.tenant()
+}
+
+// tenant checks how tenants are told apart.
+func (c *checker) tenant() {
+	spec := c.spec.Tenant
+	switch {
+	case spec.Column.IsSet() && spec.Schema.IsSet():
+		c.errs.Add(spec.Schema.Pos, "tenant.schema: tenants are told apart by a column or by their schemas: keep column or schema")
+		return
+	case spec.Schema.IsSet():
+		c.tenantSchema()
+		return
+	case !spec.Column.IsSet():
+		c.errs.Add(c.file.at.tenant, `tenant: what tells tenants apart is missing: write column: COLUMN, or schema: "t_{tenant}" if each tenant has a schema of its own`)
+		return
+	case len(spec.Except) > 0:
+		c.errs.Add(spec.Except[0].Pos, "tenant.except: it belongs to tenant.schema, which is not there")
+	}
+	column, err := parseName(spec.Column.V)
+	if err != nil {
+		c.errs.Add(spec.Column.Pos, "tenant.column: %v", err)
+	}
+	c.file.TenantColumn, c.file.at.column = column, spec.Column.Pos
 }
 
 // typeHint says which of our types a word stands for, or lists them.
@@ -95,6 +114,9 @@ func (c *checker) tables() {
 			t.On = c.known(e.V.on.Pos, e.V.on.V, "tables."+t.String())
 		case Sharded:
 			t.Column = c.column(e.V.column, "tables."+t.String())
+		}
+		if c.file.TenantSchema.set {
+			c.inSchemas(t, e)
 		}
 		c.file.at.table[t.key()] = e.Key
 		c.file.Tables = append(c.file.Tables, t)

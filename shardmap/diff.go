@@ -76,9 +76,8 @@ func (d *differ) whole() {
 	if b.Database() != a.Database() {
 		d.add(Change{Kind: DatabaseChanged}, "database: %s becomes %s", b.Database(), a.Database())
 	}
-	if b.TenantColumn() != a.TenantColumn() || b.TenantType() != a.TenantType() {
-		d.add(Change{Kind: TenantChanged}, "tenant: %s %s becomes %s %s",
-			b.TenantColumn(), b.TenantType(), a.TenantColumn(), a.TenantType())
+	if before, after := b.TenantText(), a.TenantText(); before != after {
+		d.add(Change{Kind: TenantChanged}, "tenant: %s becomes %s", before, after)
 	}
 	if b.Partitions() != a.Partitions() {
 		d.add(Change{Kind: PartitionsChanged}, "partitions: %d becomes %d", b.Partitions(), a.Partitions())
@@ -264,9 +263,15 @@ func (m *Map) describe(t Table) string {
 	case Reference:
 		return "a reference table"
 	case Sharded:
+		if m.BySchema() {
+			return "in every tenant's schema"
+		}
 		return "sharded by " + quoteName(t.Column)
 	case Unsharded:
 		return "unsharded on " + m.home(t)
+	}
+	if m.BySchema() {
+		return "not named"
 	}
 	return "not named (sharded if it has the column " + quoteName(m.TenantColumn()) + ")"
 }

@@ -20,7 +20,8 @@ const (
 type File struct {
 	Name         string // of the file, for messages
 	Database     string
-	TenantColumn string // as the catalog has it
+	TenantColumn string // as the catalog has it; empty where TenantSchema is said
+	TenantSchema TenantSchema
 	TenantType   Type
 	Partitions   int
 	Shards       []Shard // in the order of the file; Owned is 0

@@ -27,7 +27,7 @@ func (m *Map) Database() string { return m.file.Database }
 func (m *Map) Epoch() uint64 { return m.lock.Epoch }
 
 // TenantColumn returns the name of the column that holds the tenant, as the
-// catalog has it.
+// catalog has it; empty if each tenant has a schema of its own.
 func (m *Map) TenantColumn() string { return m.file.TenantColumn }
 
 // TenantType returns the type of the tenant column.
@@ -95,7 +95,8 @@ func (m *Map) ShardByName(name string) (int, bool) {
 // Table returns what the map says explicitly of a table; a table it does not
 // name is sharded when it has the tenant column. The names are as the catalog
 // has them. An entry "schema.table" goes before a bare "table", which speaks of
-// the tables of that name in every schema.
+// the tables of that name in every schema. Where each tenant has a schema of its
+// own, Table is about the other schemas.
 func (m *Map) Table(schema, name string) (Table, bool) {
 	if len(m.tables) == 0 {
 		return Table{}, false
@@ -106,6 +107,9 @@ func (m *Map) Table(schema, name string) (Table, bool) {
 		}
 	}
 	t, ok := m.tables[tableName{"", name}]
+	if ok && m.BySchema() && t.Kind == Sharded { // it speaks of the tenants' schemas
+		return Table{}, false
+	}
 	return t, ok
 }
 

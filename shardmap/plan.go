@@ -108,9 +108,12 @@ func tally(owners []string) map[string]int {
 func Transition(old *Map, f *File) error {
 	var errs yamlfile.Errors
 	errs.Append(yamlfile.Position{File: f.Name}, contradictions(f, old.lock))
-	if f.TenantColumn != old.TenantColumn() {
+	if f.TenantColumn != old.TenantColumn() && f.TenantSchema.set == old.BySchema() {
 		errs.Add(f.at.column, "tenant.column: %s here, %s in the map in force: the column is fixed for the life of the data",
 			quoteName(f.TenantColumn), quoteName(old.TenantColumn()))
+	}
+	if now, before := f.TenantSchema.String(), old.TenantSchema().String(); now != before {
+		errs.Add(f.at.column, "tenant.schema: %q here, %q in the map in force: the pattern is fixed for the life of the data", now, before)
 	}
 	return errs.Err()
 }

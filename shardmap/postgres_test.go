@@ -38,6 +38,7 @@ func TestAgainstPostgreSQL(t *testing.T) {
 	t.Run("smaller integers", func(t *testing.T) { server{t, conn}.smallIntegers() })
 	t.Run("input", func(t *testing.T) { server{t, conn}.input(major >= 160000) })
 	t.Run("binary", func(t *testing.T) { server{t, conn}.binary() })
+	t.Run("schemas", func(t *testing.T) { server{t, conn}.schemas() })
 }
 
 // server asks a real PostgreSQL.

@@ -14,8 +14,10 @@ type fileSpec struct {
 
 // tenantSpec is the block "tenant".
 type tenantSpec struct {
-	Column yamlfile.Value[string] `yaml:"column,required"`
-	Type   yamlfile.Value[string] `yaml:"type,required"`
+	Column yamlfile.Value[string]   `yaml:"column"`
+	Schema yamlfile.Value[string]   `yaml:"schema"`
+	Type   yamlfile.Value[string]   `yaml:"type,required"`
+	Except []yamlfile.Value[string] `yaml:"except"`
 }
 
 // shardSpec is one element of "shards".

@@ -95,8 +95,8 @@ func checkFiles(r *report, name string, db *Database, against string) *shardmap.
 		r.errors(err)
 		return nil
 	}
-	r.ok("%s: database %s, %s, %d partitions by %s %s", db.ShardMap, name,
-		plural(m.ShardCount(), "shard"), m.Partitions(), m.TenantColumn(), m.TenantType())
+	r.ok("%s: database %s, %s, %d partitions by %s", db.ShardMap, name,
+		plural(m.ShardCount(), "shard"), m.Partitions(), m.TenantText())
 	checkLock(r, p)
 	if against != "" {
 		compareMaps(r, p, m, against)

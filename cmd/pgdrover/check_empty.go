@@ -27,9 +27,12 @@ func (p *placement) checkEmpty(ctx context.Context) error {
 
 // checkShardEmpty is checkEmpty for one shard.
 func (a asker) checkShardEmpty(ctx context.Context, m *shardmap.Map, shard shardmap.Shard) error {
-	catalog, err := a.catalog(ctx, shard)
+	catalog, err := a.catalog(ctx, m, shard)
 	if err != nil {
 		return err
+	}
+	if m.BySchema() {
+		return a.checkNoTenants(ctx, m, shard)
 	}
 	tables := shardedTables(m, catalog)
 	if len(tables) == 0 {
@@ -48,6 +51,16 @@ func (a asker) checkShardEmpty(ctx context.Context, m *shardmap.Map, shard shard
 	}
 	return fmt.Errorf("shard %s has rows in %s, and rows do not move with partitions: empty every sharded table, or leave placement as it is",
 		shard.Name, strings.Join(names, ", "))
+}
+
+// checkNoTenants is checkShardEmpty where each tenant has a schema.
+func (a asker) checkNoTenants(ctx context.Context, m *shardmap.Map, shard shardmap.Shard) error {
+	rows, err := a.ask(ctx, shard.Name, pool.Primary, shard.Primary, "select nspname from pg_namespace where "+m.TenantSchemaSQL("nspname")+" order by 1 limit 1")
+	if err != nil || len(rows) == 0 {
+		return err
+	}
+	return fmt.Errorf("shard %s has schema %s, and schemas do not move with partitions: drop every tenant's schema, or leave placement as it is",
+		shard.Name, rows[0][0])
 }
 
 // occupiedSQL asks which of the tables have a row, also a row that row-level security would hide: the server refuses to

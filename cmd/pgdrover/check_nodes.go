@@ -42,6 +42,7 @@ type shardAnswer struct {
 	nodes   []nodeAnswer // the primary first
 	catalog *router.Catalog
 	schema  schema
+	tenants []tenantSchema
 	err     error // of catalog or schema
 }
 
@@ -65,6 +66,7 @@ func checkNodes(ctx context.Context, r *report, db *Database, m *shardmap.Map, o
 		}
 		reportTwins(r, answers)
 		reportTables(r, m, answers)
+		reportTenantSchemas(r, m, answers)
 		reportHoldFunctions(r, db, answers)
 		reportTwoPhase(r, db, o.files, m.Database(), answers)
 		reportReferences(ctx, r, nodes, m, answers)
@@ -83,10 +85,15 @@ func (a asker) askShard(ctx context.Context, m *shardmap.Map, shard shardmap.Sha
 		}
 	}
 	defer group.Wait()
-	if answer.catalog, answer.err = a.catalog(ctx, shard); answer.err != nil {
+	if answer.catalog, answer.err = a.catalog(ctx, m, shard); answer.err != nil {
 		return answer
 	}
-	rows, err := a.ask(ctx, shard.Name, pool.Primary, shard.Primary, schemaSQL)
+	if o.online {
+		if answer.tenants, answer.err = a.tenantSchemas(ctx, m, shard); answer.err != nil {
+			return answer
+		}
+	}
+	rows, err := a.ask(ctx, shard.Name, pool.Primary, shard.Primary, schemaSQL(m))
 	if err != nil {
 		answer.err = err
 		return answer
@@ -160,7 +167,7 @@ func reportTables(r *report, m *shardmap.Map, answers []shardAnswer) {
 	for _, problem := range order {
 		reportProblem(r, problem, where[problem])
 	}
-	if faults == r.faults && answered > 0 {
+	if faults == r.faults && answered > 0 && !m.BySchema() {
 		r.ok("%s: every tenant column is as the map says", plural(len(sharded), "sharded table"))
 	}
 }

@@ -10,12 +10,16 @@ import (
 	"github.com/pgdrover/pgdrover/shardmap"
 )
 
-// schemaSQL lists everything that DDL makes, as rows of kind, schema, table (or empty), name and definition. Objects of
-// extensions are left out, the extensions themselves are listed.
-const schemaSQL = `
+// schemaSQL returns what lists everything that DDL makes, as rows of kind, schema, table (or empty), name and definition. Objects of
+// extensions are left out, the extensions themselves are listed; so is what is in tenants' schemas, of which each shard has others.
+func schemaSQL(m *shardmap.Map) string {
+	return strings.Replace(objectsSQL, "$spaces", "not "+m.TenantSchemaSQL("nspname"), 1)
+}
+
+const objectsSQL = `
 with spaces as (
   select oid, nspname from pg_namespace
-  where nspname !~ '^pg_' and nspname <> 'information_schema'
+  where nspname !~ '^pg_' and nspname <> 'information_schema' and $spaces
 ), owned as (
   select classid, objid from pg_depend where deptype = 'e'
 ), relations as (
@@ -54,7 +58,7 @@ from relations r join pg_trigger t on t.tgrelid = r.oid where not t.tgisinternal
 union all
 select 'policy', schemaname, tablename, policyname,
        concat_ws(' ', permissive, cmd, 'to', array_to_string(roles, ','), 'using ' || qual, 'check ' || with_check)
-from pg_policies
+from pg_policies where schemaname in (select nspname from spaces)
 union all
 select case relkind when 'm' then 'materialized view' else 'view' end, nspname, relname, '', pg_get_viewdef(oid)
 from relations where relkind in ('v', 'm')

@@ -49,6 +49,7 @@ type devOptions struct {
 	listen           string
 	init             []string
 	config           []string
+	shardMap         string // what the shard map says besides the shards; empty: the demo's
 	demo             bool
 	command          []string
 }
@@ -75,6 +76,7 @@ func newDevCommand() *cobra.Command {
 	cmd.Flags().IntVar(&o.replicas, "replicas", 1, "how many replicas each shard has")
 	cmd.Flags().StringVar(&o.listen, "listen", "", "`ADDRESS` of the proxy; its HTTP side gets the next port (default "+devListen+", free ports with a COMMAND)")
 	cmd.Flags().StringArrayVar(&o.init, "init", nil, "run the statements of `FILE` through the proxy; may be repeated")
+	cmd.Flags().StringVar(&o.shardMap, "map", "", "take the shard map from `FILE`, which says all but database and shards: tenant, tables, pins")
 	cmd.Flags().StringArrayVar(&o.config, "config", nil, "merge the settings of `FILE` into the configuration; may be repeated")
 	cmd.Flags().BoolVar(&o.demo, "demo", false, "make the demo schema and load its rows, whatever the other flags")
 	return cmd
@@ -177,7 +179,7 @@ func (d *dev) startServers(ctx context.Context) error {
 // populate makes the demo's schema and rows, then runs the files of --init.
 func (d *dev) populate(ctx context.Context) error {
 	o := d.options
-	if o.demo || len(o.init) == 0 {
+	if o.demo || len(o.init) == 0 && o.shardMap == "" {
 		d.status.step("creating the demo schema")
 		if err := execAll(ctx, d.files.appURL(d.addrs), statements(demoSchema)); err != nil {
 			return fmt.Errorf("create the demo schema: %w", err)

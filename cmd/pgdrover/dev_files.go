@@ -43,9 +43,16 @@ func (d *dev) writeFiles() (devFiles, error) {
 		}
 		f.configs = append(f.configs, abs)
 	}
+	rest := []byte("tenant: {column: tenant_id, type: bigint}\npartitions: 4096\n" + demoTables)
+	if d.options.shardMap != "" {
+		var err error
+		if rest, err = os.ReadFile(d.options.shardMap); err != nil {
+			return f, fmt.Errorf("--map: %w", err)
+		}
+	}
 	err := errors.Join(
 		os.WriteFile(f.configs[0], []byte(d.configText()), 0o600),
-		os.WriteFile(f.shardmap, []byte(shardmapText(d.cluster)), 0o600))
+		os.WriteFile(f.shardmap, []byte(shardmapText(d.cluster, string(rest))), 0o600))
 	if err != nil {
 		return f, fmt.Errorf("write the configuration: %w", err)
 	}
@@ -89,11 +96,11 @@ func (o devOptions) addresses() (listen, http string) {
 	return listen, http
 }
 
-// shardmapText is shardmap.yaml for the nodes of a cluster.
-func shardmapText(c *pgcluster.Cluster) string {
+// shardmapText is shardmap.yaml for the nodes of a cluster; rest is what it says of tenants and tables.
+func shardmapText(c *pgcluster.Cluster, rest string) string {
 	var text strings.Builder
 	text.WriteString("# Written by pgdrover dev. Edit it while dev runs: the proxy follows.\n" +
-		"database: app\ntenant: {column: tenant_id, type: bigint}\npartitions: 4096\nshards:\n")
+		"database: app\nshards:\n")
 	for _, shard := range c.Shards {
 		fmt.Fprintf(&text, "  - name: %s\n    primary: %s\n", shard.Name, nodeText(shard.Primary))
 		var replicas []string
@@ -104,7 +111,7 @@ func shardmapText(c *pgcluster.Cluster) string {
 			fmt.Fprintf(&text, "    replicas: [%s]\n", strings.Join(replicas, ", "))
 		}
 	}
-	text.WriteString(demoTables)
+	text.WriteString(rest)
 	return text.String()
 }
 

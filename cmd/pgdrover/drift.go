@@ -120,7 +120,7 @@ func differencesOf(ctx context.Context, name string, db *Database, m *shardmap.M
 	var firstName string
 	var failed error
 	for _, sh := range m.Shards() {
-		rows, err := nodes.ask(ctx, sh.Name, pool.Primary, sh.Primary, schemaSQL)
+		rows, err := nodes.ask(ctx, sh.Name, pool.Primary, sh.Primary, schemaSQL(m))
 		if err != nil {
 			failed = err
 			continue

@@ -114,8 +114,8 @@ func (a asker) ask(ctx context.Context, shard string, role pool.Role, node shard
 }
 
 // catalog reads the catalog of a shard from its primary.
-func (a asker) catalog(ctx context.Context, s shardmap.Shard) (*router.Catalog, error) {
-	rows, err := a.ask(ctx, s.Name, pool.Primary, s.Primary, router.CatalogSQL)
+func (a asker) catalog(ctx context.Context, m *shardmap.Map, s shardmap.Shard) (*router.Catalog, error) {
+	rows, err := a.ask(ctx, s.Name, pool.Primary, s.Primary, router.CatalogSQL(m))
 	if err != nil {
 		return nil, err
 	}
@@ -129,7 +129,7 @@ func (a asker) catalog(ctx context.Context, s shardmap.Shard) (*router.Catalog, 
 func (a asker) anyCatalog(ctx context.Context, m *shardmap.Map) (*router.Catalog, error) {
 	var errs []error
 	for _, s := range m.Shards() {
-		catalog, err := a.catalog(ctx, s)
+		catalog, err := a.catalog(ctx, m, s)
 		if err == nil {
 			return catalog, nil
 		}

@@ -104,7 +104,7 @@ func showMap(w io.Writer, p *placement, m *shardmap.Map) error {
 		[]string{"database", m.Database()},
 		[]string{"map", p.db.ShardMap},
 		[]string{"epoch", epoch},
-		[]string{"tenant", m.TenantColumn() + " " + m.TenantType().String()},
+		[]string{"tenant", m.TenantText()},
 		[]string{"partitions", strconv.Itoa(m.Partitions())},
 	)
 	if err != nil {
@@ -172,7 +172,11 @@ func showPinsAndTables(w io.Writer, m *shardmap.Map) error {
 	for _, t := range m.Tables() {
 		rows = append(rows, []string{t.String(), kindText(m, t)})
 	}
-	rows = append(rows, []string{"(any other)", "sharded by " + m.TenantColumn() + " where it has that column"})
+	if m.BySchema() {
+		rows = append(rows, []string{m.TenantSchema().String() + ".*", "its tenant's"})
+	} else {
+		rows = append(rows, []string{"(any other)", "sharded by " + m.TenantColumn() + " where it has that column"})
+	}
 	fmt.Fprintln(w)
 	return table(w, rows...)
 }
@@ -182,6 +186,9 @@ func kindText(m *shardmap.Map, t shardmap.Table) string {
 	case shardmap.Unsharded:
 		return "unsharded, on " + m.Shard(t.On).Name
 	case shardmap.Sharded:
+		if m.BySchema() {
+			return "in every tenant's schema"
+		}
 		return "sharded by " + t.Column
 	}
 	return t.Kind.String()

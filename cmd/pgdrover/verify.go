@@ -16,12 +16,14 @@ import (
 func (s *service) checkShards(ctx context.Context, nodes asker, m *shardmap.Map) (*router.Catalog, error) {
 	var first *shardAnswer
 	var down []error
+	unsettling := false
 	for _, shard := range m.Shards() {
 		answer := nodes.askShard(ctx, m, shard, checkOptions{})
 		if answer.err != nil && answer.catalog == nil {
 			down = append(down, fmt.Errorf("shard %s: %w", shard.Name, answer.err))
 			continue
 		}
+		unsettling = unsettling || answer.catalog.Unsettling
 		var faults []error
 		for _, problem := range answer.catalog.Check(m) {
 			if problem.Severity == router.Fault {
@@ -42,6 +44,9 @@ func (s *service) checkShards(ctx context.Context, nodes asker, m *shardmap.Map)
 	}
 	if first == nil {
 		return nil, unreachable{errors.Join(down...)}
+	}
+	if m.BySchema() && (unsettling || len(down) > 0) {
+		first.catalog.Unsettle()
 	}
 	for _, err := range down {
 		s.log.Warn("a shard does not answer", "database", m.Database(), "error", err)

@@ -1,0 +1,30 @@
+package proxy
+
+import "github.com/pgdrover/pgdrover/router"
+
+const searchPath = "search_path"
+
+// localPath is the search path that a transaction has of its own.
+type localPath struct {
+	set   bool
+	value string
+}
+
+// changeLocal notes what a transaction has set for itself, as far as routes depend on it.
+func (s *session) changeLocal(c router.Change) {
+	s.tx.local = true
+	switch c.Name {
+	case ownTenant:
+		s.tx.tenant, _ = s.db.Map().TenantType().ParseText([]byte(c.Value))
+		s.tx.tenant = s.tx.tenant.Clone()
+	case searchPath:
+		s.tx.path = localPath{true, c.Value}
+		if c.Reset {
+			began, _ := s.initial.lookup(searchPath)
+			s.tx.path.value = began.value
+		}
+	default:
+		return
+	}
+	s.applyEnv()
+}
