@@ -41,10 +41,15 @@ func (c *Cluster) Exec(ctx context.Context, shard string, role Role, sql string)
 
 // ExecOn is Exec on a node that need not be in the map in force.
 func (c *Cluster) ExecOn(ctx context.Context, shard string, role Role, node shardmap.Node, sql string) (*Rows, error) {
-	n := c.newNode(c.identityOf(node), node.Addr())
+	return c.nodeAt(shard, role, node).exec(ctx, sql)
+}
+
+// nodeAt is a node that need not be in the map in force, to be asked control queries.
+func (c *Cluster) nodeAt(shard string, role Role, at shardmap.Node) *Node {
+	n := c.newNode(c.identityOf(at), at.Addr())
 	n.login, n.loginErr = c.cfg.loginTo(n.id)
 	n.place.Store(&place{node: n, shard: shard, role: role})
-	return n.exec(ctx, sql)
+	return n
 }
 
 func (n *Node) exec(ctx context.Context, sql string) (*Rows, error) {
@@ -111,10 +116,20 @@ func (c *control) close() {
 
 // run runs a query. After an error that is not the server's, or the end of ctx, the connection is of no use.
 func (c *control) run(ctx context.Context, sql string) (*Rows, error) {
-	defer context.AfterFunc(ctx, func() { _ = c.conn.SetDeadline(time.Unix(1, 0)) })()
+	defer c.bound(ctx)()
 	if _, err := c.conn.Write(pgwire.AppendQuery(nil, sql)); err != nil {
 		return nil, errors.Join(ctx.Err(), err)
 	}
+	return c.answer(ctx)
+}
+
+// bound has reads and writes fail when ctx ends. Who calls it calls what it returns when they are over.
+func (c *control) bound(ctx context.Context) (stop func() bool) {
+	return context.AfterFunc(ctx, func() { _ = c.conn.SetDeadline(time.Unix(1, 0)) })
+}
+
+// answer reads the answer to a query.
+func (c *control) answer(ctx context.Context) (*Rows, error) {
 	rows := &Rows{}
 	var answer error
 	for {

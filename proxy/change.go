@@ -21,12 +21,22 @@ func (e *RefusedError) Error() string { return e.Change.Text + ": " + e.Reason }
 // with. When the change concerns where rows are looked for, new transactions of the tenants concerned are held until the old ones
 // have ended and the shards have been looked at: a change that would part a tenant from rows it has is refused.
 //
-// Change may block for as long as Options.Drain and the look at the shards take. One change is made at a time.
+// A shard that is new gets the rows of the reference tables before: writers of those are held only while the shards are compared, and what was
+// written since the rows were copied is copied too.
+//
+// Change may block for as long as that copy, twice Options.Drain and the look at the shards take. One change is made at a time.
 func (d *Database) Change(ctx context.Context, m *shardmap.Map, srv *Server) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	old := d.place.Load()
 	concerned := concerns(shardmap.Diff(old.shards, m))
+	fill := newFilling(d.cluster, m, newcomers(old.shards, m), d.options().Log)
+	if fill != nil {
+		if err := fill.ahead(ctx); err != nil {
+			return err
+		}
+		concerned.everywhere()
+	}
 	if concerned.closure == nil {
 		d.install(m)
 		return nil
@@ -48,6 +58,13 @@ func (d *Database) Change(ctx context.Context, m *shardmap.Map, srv *Server) err
 	if err := look.changes(ctx, concerned.changes); err != nil {
 		return err
 	}
+	if fill != nil {
+		release, err := fill.settle(ctx, d.options().Drain)
+		if err != nil {
+			return err
+		}
+		defer release()
+	}
 	d.install(m)
 	d.listeners.caughtUp(ctx) // before the gate opens: nothing is to be notified where nobody listens yet
 	return nil
@@ -65,6 +82,13 @@ func (d *Database) install(m *shardmap.Map) {
 type concern struct {
 	closure *closure // nil: nobody's
 	changes []shardmap.Change
+}
+
+// everywhere adds what runs on every shard, as writes of reference tables do: transactions of one tenant go on.
+func (c *concern) everywhere() {
+	if c.closure == nil {
+		c.closure = &closure{partitions: map[int]bool{}}
+	}
 }
 
 func concerns(changes []shardmap.Change) concern {

@@ -77,6 +77,15 @@ func (m *Map) Shard(i int) Shard { return m.shards[i] }
 // ShardCount returns the number of shards, at least one.
 func (m *Map) ShardCount() int { return len(m.shards) }
 
+// Idle reports whether the shard at an index has nothing that is its own: no
+// partition, no pin and no unsharded table. It serves nobody then, but is
+// written to as every shard is.
+func (m *Map) Idle(i int) bool {
+	return m.shards[i].Owned == 0 &&
+		!slices.ContainsFunc(m.file.Pins, func(p Pin) bool { return p.Shard == i }) &&
+		!slices.ContainsFunc(m.file.Tables, func(t Table) bool { return t.Kind == Unsharded && t.On == i })
+}
+
 // ShardByName returns the index of the shard of that name.
 func (m *Map) ShardByName(name string) (int, bool) {
 	i, ok := m.names[name]

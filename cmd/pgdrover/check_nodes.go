@@ -67,6 +67,7 @@ func checkNodes(ctx context.Context, r *report, db *Database, m *shardmap.Map, o
 		reportTables(r, m, answers)
 		reportHoldFunctions(r, db, answers)
 		reportTwoPhase(r, db, o.files, m.Database(), answers)
+		reportReferences(ctx, r, nodes, m, answers)
 	}
 	reportSchemas(r, answers, o.schema)
 }

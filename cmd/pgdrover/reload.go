@@ -188,6 +188,8 @@ func placed(err error, p *placement) error {
 	switch c.Kind {
 	case shardmap.PinAdded, shardmap.PinMoved:
 		return p.file.PinPosition(c.Key).Errorf("%v", err)
+	case shardmap.ShardAdded:
+		return p.file.ShardPosition(c.Shard).Errorf("%v", err)
 	case shardmap.TableChanged:
 		if c.After.Kind != 0 {
 			return p.file.TablePosition(c.After).Errorf("%v", err)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"log/slog"
 	"strconv"
 	"strings"
 
@@ -18,7 +19,8 @@ Only PgDrover writes the lock; commit both files.
 
 A tenant's key hashes to a partition, as PostgreSQL itself would hash it, and a
 partition has one owner. A pin places one tenant on a shard whatever its partition
-says. A shard that you add to the map owns nothing until partitions are given to it.`
+says. A shard that you add to the map owns nothing until partitions are given to it;
+a running PgDrover copies the rows of the reference tables to it before it takes it up.`
 
 func newShardmapCommand() *cobra.Command {
 	cmd := &cobra.Command{
@@ -238,7 +240,8 @@ func newShardmapAssignCommand() *cobra.Command {
 		Short: "Give partitions to new shards, while the cluster is empty",
 		Long: `Give partitions to shards that own less than their weight says, as a shard that was just
 added to the map. Rows do not move with them, so this asks every shard for every
-sharded table first, and refuses when one of them has a row. Then it writes the lock
+sharded table first, and refuses when one of them has a row. Reference tables get their
+rows on those shards before, and are verified to be the same. Then it writes the lock
 with the next epoch; a running PgDrover takes it up by itself, or at once on RELOAD.`,
 		Args: cobra.NoArgs,
 	}
@@ -248,13 +251,13 @@ with the next epoch; a running PgDrover takes it up by itself, or at once on REL
 		if err != nil {
 			return err
 		}
-		return assign(cmd.Context(), cmd.OutOrStdout(), config, p)
+		return assign(cmd.Context(), cmd.OutOrStdout(), config, p, slog.New(slog.NewTextHandler(cmd.ErrOrStderr(), nil)))
 	}
 	return cmd
 }
 
 // assign gives partitions to the shards that own less than planned, if the cluster is empty.
-func assign(ctx context.Context, w io.Writer, config *Config, p *placement) error {
+func assign(ctx context.Context, w io.Writer, config *Config, p *placement, log *slog.Logger) error {
 	if p.lock == nil {
 		return fmt.Errorf("there is no lock %s yet: run 'pgdrover shardmap init'", p.db.Lock)
 	}
@@ -267,6 +270,9 @@ func assign(ctx context.Context, w io.Writer, config *Config, p *placement) erro
 		return nil
 	}
 	if err := p.checkEmpty(ctx); err != nil {
+		return fmt.Errorf("partitions cannot be given away: %w", err)
+	}
+	if err := p.fillAssigned(ctx, next, config.Limits.ReloadWait, log); err != nil {
 		return fmt.Errorf("partitions cannot be given away: %w", err)
 	}
 	if err := shardmap.WriteLock(p.db.Lock, next); err != nil {

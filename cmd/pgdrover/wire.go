@@ -25,6 +25,7 @@ func (s *service) open(ctx context.Context, name string, config *Config) (*serve
 	if err != nil {
 		return nil, err
 	}
+	first := p.lock == nil
 	if err := s.firstLock(ctx, p); err != nil {
 		return nil, err
 	}
@@ -34,6 +35,9 @@ func (s *service) open(ctx context.Context, name string, config *Config) (*serve
 	}
 	catalog, err := s.awaitCatalog(ctx, p, m)
 	if err != nil {
+		return nil, err
+	}
+	if err := s.fillReferences(ctx, p, m, first, config.Limits.ReloadWait); err != nil {
 		return nil, err
 	}
 	poolConfig, err := db.poolConfig(name, s.log)
