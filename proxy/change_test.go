@@ -113,6 +113,9 @@ func (r *rig) thirdShard() string {
 	at := r.cluster.Shards[0].Primary
 	r.on(at, "create database third owner "+r.cluster.User)
 	r.t.Cleanup(func() { _, _ = at.Query(context.Background(), "drop database third with (force)") })
+	if strings.Contains(r.file, "countries: reference") {
+		r.exec(r.third(), "create table countries (code text primary key, name text)")
+	}
 	return strings.Replace(r.file, "shards:\n", fmt.Sprintf("shards:\n  - name: s0\n    primary: {host: %s, port: %d, dbname: third}\n", at.Host, at.Port), 1)
 }
 
