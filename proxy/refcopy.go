@@ -53,8 +53,8 @@ func (f *filling) differing(ctx context.Context, shard string) ([]string, error)
 			return nil, err
 		}
 		if !copied {
-			return nil, refusedShard(shard, "reference table %s has rows there that are not those of shard %s: there are %s on shard %s%s; "+
-				"empty the table on shard %s and try again, and they are copied", name, f.source, here, f.source, versus(shard, here, there), shard)
+			return nil, refusedShard(shard, "reference table %s has rows there that are not those of shard %s (shard %s has %s%s): "+
+				"empty the table on shard %s and try again, and they are copied", name, f.source, f.source, here, versus(shard, here, there), shard)
 		}
 		again = true
 	}

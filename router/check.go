@@ -49,7 +49,7 @@ func (c *Catalog) Check(m *shardmap.Map) []Problem {
 	}
 	for i := range c.Relations {
 		rel := &c.Relations[i]
-		if rel.Kind == "v" {
+		if rel.Kind == "v" || rel.Schema == "pgdrover" { // the latter is PgDrover's own
 			continue
 		}
 		list = append(list, rel.check(m, c)...)
