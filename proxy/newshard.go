@@ -40,12 +40,13 @@ func newFilling(cluster *pool.Cluster, m *shardmap.Map, targets []string, log *s
 	return &filling{cluster: cluster, m: m, source: source, targets: targets, log: log, copies: map[[2]string]bool{}}
 }
 
-// newcomers are the shards that are new in a map, or get their first tenants or tables by it.
+// newcomers are the shards that are new in a map, and of those that were idle the ones that get their first tenants or tables by it, or
+// another primary.
 func newcomers(before, after *shardmap.Map) []string {
 	var list []string
 	for i, sh := range after.Shards() {
 		was, known := before.ShardByName(sh.Name)
-		if !known || before.Idle(was) && !after.Idle(i) {
+		if !known || before.Idle(was) && (!after.Idle(i) || before.Shard(was).Primary != sh.Primary) {
 			list = append(list, sh.Name)
 		}
 	}
@@ -54,8 +55,8 @@ func newcomers(before, after *shardmap.Map) []string {
 
 // FillReferences gives shards the rows that the reference tables of a map have on its other shards, and verifies that all are the same.
 // Nothing is written to a table whose rows are neither those nor an earlier copy of them: that is an error, as are rows that differ among the
-// other shards. What it has copied to a shard is committed there as a whole or not at all. An error of a shard that could not be reached is an
-// *pool.Error.
+// other shards, as a *RefusedError each. Any other error says why that could not be done. What it has copied to a shard is committed there as a
+// whole or not at all.
 //
 // Writers of the tables are held back while all shards are compared, for wait at most. It blocks.
 func FillReferences(ctx context.Context, cluster *pool.Cluster, m *shardmap.Map, shards []string, wait time.Duration, log *slog.Logger) error {
@@ -180,7 +181,8 @@ func (f *filling) close() {
 
 // alike refuses tables that are missing on a shard, or have other columns there.
 func (f *filling) alike(shards []string) error {
-	for name, t := range f.tables[f.source] {
+	for _, name := range f.names() {
+		t := f.tables[f.source][name]
 		for _, shard := range shards {
 			there, ok := f.tables[shard][name]
 			if !ok {
@@ -252,8 +254,9 @@ func (f *filling) agree() error {
 		if slices.Contains(f.targets, sh.Name) {
 			continue
 		}
-		for name, d := range f.found[sh.Name] {
-			if first := f.found[f.source][name]; d != first {
+		for _, name := range f.names() {
+			first, d := f.found[f.source][name], f.found[sh.Name][name]
+			if d != first {
 				return refusedShard(f.targets[0], "reference table %s differs on the shards that were there: shard %s has %s%s; "+
 					"make it the same on them first", name, f.source, first, versus(sh.Name, first, d))
 			}

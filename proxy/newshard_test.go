@@ -347,6 +347,7 @@ func TestNewcomers(t *testing.T) {
 		want                []string
 	}{
 		{"nothing", r.file, r.file, nil}, {"a shard", r.file, more, []string{"s0"}}, {"the same again", more, more, nil}, {"a shard that goes", more, r.file, nil},
+		{"another primary", more, strings.Replace(more, "port: 1}", "port: 2}", 1), []string{"s0"}}, {"another primary of one that serves", pinned, strings.Replace(pinned, "port: 1}", "port: 2}", 1), nil},
 		{"its first pin", more, pinned, []string{"s0"}}, {"the same pin", pinned, pinned, nil}, {"its first table", more, home, []string{"s0"}}, {"more than it had", home, pinned, nil},
 	} {
 		if got := newcomers(parse(c.before), parse(c.after)); !slices.Equal(got, c.want) {

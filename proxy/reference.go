@@ -81,10 +81,13 @@ func digestOf(ctx context.Context, line *pool.Line, t referenceTable) (digest, e
 	return digest{string(row[0]), string(row[1]), string(row[2])}, nil
 }
 
-// referenceSettings have rows written as text in one way on every shard, all of them seen, and no limit but those that are asked for.
+// referenceSettings have rows written as text in one way on every shard, all of them seen, commits durable, and no limit but those that are
+// asked for, also of those that newer servers have.
 const referenceSettings = `SET client_encoding = 'UTF8'; SET DateStyle = 'ISO'; SET IntervalStyle = 'postgres'; SET TimeZone = 'UTC'; SET bytea_output = 'hex';
-SET extra_float_digits = 1; SET lc_monetary = 'C'; SET xmloption = 'content'; SET row_security = off; SET client_min_messages = error; SET statement_timeout = 0;
-SET idle_in_transaction_session_timeout = 0`
+SET extra_float_digits = 1; SET lc_monetary = 'C'; SET xmloption = 'content'; SET row_security = off; SET client_min_messages = error;
+SELECT pg_catalog.set_config(name, '0', false) FROM pg_catalog.pg_settings
+WHERE name IN ('statement_timeout', 'lock_timeout', 'transaction_timeout', 'idle_in_transaction_session_timeout', 'idle_session_timeout');
+SELECT pg_catalog.set_config(name, 'on', false) FROM pg_catalog.pg_settings WHERE name = 'synchronous_commit' AND setting IN ('off', 'local')`
 
 // ReferenceDifferences compares the rows of the reference tables of the shards that answer with those of the first one that owns partitions, and
 // names each table that is not the same. Rows that are being written meanwhile may differ for a moment.
@@ -106,7 +109,9 @@ func ReferenceDifferences(ctx context.Context, cluster *pool.Cluster, m *shardma
 	for _, table := range slices.Sorted(maps.Keys(digests[source])) {
 		for _, shard := range names {
 			other, there := digests[shard][table]
-			if there && other != digests[source][table] { // that it is not there is a difference of schemas
+			if !there {
+				list = append(list, fmt.Sprintf("reference table %s is missing on shard %s", table, shard))
+			} else if other != digests[source][table] {
 				list = append(list, fmt.Sprintf("reference table %s differs: shard %s has %s%s", table, source, digests[source][table],
 					versus(shard, digests[source][table], other)))
 			}

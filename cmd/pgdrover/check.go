@@ -19,7 +19,7 @@ With --online the nodes are asked too: can they be reached with the configured u
 each primary a primary and each replica a replica of it, is the encoding UTF8, does the
 tenant column of every table have the type the map says and a deterministic collation,
 have they room for prepared transactions where two_phase_commit is on,
-and is the schema the same on all shards? --schema asks only for the last of these, and
+have all shards the same rows in the reference tables, and is the schema the same on all shards? --schema asks only for the last of these, and
 shows every difference; it also finds DDL that a failure left on some shards only.
 
 With --against the map is compared with an older one, as a reload would: what changes,

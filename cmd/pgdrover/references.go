@@ -6,14 +6,14 @@ import (
 	"log/slog"
 	"time"
 
-	"github.com/pgdrover/pgdrover/pool"
 	"github.com/pgdrover/pgdrover/proxy"
 	"github.com/pgdrover/pgdrover/shardmap"
 )
 
 // fillReferences gives the shards that may be new at a start the rows of the reference tables, and verifies that they have them: all but the first
-// where the lock was just written, and else those that own no partition. A shard that cannot be reached does not keep the others from being served;
-// what owns nothing is looked at again before it gets anything.
+// where the lock was just written, and else those that own no partition. Rows that stand against that are an error. A shard that cannot
+// be reached, or a transaction that keeps the tables locked, which may be one that only this proxy will end, do not keep the others from being
+// served: what owns nothing is looked at again before it gets anything.
 func (s *service) fillReferences(ctx context.Context, p *placement, m *shardmap.Map, first bool, wait time.Duration) error {
 	nodes, err := newAsker(p.name, p.db)
 	if err != nil {
@@ -27,8 +27,8 @@ func (s *service) fillReferences(ctx context.Context, p *placement, m *shardmap.
 		}
 	}
 	err = proxy.FillReferences(ctx, nodes.cluster, m, shards, wait, s.log)
-	var unreached *pool.Error
-	if errors.As(err, &unreached) && !refusedLogin(err) {
+	var refused *proxy.RefusedError
+	if err != nil && !errors.As(err, &refused) {
 		s.log.Error("it could not be verified that all shards have the rows of the reference tables: run pgdrover check --online", "database", p.name,
 			"shards", shards, "error", err)
 		return nil

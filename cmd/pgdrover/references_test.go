@@ -178,3 +178,38 @@ func TestReferenceShardCommands(t *testing.T) {
 	}
 	c.want(exitOK, "check --online", "2 reference tables: the same rows on all 3 shards")
 }
+
+// TestReferenceShardLocked starts while a transaction keeps a reference table locked, as one may that is prepared: the shards that were there
+// are served, and what could not be verified is not taken for right.
+func TestReferenceShardLocked(t *testing.T) {
+	c, three := referenceCase(t)
+	c.shards(three...)
+	c.references()
+	text, err := os.ReadFile("pgdrover.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	writeFile(t, "pgdrover.yaml", string(text)+"limits: {reload_wait: 500ms}\n")
+	holder, err := pgx.Connect(t.Context(), c.cluster.Shards[1].Primary.URL())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer holder.Close(context.Background())
+	for _, sql := range []string{"begin", "insert into countries values ('held', '')"} {
+		if _, err := holder.Exec(t.Context(), sql); err != nil {
+			t.Fatal(err)
+		}
+	}
+	address := freeAddress(t)
+	c.process(address)
+	c.eventually("the proxy serves", func() bool { return pings(fmt.Sprintf("postgres://app:x@%s/app?sslmode=disable", address)) })
+	log, err := os.ReadFile("proxy.log")
+	if err != nil || !strings.Contains(string(log), "it could not be verified that all shards have the rows of the reference tables") {
+		t.Fatalf("%s %v", log, err)
+	}
+	c.want(exitError, "shardmap assign", "while nobody writes them", "raise limits.reload_wait")
+	if _, err := holder.Exec(t.Context(), "rollback"); err != nil {
+		t.Fatal(err)
+	}
+	c.want(exitOK, "shardmap assign", "wrote shardmap.lock, epoch 2")
+}
