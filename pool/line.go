@@ -19,8 +19,8 @@ type Line struct {
 	out  *bufio.Writer
 }
 
-// Open logs in to a node, which need not be in the map in force. An error is an *Error.
-func (c *Cluster) Open(ctx context.Context, shard string, role Role, node shardmap.Node) (*Line, error) {
+// OpenLine logs in to a node, which need not be in the map in force. An error is an *Error.
+func (c *Cluster) OpenLine(ctx context.Context, shard string, role Role, node shardmap.Node) (*Line, error) {
 	n := c.nodeAt(shard, role, node)
 	conn, err := n.openControl(ctx)
 	if err != nil {

@@ -42,6 +42,7 @@ func TestRealServers(t *testing.T) {
 	t.Run("control queries", func(t *testing.T) { testExec(t, cfg, shard) })
 	t.Run("connections of control queries", func(t *testing.T) { testExecKeeps(t, cfg, shard) })
 	t.Run("exchange", func(t *testing.T) { testExchange(t, cfg, shard) })
+	t.Run("rows from one line to another", func(t *testing.T) { testLine(t, cfg, shard) })
 	t.Run("cancel never hits the next holder", func(t *testing.T) { testCancelRace(t, cfg, shard) })
 	t.Run("killed backends", func(t *testing.T) { testKilled(t, cfg, shard, servers.Shards[0].Primary) })
 	t.Run("restart costs a wait and no error", func(t *testing.T) { testRestart(t, cfg, shard, servers.Shards[0].Primary) })

@@ -155,7 +155,7 @@ func (f *filling) open(ctx context.Context, shards []string, wait time.Duration)
 	f.lines, f.tables, f.found = map[string]*pool.Line{}, map[string]map[string]referenceTable{}, map[string]map[string]digest{}
 	for _, name := range shards {
 		i, _ := f.m.ShardByName(name)
-		line, err := f.cluster.Open(ctx, name, pool.Primary, f.m.Shard(i).Primary)
+		line, err := f.cluster.OpenLine(ctx, name, pool.Primary, f.m.Shard(i).Primary)
 		if err != nil {
 			return err
 		}

@@ -129,7 +129,7 @@ func versus(shard string, first, other digest) string {
 }
 
 func referenceDigests(ctx context.Context, cluster *pool.Cluster, m *shardmap.Map, sh shardmap.Shard) (map[string]digest, error) {
-	line, err := cluster.Open(ctx, sh.Name, pool.Primary, sh.Primary)
+	line, err := cluster.OpenLine(ctx, sh.Name, pool.Primary, sh.Primary)
 	if err != nil {
 		return nil, err
 	}
