@@ -121,7 +121,7 @@ func (f *filling) settle(ctx context.Context, wait time.Duration) (release func(
 	for _, sh := range f.m.Shards() {
 		all = append(all, sh.Name)
 	}
-	if err := f.open(ctx, all, wait); err != nil {
+	if err := f.open(ctx, all, 0); err != nil { // ctx bounds the waits for locks
 		return nil, err
 	}
 	for _, shard := range all { // in the order in which statements that write them come to the shards
@@ -150,7 +150,7 @@ func (f *filling) settle(ctx context.Context, wait time.Duration) (release func(
 	return f.close, nil
 }
 
-// open logs in to shards, and sees which tables they have.
+// open logs in to shards, and sees which tables they have. Later waits for a lock end after wait, or never if it is 0.
 func (f *filling) open(ctx context.Context, shards []string, wait time.Duration) error {
 	f.lines, f.tables, f.found = map[string]*pool.Line{}, map[string]map[string]referenceTable{}, map[string]map[string]digest{}
 	for _, name := range shards {

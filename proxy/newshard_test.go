@@ -13,6 +13,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/pgdrover/pgdrover/internal/pgcluster"
 	"github.com/pgdrover/pgdrover/pool"
 	"github.com/pgdrover/pgdrover/shardmap"
 )
@@ -113,6 +114,45 @@ func writeCountry(conn *pgx.Conn, code string, together bool) error {
 		_, err := tx.Exec(ctx, "update countries set name = $1 where code = 'c17'", code)
 		return err
 	})
+}
+
+// TestNewShardSecond adds a shard to the first one, in transaction and in session mode, while clients write a reference table.
+func TestNewShardSecond(t *testing.T) {
+	c := pgcluster.Test(t, pgcluster.Config{})
+	for name, mode := range map[string]Mode{"transaction": ModeTransaction, "session": ModeSession} {
+		t.Run(name, func(t *testing.T) {
+			r := startRig(t, c, rigOptions{mode: mode, wait: 10 * time.Second})
+			third := r.thirdShard()
+			ctx, stop := context.WithCancel(t.Context())
+			defer stop()
+			var group sync.WaitGroup
+			var written atomic.Int64
+			for g := range 3 {
+				conn := r.connect([]string{"", simpleMode, "default_query_exec_mode=exec"}[g])
+				group.Go(func() {
+					queryAll(ctx, t, conn, &written, func(conn *pgx.Conn, i int) error {
+						err := writeCountry(conn, fmt.Sprintf("%d-%d", g, i), i%2 == 0)
+						if isCode(err, "40001") || mode == ModeSession && isCode(err, "0A000") { // a batch that its only backend had begun
+							return nil
+						}
+						return err
+					})
+				})
+			}
+			more := func() {
+				wrote := written.Load()
+				r.eventually("the load goes on", func() bool { return t.Failed() || written.Load() > wrote+20 })
+			}
+			more()
+			r.mustChange(third)
+			more()
+			stop()
+			group.Wait()
+			if got := r.sameCountries(r.third()); strings.HasPrefix(got, "0 ") {
+				t.Error(got)
+			}
+		})
+	}
 }
 
 // TestNewShardInAFleet has a proxy that does not know the new shard yet write on: when it takes up the map, all is the same again.

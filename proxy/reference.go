@@ -89,8 +89,8 @@ SELECT pg_catalog.set_config(name, '0', false) FROM pg_catalog.pg_settings
 WHERE name IN ('statement_timeout', 'lock_timeout', 'transaction_timeout', 'idle_in_transaction_session_timeout', 'idle_session_timeout');
 SELECT pg_catalog.set_config(name, 'on', false) FROM pg_catalog.pg_settings WHERE name = 'synchronous_commit' AND setting IN ('off', 'local')`
 
-// ReferenceDifferences compares the rows of the reference tables of the shards that answer with those of the first one that owns partitions, and
-// names each table that is not the same. Rows that are being written meanwhile may differ for a moment.
+// ReferenceDifferences compares the rows of the reference tables of all shards with those of the first one that owns partitions. It says how many
+// tables there are, and names each that is not the same; an error says that a shard could not be asked. Rows that are being written meanwhile may differ for a moment.
 func ReferenceDifferences(ctx context.Context, cluster *pool.Cluster, m *shardmap.Map) (tables int, list []string, err error) {
 	if m.ShardCount() == 1 || !hasReferences(m) {
 		return 0, nil, nil
