@@ -64,7 +64,7 @@ type facts struct {
 	notifies      bool     // calls pg_notify
 	hold          Hold
 	frees         Hold
-	diverges      string // a function that gives another value on every shard
+	diverges      string // what gives another value on every shard
 	changes       []setting
 	settings      int // calls of set_config
 	deletes       bool

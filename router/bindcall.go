@@ -37,8 +37,8 @@ func (b *binder) call(c *callNode) {
 	case v.worst == 's':
 		b.facts.refuseCache("stable function " + function)
 	}
-	if diverging[function] && b.facts.diverges == "" {
-		b.facts.diverges = function
+	if diverging[function] {
+		b.diverge(function + "()")
 	}
 }
 
@@ -126,16 +126,6 @@ func (b *binder) guard(function string) {
 
 // readers are functions of pg_catalog that run the SQL they are given.
 var readers = map[string]bool{"ts_stat": true, "ts_rewrite": true, "cursor_to_xml": true, "cursor_to_xmlschema": true}
-
-// diverging are functions that give each shard a value of its own, so that the
-// copies of a reference table would differ.
-var diverging = map[string]bool{
-	"random": true, "random_normal": true, "gen_random_uuid": true, "uuidv4": true, "uuidv7": true,
-	"uuid_generate_v1": true, "uuid_generate_v1mc": true, "uuid_generate_v4": true, "gen_random_bytes": true,
-	"clock_timestamp": true, "timeofday": true, "pg_backend_pid": true, "txid_current": true,
-	"unique_id": true, "shard_number": true, // of 'pgdrover install'
-	"pg_current_xact_id": true, "pg_current_wal_lsn": true, "inet_server_addr": true, "inet_server_port": true,
-}
 
 // locking notes FOR UPDATE and its kind.
 func (b *binder) locking(q *selectNode) {

@@ -34,8 +34,11 @@ func (b *binder) expression(n *node, s *scope) {
 
 // sessionValue notes values that depend on more than the data.
 func (b *binder) sessionValue(n *node) {
-	if n.GetSqlvalueFunction() != nil {
+	if v := n.GetSqlvalueFunction(); v != nil {
 		b.facts.refuseCache("a value of the session or the clock")
+		if v.GetOp() >= clockFirst && v.GetOp() <= clockLast {
+			b.diverge("the clock")
+		}
 		return
 	}
 	names := n.GetTypeCast().GetTypeName().GetNames()

@@ -17,6 +17,7 @@ func (b *binder) insert(x *insertNode, s *scope) result {
 		b.inserts = x.GetSelectStmt().GetSelectStmt()
 		source = b.query(x.GetSelectStmt().GetSelectStmt(), s)
 	}
+	b.insertDefaults(x, source)
 	it := b.relation(x.GetRelation(), useInsert)
 	t, rel, column := b.insertTarget(x.GetRelation())
 	own := int32(noNode)
@@ -185,6 +186,7 @@ func (b *binder) update(x *updateNode, s *scope) result {
 	}
 	b.filter(x.GetWhereClause(), level, reach{lo, b.items})
 	b.assign(x.GetTargetList(), t, level)
+	b.setDefaults(x.GetRelation(), x.GetTargetList())
 	b.expressions(level, x.GetReturningList()...)
 	return b.targets(x.GetReturningList(), level)
 }
@@ -231,6 +233,7 @@ func (b *binder) merge(x *mergeNode, s *scope) result {
 	b.filter(x.GetJoinCondition(), level, r)
 	for _, n := range x.GetMergeWhenClauses() {
 		b.when(n.GetMergeWhenClause(), it, t, level)
+		b.mergeDefaults(x.GetRelation(), n.GetMergeWhenClause())
 	}
 	b.expressions(level, x.GetReturningList()...)
 	return b.targets(x.GetReturningList(), level)

@@ -49,6 +49,7 @@ type Relation struct {
 	PrimaryKey      []string    `json:"primaryKey,omitempty"`
 	UniqueKeys      [][]string  `json:"uniqueKeys,omitempty"`      // columns of unique btree indexes that are whole and immediate
 	Checked         []string    `json:"checked,omitempty"`         // columns whose type has a length or the like, or is a domain
+	Diverging       []string    `json:"diverging,omitempty"`       // columns whose default may be another value on each shard
 	Large           bool        `json:"large,omitempty"`           // it has so many pages that nobody reads all of them for one row
 	IdentityColumns []string    `json:"identityColumns,omitempty"` // with Identity i
 	Triggers        []string    `json:"triggers,omitempty"`        // enabled, not internal

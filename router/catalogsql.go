@@ -16,15 +16,16 @@ import (
 // What is in tenants' schemas is left out: there are thousands of them, and each
 // shard has others.
 func CatalogSQL(m *shardmap.Map) string {
+	sql := strings.Replace(catalogSQL, "{diverging}", divergingDefaultSQL(), 1)
 	if !m.BySchema() {
-		return sharedOnly.Replace(catalogSQL)
+		return sharedOnly.Replace(sql)
 	}
 	apart := func(column string) string { return " AND NOT " + m.TenantSchemaSQL(column) }
 	return strings.NewReplacer(
 		"{nspname}", apart("nspname"), "{n}", apart("n.nspname"), "{tn}", apart("tn.nspname"), "{fn}", apart("fn.nspname"),
 		"{c}", " AND c.relnamespace NOT IN (SELECT oid FROM pg_namespace WHERE "+m.TenantSchemaSQL("nspname")+")",
 		"{objects}", strings.ReplaceAll(objectsSQL, "{n}", apart("n.nspname")),
-	).Replace(catalogSQL)
+	).Replace(sql)
 }
 
 // sharedOnly makes catalogSQL that of a map whose tenants have no schemas. It is not changed.
@@ -69,6 +70,9 @@ SELECT json_build_object(
        AND x.indexprs IS NULL AND x.indpred IS NULL),
    'checked', (SELECT json_agg(a.attname ORDER BY a.attnum) FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid
      WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped AND (a.atttypmod >= 0 OR t.typtype = 'd')),
+   'diverging', (SELECT json_agg(a.attname ORDER BY a.attnum) FROM pg_attribute a
+       LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
+     WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = '' AND {diverging}),
    'large', c.relpages >= 64 AND c.reltuples > 0,
    'identityColumns', (SELECT json_agg(a.attname ORDER BY k.i) FROM pg_index x,
        unnest(x.indkey) WITH ORDINALITY k(num, i), pg_attribute a

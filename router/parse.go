@@ -64,6 +64,9 @@ const (
 	joinFull     = pg.JoinType_JOIN_FULL
 	setNone      = pg.SetOperation_SETOP_NONE
 	setUnion     = pg.SetOperation_SETOP_UNION
+	overrideUser = pg.OverridingKind_OVERRIDING_USER_VALUE
+	clockFirst   = pg.SQLValueFunctionOp_SVFOP_CURRENT_DATE
+	clockLast    = pg.SQLValueFunctionOp_SVFOP_LOCALTIMESTAMP_N
 	mergeInsert  = pg.CmdType_CMD_INSERT
 	mergeUpdate  = pg.CmdType_CMD_UPDATE
 	mergeDelete  = pg.CmdType_CMD_DELETE

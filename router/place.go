@@ -275,8 +275,8 @@ func (q *Query) copies(st *Statement, t *tally, env *Env, route *Route) *Error {
 		return refuse("Have the client read the file: COPY … FROM STDIN, in psql \\copy.",
 			"the reference table %q is written on every shard, and a file of the server is one shard's", pl.copies.Name)
 	case pl.diverges != "":
-		return refuse("Compute the value first, and write it as a literal.",
-			"%s() would give the reference table %q another value on each shard", pl.diverges, pl.copies.Name)
+		return refuse("Compute the value first, a sequence's by a SELECT of its own, and write it as a literal.",
+			"%s would give the reference table %q another value on each shard", pl.diverges, pl.copies.Name)
 	case t.session.bound():
 		return forbid("", "this session is bound to tenant %q: %q is every tenant's", t.session.key, pl.copies.Name)
 	case st.CopyIn:

@@ -235,6 +235,7 @@ func (c *compiler) copy(x *copyNode, src *source) Statement {
 	if x.GetIsFrom() {
 		u = useWrite
 		b.facts.writing("COPY FROM")
+		b.copyDefaults(x)
 	}
 	b.relation(x.GetRelation(), u)
 	b.expression(x.GetWhereClause(), nil)
