@@ -124,7 +124,19 @@ func randomQuery(rng *rand.Rand, depth int, outer []string) string {
 	if rng.IntN(5) > 0 {
 		text += " WHERE " + randomCondition(rng, append(aliases[:len(aliases):len(aliases)], outer...), depth)
 	}
-	switch rng.IntN(18) {
+	switch rng.IntN(21) {
+	case 7, 8:
+		if depth > 1 {
+			name := fmt.Sprintf("c%d", rng.IntN(100))
+			text = fmt.Sprintf("WITH %s AS (%s), d AS (SELECT a.tenant_id, b.id FROM %s a %s JOIN %s b ON %s) SELECT a.tenant_id, a.id FROM d a %s JOIN %s b ON %s WHERE %s",
+				name, text, name, pick(rng, "", "LEFT", "FULL"), pick(rng, name, "orders"), randomCondition(rng, []string{"a", "b"}, 0),
+				pick(rng, "", "LEFT", "RIGHT"), pick(rng, name, "users"), randomCondition(rng, []string{"a", "b"}, 0), randomCondition(rng, []string{"a", "b"}, 0))
+		}
+	case 9:
+		if depth > 1 {
+			text = fmt.Sprintf("WITH RECURSIVE r AS (%s UNION SELECT o.tenant_id, o.id + 1 FROM orders o %s JOIN r ON %s WHERE o.id < 4) SELECT a.tenant_id, a.id FROM r a JOIN orders b ON %s",
+				randomQuery(rng, 0, nil), pick(rng, "", "RIGHT"), randomCondition(rng, []string{"o", "r"}, 0), randomCondition(rng, []string{"a", "b"}, 0))
+		}
 	case 0:
 		text += " ORDER BY 1, 2 LIMIT 2"
 	case 1:
@@ -165,7 +177,15 @@ func randomFrom(rng *rand.Rand, depth int, outer []string) (string, []string) {
 			}
 			return "(" + randomQuery(rng, depth-1, outer) + ") " + alias
 		}
-		switch rng.IntN(14) {
+		switch rng.IntN(20) {
+		case 2:
+			return "(SELECT tenant AS tenant_id, id FROM order_lines) " + alias
+		case 3:
+			return "order_lines " + alias + " (tenant_id, id)"
+		case 4:
+			return pick(rng, "first_orders", "(TABLE first_orders)", "(SELECT tenant_id, n AS id FROM daily)", "(SELECT tenant_id, total::bigint AS id FROM totals)") + " " + alias
+		case 5:
+			return "(SELECT tenant_id, max(id) AS id FROM orders GROUP BY " + pick(rng, "tenant_id", "ROLLUP (tenant_id)", "tenant_id HAVING tenant_id = 42", "GROUPING SETS ((tenant_id), ())") + ") " + alias
 		case 0:
 			return "unnest('{42," + pick(rng, "42", "43", "-1") + "}'::bigint[], '{1,2}'::bigint[]) " + alias + " (tenant_id, id)"
 		case 1:

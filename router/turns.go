@@ -21,7 +21,7 @@ func (q *Query) inTurn(p Params, env *Env) (Route, bool) {
 	}
 	for i := range q.tpl.statements {
 		st := &q.tpl.statements[i]
-		if st.Verb != Select || st.Write || st.Hold != 0 || st.Unsettles || len(st.changes) > 0 {
+		if st.Verb != Select || st.Write || st.Hold != 0 || st.Unsettles || st.place.system || len(st.changes) > 0 {
 			return Route{}, false
 		}
 	}
