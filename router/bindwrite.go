@@ -225,7 +225,7 @@ func (b *binder) merge(x *mergeNode, s *scope) result {
 		if w.GetMatchKind() == mergeOrphan {
 			r = reach{}
 		}
-		matched = matched && (w.GetCommandType() == mergeUpdate || w.GetCommandType() == mergeDelete)
+		matched = matched && (w.GetCommandType() == mergeUpdate || w.GetCommandType() == mergeDelete || w.GetCommandType() == mergeNothing)
 	}
 	if matched && r.hi != 0 {
 		r.hi = b.items // only pairs are acted on

@@ -70,6 +70,7 @@ const (
 	mergeInsert  = pg.CmdType_CMD_INSERT
 	mergeUpdate  = pg.CmdType_CMD_UPDATE
 	mergeDelete  = pg.CmdType_CMD_DELETE
+	mergeNothing = pg.CmdType_CMD_NOTHING
 	mergeOrphan  = pg.MergeMatchKind_MERGE_WHEN_NOT_MATCHED_BY_SOURCE
 	varValue     = pg.VariableSetKind_VAR_SET_VALUE
 	varDefault   = pg.VariableSetKind_VAR_SET_DEFAULT
