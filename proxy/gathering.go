@@ -3,6 +3,7 @@ package proxy
 import (
 	"fmt"
 	"strconv"
+	"strings"
 
 	"github.com/pgdrover/pgdrover/pgwire"
 	"github.com/pgdrover/pgdrover/pool"
@@ -40,6 +41,10 @@ func (s *session) gatherSimple(q *router.Query, r router.Route) {
 // inTurn answers a Query of several statements that only read, each by its own shards, one after the other. The first error ends it. It does not say
 // a place: a server sees one statement of the client's text only.
 func (s *session) inTurn(q *router.Query) {
+	if isolation := strings.ToUpper(s.isolation()); !s.tx.open && (isolation == "REPEATABLE READ" || isolation == "SERIALIZABLE") {
+		s.refuseSimple(spanning(isolation))
+		return
+	}
 	for _, t := range q.Turns() {
 		g := gatherer{s: s, q: t.Query, plan: t.Plan, described: true, read: true}
 		if e := g.answer(t.Route); e != nil {
@@ -77,8 +82,7 @@ func (g *gatherer) find(r router.Route) *pgwire.Error {
 	case s.tx.aborted:
 		return errAborted
 	case s.tx.strict != "":
-		return &pgwire.Error{Code: "0A000", Message: "a " + s.tx.strict + " transaction cannot span shards", Detail: "There is no common snapshot of all shards.",
-			Hint: "use READ COMMITTED for statements on several shards"}
+		return spanning(s.tx.strict)
 	case g.plan.Writes():
 		return g.write(r)
 	}

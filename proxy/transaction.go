@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 	"time"
@@ -81,7 +82,7 @@ func (t *transaction) lost(l *link) {
 func (s *session) begin(st *router.Statement, sql string) {
 	s.tx.open = true
 	s.tx.readOnly = st.ReadOnly
-	s.strictness(st.Isolation)
+	s.strictness(cmp.Or(st.Isolation, s.isolation()))
 	s.tx.told = s.reported
 	s.tx.prelude = s.tx.prelude.begun(sql)
 }
@@ -98,6 +99,12 @@ func (s *session) beginAgain(st *router.Statement, sql string) {
 	s.tx.prelude = append(s.tx.prelude, early{sql: sql})
 }
 
+// isolation is what a transaction has that does not say it; empty: the session has not set it.
+func (s *session) isolation() string {
+	set, _ := s.settings.lookup("default_transaction_isolation")
+	return set.value
+}
+
 func (s *session) strictness(isolation string) {
 	switch strings.ToLower(isolation) {
 	case "repeatable read", "serializable":
@@ -105,6 +112,12 @@ func (s *session) strictness(isolation string) {
 	case "read committed", "read uncommitted":
 		s.tx.strict = ""
 	}
+}
+
+// spanning is the error for what would need one snapshot of several shards.
+func spanning(isolation string) *pgwire.Error {
+	return &pgwire.Error{Code: "0A000", Message: "a " + isolation + " transaction cannot span shards", Detail: "There is no common snapshot of all shards.",
+		Hint: "use READ COMMITTED for statements on several shards"}
 }
 
 // synced notes a ReadyForQuery that the client waits for.

@@ -78,3 +78,31 @@ func TestTurnsRefused(t *testing.T) {
 		t.Errorf("a statement of a string that was refused was carried out: %q", got)
 	}
 }
+
+// TestDefaultIsolation: a session may say for all its transactions that they see one snapshot, which several shards do not have.
+func TestDefaultIsolation(t *testing.T) {
+	r, _ := scatterRig(t, rigOptions{size: 3})
+	other := int64(2)
+	for r.shardOf(other) == r.shardOf(1) {
+		other++
+	}
+	first, second := "select id from orders where tenant_id = 1", fmt.Sprintf("select id from orders where tenant_id = %d", other)
+	for _, set := range []string{"set default_transaction_isolation to 'repeatable read'", "set session characteristics as transaction isolation level serializable"} {
+		conn := r.connect("")
+		r.exec(conn, set)
+		r.exec(conn, second)
+		r.refuses(conn, "0A000", first+"; "+second)
+		r.exec(conn, "begin")
+		r.exec(conn, first)
+		r.refuses(conn, "0A000", second)
+		r.exec(conn, "rollback")
+		r.exec(conn, "begin isolation level read committed")
+		r.exec(conn, first)
+		r.exec(conn, second)
+		r.exec(conn, "commit")
+		r.exec(conn, "reset default_transaction_isolation")
+		r.exec(conn, "begin")
+		r.exec(conn, first+"; "+second)
+		r.exec(conn, "commit")
+	}
+}
