@@ -143,9 +143,6 @@ func (q *Query) shards(st *Statement, t *tally, env *Env, route *Route) *Error {
 		return err
 	}
 	switch {
-	case pl.opaque != "" && !t.session.explicit():
-		return refuse("Name the tenant: SET pgdrover.tenant, or a hint such as /* pgdrover: tenant=42 */.",
-			"%s cannot be routed by its text", pl.opaque)
 	case pl.ask != "":
 		return refuse("Create the table first, and fill it for each tenant with INSERT … SELECT.",
 			"%s cannot be placed on every shard", pl.ask)
@@ -155,6 +152,9 @@ func (q *Query) shards(st *Statement, t *tally, env *Env, route *Route) *Error {
 	case pl.every != "":
 		route.Kind, route.reason = Every, byEvery
 		return nil
+	case pl.opaque != "" && !t.session.explicit():
+		return refuse("Name the tenant: SET pgdrover.tenant, or a hint such as /* pgdrover: tenant=42 */.",
+			"%s cannot be routed by its text", pl.opaque)
 	case len(pl.unbound) > 0 && !t.session.explicit() && st.CopyIn:
 		return q.split(env, route, byRows)
 	case len(pl.unbound) > 0 && !t.session.explicit():
