@@ -100,12 +100,13 @@ func (d *Database) atWork(ctx context.Context, j *joint) bool {
 	return err == nil && string(rows.Rows[0][0]) == "in progress"
 }
 
-// finish ends a part as decided. A part that is not there any more has been ended by somebody else, who knew the decision.
-func (d *Database) finish(ctx context.Context, shard, gid string, as decision) error {
+// finish ends a part as decided, and reports whether it did: a part that is not there any more has been ended by somebody else, who knew
+// the decision.
+func (d *Database) finish(ctx context.Context, shard, gid string, as decision) (bool, error) {
 	_, err := d.cluster.Exec(ctx, shard, pool.Primary, as.verb(gid))
 	var told *pgwire.Error
 	if errors.As(err, &told) && told.Code == "42704" {
-		return nil
+		return false, nil
 	}
-	return err
+	return err == nil, err
 }

@@ -260,14 +260,18 @@ func (d *Database) endPart(ctx context.Context, shard string, p preparedPart) st
 	if err == nil && as == undecided {
 		return "its first writer is at work on shard " + first
 	}
-	if err == nil {
-		err = d.finish(bounded, shard, p.gid, as)
+	if err != nil {
+		return err.Error()
 	}
+	ours, err := d.finish(bounded, shard, p.gid, as)
 	if err != nil {
 		return err.Error()
 	}
 	if d.cache != nil && as == committed {
 		d.cache.Invalidate(ctx, &cache.Deps{}) // what it makes visible may have been read before
+	}
+	if !ours {
+		return ""
 	}
 	d.recovery.count(as)
 	d.options().Log.Info("ended a transaction that was left prepared", "database", d.Name(), "shard", shard, "gid", p.gid, "outcome", as.String())

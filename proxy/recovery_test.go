@@ -80,7 +80,18 @@ func testRecoverDecided(t *testing.T, r *rig) {
 func testRecoverUndecided(t *testing.T, r *rig) {
 	j, first := r.begun()
 	r.leave(j)
+	parts, err := r.db.preparedOn(t.Context(), "s2")
+	if err != nil {
+		t.Fatal(err)
+	}
 	r.exec(first, "rollback")
+	for range 2 { // two see the part, one ends it
+		for _, p := range parts {
+			if why := r.db.endPart(t.Context(), "s2", p); why != "" {
+				t.Error(why)
+			}
+		}
+	}
 	r.recoverNow()
 	r.everywhere("0", "select count(*) from orders")
 	r.leftNothing()
