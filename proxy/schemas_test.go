@@ -252,6 +252,14 @@ func testSchemaDefinitions(t *testing.T, r *rig, of [2][]int64) {
 	if !r.db.place.Load().router.Catalog().Unsettling {
 		t.Error("nobody knows of a function in a tenant's schema that changes settings")
 	}
+	other := r.connect()
+	r.path(other, b)
+	if _, err := other.Prepare(t.Context(), "columns", "select * from made"); err != nil {
+		t.Fatal(err)
+	}
+	r.exec(other, "columns")
+	r.exec(conn, "alter table made add more int")
+	r.refuses(other, "0A000", "columns") // as PostgreSQL: its result has other columns
 	for _, sql := range []string{
 		fmt.Sprintf("drop schema t_%d, t_%d cascade", a, b), fmt.Sprintf("drop table t_%d.made, countries", b), "drop table countries",
 		fmt.Sprintf("alter schema t_%d rename to t_%d", a, b), "create extension hstore",

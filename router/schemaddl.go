@@ -55,6 +55,7 @@ func (c *compiler) ofTenants(n *node, st *Statement) {
 		return
 	}
 	c.toTenants(st, own)
+	st.Reshapes = st.Redefines
 	st.Redefines = st.Redefines && (c.r.catalog.Unsettling || makesCode(n))
 }
 
@@ -73,10 +74,9 @@ func (c *compiler) toTenants(st *Statement, own []owned) {
 	}
 }
 
-// makesCode reports DDL after which the database may have another function.
+// makesCode reports DDL after which the database may have a function more.
 func makesCode(n *node) bool {
-	return n.GetCreateFunctionStmt() != nil || n.GetAlterFunctionStmt() != nil || n.GetCreateExtensionStmt() != nil ||
-		n.GetDropStmt() != nil || n.GetCreateSchemaStmt() != nil
+	return n.GetCreateFunctionStmt() != nil || n.GetAlterFunctionStmt() != nil || n.GetCreateExtensionStmt() != nil
 }
 
 type ddlVerdict uint8
