@@ -88,8 +88,8 @@ func testSchemaPlaces(t *testing.T, r *rig, of [2][]int64) {
 			}
 			rows, _ := conn.Query(t.Context(), "explain (route) select * from orders")
 			lines, err := pgx.CollectRows(rows, pgx.RowTo[string])
-			if text := strings.Join(lines, "\n"); err != nil || !strings.Contains(text, itoa(k)) || !strings.Contains(text, r.cluster.Shards[shard].Name) ||
-				!strings.Contains(text, "orders of the search path's tenant") {
+			if text := strings.Join(lines, "\n"); err != nil || !strings.Contains(text, r.cluster.Shards[shard].Name) ||
+				!strings.Contains(text, "orders of tenant "+itoa(k)+" by the search path") {
 				t.Errorf("%s, %v", text, err)
 			}
 		}

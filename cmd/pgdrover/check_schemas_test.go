@@ -38,5 +38,5 @@ func TestOnlineSchemas(t *testing.T) {
 	c.sql(1, "create table public.stray (id int)")
 	c.want(exitError, "check --schema", "table public.stray is on s2 and not on s1")
 	c.want(exitOK, "shardmap show", "schema t_{tenant} bigint", "in every tenant's schema")
-	c.want(exitOK, `route --search-path t_2 "select * from orders"`, "orders of the search path's tenant", "s2")
+	c.want(exitOK, `route --search-path t_2 "select * from orders"`, "orders of tenant 2 by the search path", "s2")
 }
