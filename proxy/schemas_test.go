@@ -260,6 +260,24 @@ func testSchemaDefinitions(t *testing.T, r *rig, of [2][]int64) {
 	r.exec(other, "columns")
 	r.exec(conn, "alter table made add more int")
 	r.refuses(other, "0A000", "columns") // as PostgreSQL: its result has other columns
+	missing := r.tenants(1, 3)[2]
+	r.path(conn, missing)
+	simple := r.connect(simpleMode)
+	r.path(simple, missing)
+	for _, sql := range []string{"create table lost (id int)", "create table lost as select 1", "create view lost as select 1"} {
+		r.refuses(conn, "3F000", sql)
+		r.refuses(simple, "3F000", sql)
+	}
+	r.exec(simple, fmt.Sprintf("create schema t_%d; create table first (id int); drop schema t_%d cascade", missing, missing))
+	r.exec(conn, "begin")
+	r.refuses(conn, "3F000", "create table lost (id int)")
+	r.exec(conn, "rollback")
+	r.exec(conn, "begin")
+	r.exec(conn, fmt.Sprintf("create schema t_%d", missing))
+	r.exec(conn, "create table found (id int)")
+	r.exec(conn, "commit")
+	r.everywhere("0", "select count(*) from pg_class where relname = 'lost' or relname = 'found' and relnamespace = 'public'::regnamespace")
+	r.path(conn, b)
 	for _, sql := range []string{
 		fmt.Sprintf("drop schema t_%d, t_%d cascade", a, b), fmt.Sprintf("drop table t_%d.made, countries", b), "drop table countries",
 		fmt.Sprintf("alter schema t_%d rename to t_%d", a, b), "create extension hstore",

@@ -40,6 +40,7 @@ func (c *compiler) ofTenants(n *node, st *Statement) {
 			shared = d.text()
 		case ddlTenants:
 			own = append(own, owned{ref, d.text()})
+			st.MadeByPath = st.MadeByPath || d.makes && d.schema == ""
 		}
 	}
 	if len(own) == 0 {
