@@ -100,6 +100,15 @@ func testSchemaPlaces(t *testing.T, r *rig, of [2][]int64) {
 	}
 	r.refuses(conn, "42P01", fmt.Sprintf("select * from t_0%d.orders", of[0][0]))
 	r.exec(conn, "reset search_path")
+	for _, tenants := range of {
+		name := fmt.Sprintf("t_%d", tenants[0])
+		if got := r.value(conn, "select count(*) from pg_namespace where nspname = $1", name); got != "1" {
+			t.Errorf("%s schemas are called %s", got, name)
+		}
+		if got := r.value(conn, fmt.Sprintf("select nextval('%s.orders_id_seq')", name)); got != "2" {
+			t.Error(got)
+		}
+	}
 	r.refuses(conn, "42P01", "select * from orders")
 	r.refuses(conn, "42P01", "insert into orders (tenant) values (1)")
 }

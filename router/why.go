@@ -47,6 +47,8 @@ func (q *Query) placed(st *Statement, r Route) string {
 		return q.bound(pl)
 	case byExplicit:
 		return fmt.Sprintf("tenant %s by %s", r.Tenant, r.Source)
+	case byTenantName:
+		return "a string in it names the schema of tenant " + r.Tenant.String()
 	case bySearchPath:
 		return q.pathOwner()
 	case byTable:
