@@ -104,6 +104,12 @@ func (c *catalogLoads) redefinedLately() bool {
 	return time.Now().UnixNano()-c.redefined.Load() < int64(replayTime)
 }
 
+// reshaped notes that DDL was committed: prepared statements may have other results, and a replica may not have heard of it.
+func (d *Database) reshaped() {
+	d.names.renew()
+	d.catalog.redefined.Store(time.Now().UnixNano())
+}
+
 // replayTime is how long a replica may take to replay DDL before a read of what it defines fails.
 const replayTime = 10 * time.Second
 

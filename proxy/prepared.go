@@ -349,7 +349,7 @@ func (s *session) meaningAlone() meaning { return meaning{s.settings.sense, s.sr
 
 // meaning is what a statement that is prepared now depends on.
 func (s *session) meaning() meaning {
-	if s.tx.ddl || s.tx.local || s.holds(router.HoldTempTable) { // others do not see what its names stand for
+	if s.tx.reshaped || s.tx.local || s.holds(router.HoldTempTable) { // others do not see what its names stand for
 		return s.meaningAlone()
 	}
 	return meaning{settings: s.settings.sense}

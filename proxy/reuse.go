@@ -145,7 +145,7 @@ func (s *session) reuse(p *prepared) {
 // and plans may come out otherwise.
 func (s *session) mends() bool {
 	t := &s.tape
-	if s.tx.open || s.tx.ddl || s.tx.local || s.batch.executes || t.used || t.stopped {
+	if s.tx.open || s.tx.reshaped || s.tx.local || s.batch.executes || t.used || t.stopped {
 		return false
 	}
 	for _, l := range s.links {

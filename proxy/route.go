@@ -103,6 +103,9 @@ func (s *session) route(q *router.Query, p router.Params) (router.Route, *pgwire
 		if namesGID(q) {
 			return s.routeGID(q, r)
 		}
+		if e := s.mayMake(q, r); e != nil {
+			return r, e
+		}
 		entered, e := s.enterGate(r)
 		if e != nil {
 			return r, e

@@ -88,8 +88,8 @@ func testSchemaPlaces(t *testing.T, r *rig, of [2][]int64) {
 			}
 			rows, _ := conn.Query(t.Context(), "explain (route) select * from orders")
 			lines, err := pgx.CollectRows(rows, pgx.RowTo[string])
-			if text := strings.Join(lines, "\n"); err != nil || !strings.Contains(text, itoa(k)) || !strings.Contains(text, r.cluster.Shards[shard].Name) ||
-				!strings.Contains(text, "orders of the search path's tenant") {
+			if text := strings.Join(lines, "\n"); err != nil || !strings.Contains(text, r.cluster.Shards[shard].Name) ||
+				!strings.Contains(text, "orders of tenant "+itoa(k)+" by the search path") {
 				t.Errorf("%s, %v", text, err)
 			}
 		}
@@ -100,6 +100,15 @@ func testSchemaPlaces(t *testing.T, r *rig, of [2][]int64) {
 	}
 	r.refuses(conn, "42P01", fmt.Sprintf("select * from t_0%d.orders", of[0][0]))
 	r.exec(conn, "reset search_path")
+	for _, tenants := range of {
+		name := fmt.Sprintf("t_%d", tenants[0])
+		if got := r.value(conn, "select count(*) from pg_namespace where nspname = $1", name); got != "1" {
+			t.Errorf("%s schemas are called %s", got, name)
+		}
+		if got := r.value(conn, fmt.Sprintf("select nextval('%s.orders_id_seq')", name)); got != "2" {
+			t.Error(got)
+		}
+	}
 	r.refuses(conn, "42P01", "select * from orders")
 	r.refuses(conn, "42P01", "insert into orders (tenant) values (1)")
 }
@@ -252,6 +261,32 @@ func testSchemaDefinitions(t *testing.T, r *rig, of [2][]int64) {
 	if !r.db.place.Load().router.Catalog().Unsettling {
 		t.Error("nobody knows of a function in a tenant's schema that changes settings")
 	}
+	other := r.connect()
+	r.path(other, b)
+	if _, err := other.Prepare(t.Context(), "columns", "select * from made"); err != nil {
+		t.Fatal(err)
+	}
+	r.exec(other, "columns")
+	r.exec(conn, "alter table made add more int")
+	r.refuses(other, "0A000", "columns") // as PostgreSQL: its result has other columns
+	missing := r.tenants(1, 3)[2]
+	r.path(conn, missing)
+	simple := r.connect(simpleMode)
+	r.path(simple, missing)
+	for _, sql := range []string{"create table lost (id int)", "create table lost as select 1", "create view lost as select 1"} {
+		r.refuses(conn, "3F000", sql)
+		r.refuses(simple, "3F000", sql)
+	}
+	r.exec(simple, fmt.Sprintf("create schema t_%d; create table first (id int); drop schema t_%d cascade", missing, missing))
+	r.exec(conn, "begin")
+	r.refuses(conn, "3F000", "create table lost (id int)")
+	r.exec(conn, "rollback")
+	r.exec(conn, "begin")
+	r.exec(conn, fmt.Sprintf("create schema t_%d", missing))
+	r.exec(conn, "create table found (id int)")
+	r.exec(conn, "commit")
+	r.everywhere("0", "select count(*) from pg_class where relname = 'lost' or relname = 'found' and relnamespace = 'public'::regnamespace")
+	r.path(conn, b)
 	for _, sql := range []string{
 		fmt.Sprintf("drop schema t_%d, t_%d cascade", a, b), fmt.Sprintf("drop table t_%d.made, countries", b), "drop table countries",
 		fmt.Sprintf("alter schema t_%d rename to t_%d", a, b), "create extension hstore",

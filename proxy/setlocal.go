@@ -10,6 +10,14 @@ type localPath struct {
 	value string
 }
 
+// after is what is left of it after a change for the session.
+func (p localPath) after(c router.Change) localPath {
+	if c.Name == searchPath || c.All {
+		return localPath{}
+	}
+	return p
+}
+
 // changeLocal notes what a transaction has set for itself, as far as routes depend on it.
 func (s *session) changeLocal(c router.Change) {
 	s.tx.local = true

@@ -29,6 +29,7 @@ type transaction struct {
 	joint     bool         // it may write on several shards, and is committed on all or none
 	ddl       bool
 	redefined bool           // by DDL that router does not know of
+	reshaped  bool           // by DDL, be it in a tenant's schema, which router need not know of
 	local     bool           // it has settings of its own (SET LOCAL)
 	told      *params        // what the client had been told when it began
 	reason    *pgwire.Error  // why it is poisoned, until the client was told
@@ -129,10 +130,12 @@ func (s *session) transactionEnded(wrote bool) {
 		s.stickyUntil = time.Now().Add(s.db.options().Sticky)
 	}
 	hadOwn := !s.tx.tenant.IsZero() || s.tx.path.set
+	if s.tx.reshaped && !s.tx.faulted {
+		s.db.reshaped()
+	}
 	if s.tx.ddl && !s.tx.faulted {
 		s.lookup.ddl = true
 		s.db.catalog.changed()
-		s.db.names.renew()
 	}
 	s.tx = transaction{prelude: s.tx.prelude[:0], marks: s.tx.marks[:0], listens: s.tx.listens[:0]}
 	if hadOwn || s.settings != s.lookup.settings {
@@ -204,6 +207,7 @@ func (s *session) effect(l *link, q *router.Query, i int, set []router.Change, r
 	if st.Redefines {
 		s.tx.ddl, s.tx.redefined = true, true
 	}
+	s.tx.reshaped = s.tx.reshaped || st.Reshapes || st.Redefines
 	s.holdFor(l, st)
 	if run := s.statements[st.Runs]; st.Runs != "" && st.WritesUnknown && run != nil { // EXPLAIN ANALYZE, CREATE TABLE AS
 		s.holdFor(l, &run.query.Statements()[0])
@@ -325,9 +329,7 @@ func (s *session) change(l *link, c router.Change) {
 		s.changeLocal(c)
 		return
 	}
-	if c.Name == searchPath || c.All {
-		s.tx.path = localPath{}
-	}
+	s.tx.path = s.tx.path.after(c)
 	s.settings = s.settings.apply(c, s.initial)
 	s.lookup.settings = s.settings
 	if l != nil {

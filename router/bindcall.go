@@ -71,7 +71,7 @@ func (b *binder) builtin(function string) {
 		b.facts.home = "advisory locks are each shard's own"
 		b.sessionLock(function)
 	case function == "nextval", function == "currval", function == "setval", function == "lastval":
-		b.facts.home = "sequences are each shard's own"
+		b.facts.home = homeSequences
 	case function == "pg_notify":
 		b.facts.home, b.facts.notifies = homeNotify, true
 	case strings.HasPrefix(function, "lo_"), function == "loread", function == "lowrite":

@@ -41,8 +41,9 @@ func (c *compiler) control(n *node, src *source) (Statement, bool) {
 }
 
 const (
-	homeNotify   = "notifications are each shard's own"
-	homePrepared = "prepared transactions are each shard's own"
+	homeNotify    = "notifications are each shard's own"
+	homeSequences = "sequences are each shard's own"
+	homePrepared  = "prepared transactions are each shard's own"
 )
 
 // writes notes why the primary is needed.

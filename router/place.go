@@ -104,7 +104,7 @@ func (q *Query) one(st *Statement, p Params, env *Env, s *session) (Route, *Erro
 	if t.oneShard {
 		route.Kind, route.Shard, route.reason = Single, 0, byOneShard
 	} else {
-		err = q.shards(st, &t, env, &route)
+		err = q.shards(st, p, &t, env, &route)
 	}
 	if err != nil {
 		return Route{}, err
@@ -129,7 +129,7 @@ func (q *Query) tenants(b *bind, p Params, t *tally) *Error {
 }
 
 // shards decides on a map of several shards.
-func (q *Query) shards(st *Statement, t *tally, env *Env, route *Route) *Error {
+func (q *Query) shards(st *Statement, p Params, t *tally, env *Env, route *Route) *Error {
 	pl := &st.place
 	route.Kind = Any
 	switch {
@@ -172,7 +172,7 @@ func (q *Query) shards(st *Statement, t *tally, env *Env, route *Route) *Error {
 		return q.unsharded(pl, t, route)
 	}
 	if route.Kind == Any {
-		return q.anywhere(pl, t, route)
+		return q.anywhere(st, p, t, route)
 	}
 	return nil
 }
@@ -217,10 +217,12 @@ func (r *Route) single(shard int, why reasonFor) {
 
 // anywhere places a statement that no sharded or unsharded table ties to a
 // shard: with its tenant, if it has one.
-func (q *Query) anywhere(pl *placement, t *tally, route *Route) *Error {
+func (q *Query) anywhere(st *Statement, p Params, t *tally, route *Route) *Error {
+	pl := &st.place
 	switch {
 	case t.session.explicit():
 		route.single(t.m.Locate(t.session.key), byExplicit)
+	case st.Verb == Select && pl.opens == "" && pl.opaque == "" && (pl.home == "" || pl.home == homeSequences) && q.byName(p, t, route):
 	case q.byPath(t, route):
 	case pl.opens != "":
 		return refuse("Name the tenant: SET pgdrover.tenant, or a hint such as /* pgdrover: tenant=42 */.",

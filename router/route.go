@@ -138,5 +138,6 @@ const (
 	byShares                       // it names tenants of several shards
 	byTurns                        // its statements go to different shards
 	byTemporary                    // nor is this, and it may be the session's own
+	byTenantName                   // a string in it is the name of a tenant's schema
 	bySearchPath                   // a tenant's schema is in the search path
 )

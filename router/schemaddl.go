@@ -40,6 +40,7 @@ func (c *compiler) ofTenants(n *node, st *Statement) {
 			shared = d.text()
 		case ddlTenants:
 			own = append(own, owned{ref, d.text()})
+			st.MadeByPath = st.MadeByPath || d.makes && d.schema == ""
 		}
 	}
 	if len(own) == 0 {
@@ -55,6 +56,7 @@ func (c *compiler) ofTenants(n *node, st *Statement) {
 		return
 	}
 	c.toTenants(st, own)
+	st.Reshapes = st.Redefines
 	st.Redefines = st.Redefines && (c.r.catalog.Unsettling || makesCode(n))
 }
 
@@ -73,10 +75,9 @@ func (c *compiler) toTenants(st *Statement, own []owned) {
 	}
 }
 
-// makesCode reports DDL after which the database may have another function.
+// makesCode reports DDL after which the database may have a function more.
 func makesCode(n *node) bool {
-	return n.GetCreateFunctionStmt() != nil || n.GetAlterFunctionStmt() != nil || n.GetCreateExtensionStmt() != nil ||
-		n.GetDropStmt() != nil || n.GetCreateSchemaStmt() != nil
+	return n.GetCreateFunctionStmt() != nil || n.GetAlterFunctionStmt() != nil || n.GetCreateExtensionStmt() != nil
 }
 
 type ddlVerdict uint8

@@ -55,6 +55,9 @@ func readPath(m *shardmap.Map, setting string) searchPath {
 	return p
 }
 
+// PathTenants returns the tenants whose schemas are in a setting of search_path.
+func PathTenants(m *shardmap.Map, setting string) []shardmap.Key { return readPath(m, setting).tenants }
+
 // Fits reports whether q was analysed by r, and by the names that the session's
 // search path has now: if not, it is to be analysed again before it is routed.
 func (q *Query) Fits(r *Router, env *Env) bool {

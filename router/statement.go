@@ -125,6 +125,8 @@ type Statement struct {
 	Writes        []*Table // relations written, with what foreign keys and inheritance reach
 	WritesUnknown bool     // triggers, functions or unknown SQL may write any table
 	Redefines     bool     // DDL after which the catalog of everyone may be another
+	Reshapes      bool     // DDL on what is a tenant's, which no catalog has: names may stand for something else, and results have other columns
+	MadeByPath    bool     // it makes something in the first schema of the search path that exists, which is to be a tenant's
 	Notifies      bool     // NOTIFY, or a call of pg_notify; what WritesUnknown says may notify too
 	Hold          Hold
 	Frees         Hold // reasons for which a backend is held that may be over with it; the server knows

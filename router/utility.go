@@ -216,7 +216,7 @@ func (c *compiler) madeFrom(st *Statement, table *rangeNode) {
 		st.place.everySelect()
 		return
 	}
-	st.place.control = false
+	st.place.control, st.MadeByPath = false, d.schema == ""
 	st.place.bind([]constRef{ref}, &Table{Schema: c.r.m.TenantSchema().String(), Name: d.name}, useWrite)
 	st.place.tables++
 }

@@ -47,8 +47,10 @@ func (q *Query) placed(st *Statement, r Route) string {
 		return q.bound(pl)
 	case byExplicit:
 		return fmt.Sprintf("tenant %s by %s", r.Tenant, r.Source)
+	case byTenantName:
+		return "a string in it names the schema of tenant " + r.Tenant.String()
 	case bySearchPath:
-		return "the search path has the schema of a tenant"
+		return q.pathOwner()
 	case byTable:
 		return fmt.Sprintf("%s lives on shard %s", pl.on[0].table.Name, q.r.m.Shard(r.Shard).Name)
 	case byHome:
@@ -134,9 +136,22 @@ func (q *Query) values(set []constRef) string {
 // owner says whose a schema is.
 func (q *Query) owner(c *constRef) string {
 	if c.slot == pathSlot {
-		return "the search path's tenant"
+		return q.pathOwner()
 	}
 	return "tenant " + c.text
+}
+
+// pathOwner says whose schemas the search path has.
+func (q *Query) pathOwner() string {
+	const most = 3
+	var list []string
+	for _, k := range q.path.tenants[:min(most, len(q.path.tenants))] {
+		list = append(list, k.String())
+	}
+	if more := len(q.path.tenants) - len(list); more > 0 {
+		list = append(list, fmt.Sprintf("%d more", more))
+	}
+	return "tenant " + strings.Join(list, " or ") + " by the search path"
 }
 
 // written writes a constant as the client did.

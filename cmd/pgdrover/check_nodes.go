@@ -43,6 +43,7 @@ type shardAnswer struct {
 	catalog *router.Catalog
 	schema  schema
 	tenants []tenantSchema
+	paths   []rolePath
 	err     error // of catalog or schema
 }
 
@@ -89,7 +90,10 @@ func (a asker) askShard(ctx context.Context, m *shardmap.Map, shard shardmap.Sha
 		return answer
 	}
 	if o.online {
-		if answer.tenants, answer.err = a.tenantSchemas(ctx, m, shard); answer.err != nil {
+		if answer.tenants, answer.err = a.tenantSchemas(ctx, m, shard); answer.err == nil {
+			answer.paths, answer.err = a.rolePaths(ctx, m, shard)
+		}
+		if answer.err != nil {
 			return answer
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/pgdrover/pgdrover/pool"
+	"github.com/pgdrover/pgdrover/router"
 	"github.com/pgdrover/pgdrover/shardmap"
 )
 
@@ -22,6 +23,43 @@ func (a asker) tenantSchemas(ctx context.Context, m *shardmap.Map, shard shardma
 		list = append(list, tenantSchema{row[0], row[1]})
 	}
 	return list, err
+}
+
+// rolePath is a search path that sessions of a role begin with on a shard.
+type rolePath struct{ role, path string }
+
+// rolePathsSQL asks for them; a role without a name is every one.
+const rolePathsSQL = `select coalesce(r.rolname, ''), substr(c, length('search_path=') + 1)
+	from pg_db_role_setting s left join pg_roles r on r.oid = s.setrole, unnest(s.setconfig) c
+	where c like 'search\_path=%' and (s.setdatabase = 0 or s.setdatabase = (select oid from pg_database where datname = current_database()))
+	order by 1, 2`
+
+// rolePaths asks a shard for them, if the map gives tenants schemas.
+func (a asker) rolePaths(ctx context.Context, m *shardmap.Map, shard shardmap.Shard) ([]rolePath, error) {
+	if !m.BySchema() {
+		return nil, nil
+	}
+	rows, err := a.ask(ctx, shard.Name, pool.Primary, shard.Primary, rolePathsSQL)
+	var list []rolePath
+	for _, row := range rows {
+		list = append(list, rolePath{row[0], row[1]})
+	}
+	return list, err
+}
+
+// reportRolePaths reports those that lead to a tenant's schema, which nobody sees who routes by what clients set.
+func reportRolePaths(r *report, m *shardmap.Map, answer shardAnswer) {
+	for _, p := range answer.paths {
+		if len(router.PathTenants(m, p.path)) == 0 {
+			continue
+		}
+		whose := "the role " + p.role
+		if p.role == "" {
+			whose = "the database"
+		}
+		r.fault("shard %s: the search_path of %s (%s) leads to a tenant's schema, which PgDrover does not see: set it in the client's options",
+			answer.shard.Name, whose, p.path)
+	}
 }
 
 func tenantSchemasSQL(m *shardmap.Map) string {
@@ -47,6 +85,7 @@ func reportTenantSchemas(r *report, m *shardmap.Map, answers []shardAnswer) {
 	}
 	faults, count := r.faults, 0
 	for i, answer := range answers {
+		reportRolePaths(r, m, answer)
 		var lost, lacking []string
 		for _, s := range answer.tenants {
 			k, ok := m.TenantOf(s.name)

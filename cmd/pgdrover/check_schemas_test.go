@@ -32,8 +32,11 @@ func TestOnlineSchemas(t *testing.T) {
 	c.sql(1, "drop table t_2.migrations; create table t_2.migration (id int)")
 	c.want(exitError, "check --online", "shard s1: 1 schema of tenants that live elsewhere: t_3 (shard s2)",
 		"shard s2: 1 schema without tables that the map says are in every tenant's: t_2 (migrations)")
+	c.sql(1, "alter role current_user in database app set search_path to t_2, public")
+	c.want(exitError, "check --online", "shard s2: the search_path of the role app (t_2, public) leads to a tenant's schema")
+	c.sql(1, "alter role current_user in database app reset search_path")
 	c.sql(1, "create table public.stray (id int)")
 	c.want(exitError, "check --schema", "table public.stray is on s2 and not on s1")
 	c.want(exitOK, "shardmap show", "schema t_{tenant} bigint", "in every tenant's schema")
-	c.want(exitOK, `route --search-path t_2 "select * from orders"`, "orders of the search path's tenant", "s2")
+	c.want(exitOK, `route --search-path t_2 "select * from orders"`, "orders of tenant 2 by the search path", "s2")
 }

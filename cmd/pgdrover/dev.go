@@ -31,7 +31,8 @@ with its status. It then listens on a free port unless --listen says otherwise.
 
 Dev makes a demo schema (tenants, users, items, orders, order_lines, countries, …) and,
 without a COMMAND, loads a few hundred tenants, all through the proxy. With --init it runs
-your file instead; --demo asks for the demo's schema and rows in any case.`
+your file instead; --demo asks for the demo's schema and rows in any case. With --map there
+is none: FILE says what tells tenants apart, such as tenant: {schema: "t_{tenant}", type: bigint}.`
 
 const devExample = `  pgdrover dev
   pgdrover dev --shards 3 --replicas 2 --listen 127.0.0.1:7000
