@@ -52,6 +52,10 @@ func eachField[T any](t *testing.T, of *T, f func(name string)) {
 					t.Fatal(err)
 				}
 				field.Set(reflect.ValueOf(key))
+				break
+			}
+			if set := field.Field(0); set.Kind() == reflect.Bool { // it says whether there is anything
+				reflect.NewAt(set.Type(), unsafe.Pointer(set.UnsafeAddr())).Elem().SetBool(true)
 			}
 		default:
 			t.Fatalf("%s is of a kind that this test does not know", v.Type().Field(i).Name)
