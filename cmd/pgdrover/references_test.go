@@ -173,7 +173,11 @@ func TestReferenceShardCommands(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer conn.Close(t.Context())
-	if _, err := conn.Exec(t.Context(), "insert into cities (country) values ('c3')"); err != nil {
+	var id int
+	if err := conn.QueryRow(t.Context(), "select nextval(pg_get_serial_sequence('cities', 'id'))").Scan(&id); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := conn.Exec(t.Context(), fmt.Sprintf("insert into cities (id, country) overriding system value values (%d, 'c3')", id)); err != nil {
 		t.Fatal(err)
 	}
 	c.want(exitOK, "check --online", "2 reference tables: the same rows on all 3 shards")
