@@ -203,8 +203,15 @@ func randomFrom(rng *rand.Rand, depth int, outer []string) (string, []string) {
 	}
 	text := element()
 	for range rng.IntN(3) {
-		right := element()
-		switch rng.IntN(6) {
+		right, from := element(), len(aliases)-1
+		if rng.IntN(5) == 0 {
+			third := element()
+			right = fmt.Sprintf("(%s %s JOIN %s %s)", right, pick(rng, "", "LEFT", "RIGHT", "FULL"), third,
+				pick(rng, "USING (tenant_id)", "USING (tenant_id, id)", "ON "+randomCondition(rng, aliases[from:], 0)))
+		}
+		switch rng.IntN(7) {
+		case 6:
+			text = fmt.Sprintf("%s %s JOIN %s USING (tenant_id, id)", text, pick(rng, "", "LEFT", "RIGHT", "FULL"), right)
 		case 0:
 			text += ", " + right
 		case 1:
