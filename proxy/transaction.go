@@ -260,12 +260,11 @@ func (s *session) outcome(l *link, st *router.Statement, rolledBack bool) {
 	if l == nil {
 		s.endPortals()
 	}
-	prelude := s.tx.prelude
+	before := s.tx
 	s.tx.faulted = rolledBack || st.Verb == router.Rollback
 	s.transactionEnded(wrote && !s.tx.faulted)
 	if st.Chain {
-		s.tx.open = true
-		s.tx.prelude = prelude[:min(1, len(prelude))]
+		s.chain(&before)
 	}
 }
 

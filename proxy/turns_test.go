@@ -106,3 +106,26 @@ func TestDefaultIsolation(t *testing.T) {
 		r.exec(conn, "commit")
 	}
 }
+
+// TestChainedIsolation: a transaction that COMMIT or ROLLBACK AND CHAIN begins promises what the one before it did.
+func TestChainedIsolation(t *testing.T) {
+	r, _ := scatterRig(t, rigOptions{size: 3})
+	other := int64(2)
+	for r.shardOf(other) == r.shardOf(1) {
+		other++
+	}
+	first, second := "select id from orders where tenant_id = 1", fmt.Sprintf("select id from orders where tenant_id = %d", other)
+	for _, begin := range [][]string{{"begin isolation level repeatable read"}, {"begin", "set transaction isolation level serializable"}} {
+		for _, end := range []string{"commit", "rollback"} {
+			conn := r.connect("")
+			for _, sql := range append(begin, first, end+" and chain", first) {
+				r.exec(conn, sql)
+			}
+			if got := stringAnswer(t, conn, "show transaction_isolation"); slices.Contains(got, `["read committed"]`) {
+				t.Errorf("%q, %s and chain: %s", begin, end, got)
+			}
+			r.refuses(conn, "0A000", second)
+			r.exec(conn, "rollback")
+		}
+	}
+}

@@ -160,7 +160,10 @@ func (b *binder) cte(x *cteNode, recursive bool, level *ctes, s *scope) {
 func (c *cte) rename(x *cteNode) {
 	c.res.cols = append([]outcol(nil), c.res.cols...)
 	for i, n := range x.GetAliascolnames() {
-		if i < len(c.res.cols) {
+		switch {
+		case c.res.open: // which columns they name is not known
+			c.res.cols = nil
+		case i < len(c.res.cols):
 			c.res.cols[i].name = stringOf(n)
 		}
 	}
@@ -185,7 +188,7 @@ func (b *binder) recursive(c *cte, x *cteNode, level *ctes, s *scope) {
 	b.expressions(s, append(q.GetSortClause(), q.GetLimitCount(), q.GetLimitOffset())...)
 	for i := range c.res.cols {
 		start, again := first.cols[i].node, int32(noNode)
-		if i < len(second.cols) {
+		if i < len(second.cols) && !second.open {
 			again = second.cols[i].node
 		}
 		b.g.loops = append(b.g.loops, loop{start, own[i], again})

@@ -1,6 +1,10 @@
 package router
 
-import "github.com/pgdrover/pgdrover/shardmap"
+import (
+	"slices"
+
+	"github.com/pgdrover/pgdrover/shardmap"
+)
 
 // expressions walks expressions for what they touch: subqueries, functions and
 // values that depend on the session.
@@ -120,9 +124,7 @@ func namesEquals(names []*node) bool {
 func (b *binder) equals(l, r *node, s *scope, reach reach) {
 	if lr, rr := l.GetRowExpr(), r.GetRowExpr(); lr != nil && rr != nil {
 		for i := range lr.GetArgs() {
-			if i < len(rr.GetArgs()) {
-				b.equals(lr.GetArgs()[i], rr.GetArgs()[i], s, reach)
-			}
+			b.equals(rowElement(l, i, len(rr.GetArgs())), rowElement(r, i, len(lr.GetArgs())), s, reach)
 		}
 		return
 	}
@@ -253,10 +255,10 @@ func (b *binder) pairPins(found map[int32]int32, test *node, values []*node, lis
 }
 
 // rowElement returns element i of a row of a certain length; nil for any other
-// expression.
+// expression, and where something in the row stands for several elements.
 func rowElement(n *node, i, length int) *node {
 	args := n.GetRowExpr().GetArgs()
-	if len(args) != length {
+	if len(args) != length || slices.ContainsFunc(args, expands) {
 		return nil
 	}
 	return args[i]

@@ -45,7 +45,7 @@ func (b *binder) fill(it *item, res result, alias *aliasNode) {
 			b.g.owner[o.node] = it.id
 		}
 	}
-	rename(it.cols, alias)
+	it.rename(alias)
 }
 
 func (b *binder) subselect(x *subselectNode, s *scope) names {
@@ -122,6 +122,7 @@ func (b *binder) functions(x *functionsNode, s *scope) names {
 			continue
 		}
 		for _, arg := range call.GetArgs() {
+			res.open = res.open || b.ofRows(arg)
 			res.cols = append(res.cols, b.above(outcol{name: "unnest", node: b.array(arg)}))
 		}
 	}
@@ -136,6 +137,24 @@ func (b *binder) functions(x *functionsNode, s *scope) names {
 	}
 	b.fill(it, res, x.GetAlias())
 	return it.names()
+}
+
+// ofRows reports an array whose elements may be rows, of which unnest makes as
+// many columns as they have. Types that the catalog has no table of are taken for
+// such as have one value.
+func (b *binder) ofRows(array *node) bool {
+	x := array.GetTypeCast()
+	if x == nil || len(x.GetTypeName().GetArrayBounds()) == 0 {
+		return b.array(array) == noNode && array.GetParamRef() == nil && array.GetAConst() == nil
+	}
+	names := x.GetTypeName().GetNames()
+	schema, of := "", stringOf(names[len(names)-1])
+	if len(names) > 1 {
+		schema = stringOf(names[len(names)-2])
+	} else {
+		schema, _ = b.r.catalog.find(b.path, of)
+	}
+	return b.r.catalog.relations[name{schema, of}] != nil
 }
 
 // isUnnest reports a call of unnest of arrays.
@@ -237,6 +256,6 @@ func (b *binder) named(n names, alias *aliasNode) names {
 	for _, v := range n.cols {
 		it.cols = append(it.cols, col{name: v.name, node: b.nodeOf(v)})
 	}
-	rename(it.cols, alias)
+	it.rename(alias)
 	return it.names()
 }

@@ -108,10 +108,12 @@ func (b *binder) valuesList(q *selectNode, s *scope) result {
 		read = b.intoTenant
 	}
 	var cols [][]int32
+	var res result
 	for k, row := range rows {
 		items := row.GetList().GetItems()
 		for i, n := range items {
 			b.expressions(s, n)
+			res.open = res.open || expands(n)
 			if k == 0 {
 				cols = append(cols, nil)
 			}
@@ -120,10 +122,9 @@ func (b *binder) valuesList(q *selectNode, s *scope) result {
 			}
 		}
 	}
-	var res result
 	for i, in := range cols {
 		out := outcol{name: "column" + itoa(i+1)}
-		if len(in) == len(rows) {
+		if len(in) == len(rows) && !res.open {
 			out.node = b.g.all(in)
 		}
 		res.cols = append(res.cols, out)
@@ -179,6 +180,10 @@ func (b *binder) targets(list []*node, s *scope) result {
 			res.star(b, fields[:len(fields)-1], s)
 			continue
 		}
+		if expands(t.GetVal()) { // (x).*
+			res.open = true
+			continue
+		}
 		out := outcol{name: t.GetName()}
 		if x := b.value(t.GetVal(), s); x != noNode {
 			out.node = b.g.node(noItem)
@@ -228,27 +233,6 @@ func (b *binder) starred(s *scope, schema, table string) names {
 		}
 	}
 	return names{open: true}
-}
-
-// implied returns the name that PostgreSQL gives to a column without one, for
-// the expressions that can hold a tenant.
-func implied(n *node) string {
-	if f := n.GetColumnRef().GetFields(); len(f) > 0 {
-		return stringOf(f[len(f)-1])
-	}
-	if c := n.GetTypeCast(); c != nil {
-		if inner := implied(c.GetArg()); inner != "" {
-			return inner
-		}
-		names := c.GetTypeName().GetNames()
-		if len(names) > 0 {
-			return stringOf(names[len(names)-1])
-		}
-	}
-	if f := n.GetFuncCall().GetFuncname(); len(f) > 0 {
-		return stringOf(f[len(f)-1])
-	}
-	return ""
 }
 
 // push lets filters on the result reach the columns below, where that cannot

@@ -42,7 +42,7 @@ func (b *binder) relation(x *rangeNode, u use) *item {
 		return it
 	}
 	b.columns(it, t, rel)
-	rename(it.cols, x.GetAlias())
+	it.rename(x.GetAlias())
 	if t.Kind == shardmap.Sharded && u != useInsert {
 		tenant := b.tenantNode(it, t, rel)
 		b.needs = append(b.needs, need{table: t, node: tenant, use: u})

@@ -218,7 +218,8 @@ func (b *binder) merge(x *mergeNode, s *scope) result {
 	it, t := b.target(x.GetRelation())
 	r := reach{lo, b.items}
 	left := &scope{outer: s}
-	level := &scope{names: it.names().beside(b.from(x.GetSourceRelation(), left)), outer: s}
+	source := b.from(x.GetSourceRelation(), left)
+	level := &scope{names: source.beside(it.names()), outer: s} // in the order of RETURNING *
 	matched := true
 	for _, n := range x.GetMergeWhenClauses() {
 		w := n.GetMergeWhenClause()

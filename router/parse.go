@@ -53,11 +53,15 @@ const (
 	exprOpAny    = pg.A_Expr_Kind_AEXPR_OP_ANY
 	exprNotDist  = pg.A_Expr_Kind_AEXPR_NOT_DISTINCT
 	exprIn       = pg.A_Expr_Kind_AEXPR_IN
+	exprNullIf   = pg.A_Expr_Kind_AEXPR_NULLIF
 	boolAnd      = pg.BoolExprType_AND_EXPR
 	boolOr       = pg.BoolExprType_OR_EXPR
 	isTrue       = pg.BoolTestType_IS_TRUE
 	linkAny      = pg.SubLinkType_ANY_SUBLINK
 	linkExpr     = pg.SubLinkType_EXPR_SUBLINK
+	linkExists   = pg.SubLinkType_EXISTS_SUBLINK
+	linkArray    = pg.SubLinkType_ARRAY_SUBLINK
+	minMaxLeast  = pg.MinMaxOp_IS_LEAST
 	joinInner    = pg.JoinType_JOIN_INNER
 	joinLeft     = pg.JoinType_JOIN_LEFT
 	joinRight    = pg.JoinType_JOIN_RIGHT

@@ -77,8 +77,8 @@ func (q *Query) reset(r *Router, text []byte, plain bool) {
 	q.hint = hint{}
 }
 
-// Forget drops the text, which may stand in memory that is somebody else's by now. What was found in it stays.
-func (q *Query) Forget() { q.text = nil }
+// Forget drops the text, which may stand in memory that is somebody else's by now, and plans. What else was found in it stays.
+func (q *Query) Forget() { q.text, q.gathering, q.splitting, q.turns = nil, nil, nil, nil }
 
 // Router returns the Router that analysed the query. Its answers are as old as
 // that Router: a session with a newer one analyses again.

@@ -78,8 +78,9 @@ func (b *binder) nodeOf(v visible) int32 {
 // PostgreSQL reports an error, and nothing is concluded here.
 func (b *binder) lookup(s *scope, column string) int32 {
 	for ; s != nil; s = s.outer {
-		found, node := 0, int32(noNode)
+		found, node, dark := 0, int32(noNode), s.open
 		for _, v := range s.cols {
+			dark = dark || v.name == nameless
 			if v.name == column {
 				found++
 				node = b.nodeOf(v)
@@ -88,7 +89,7 @@ func (b *binder) lookup(s *scope, column string) int32 {
 		switch {
 		case found == 1:
 			return node
-		case found > 1, s.open:
+		case found > 1, dark:
 			return noNode
 		}
 	}
@@ -152,12 +153,24 @@ type outcol struct {
 	inward bool
 }
 
-// rename applies the column names of an alias.
-func rename(cols []col, alias *aliasNode) {
+// rename applies the column names of an alias. Which columns of an open item they
+// name is not known, nor what the others are called then.
+func (it *item) rename(alias *aliasNode) {
 	for i, n := range alias.GetColnames() {
-		if i < len(cols) {
-			cols[i].name = stringOf(n)
+		switch {
+		case it.open:
+			it.hide()
+			return
+		case i < len(it.cols):
+			it.cols[i].name = stringOf(n)
 		}
+	}
+}
+
+// hide leaves the columns of an item without names.
+func (it *item) hide() {
+	for i := range it.cols {
+		it.cols[i].name = nameless
 	}
 }
 

@@ -150,7 +150,7 @@ func randomQuery(rng *rand.Rand, depth int, outer []string) string {
 	case 4:
 		text = strings.Replace(text, "SELECT ", "SELECT DISTINCT ON ("+aliases[0]+".id) ", 1) + " ORDER BY " + aliases[0] + ".id, 1 DESC"
 	case 5:
-		text = strings.Replace(text, aliases[0]+".id AS id", "row_number() OVER (ORDER BY "+aliases[0]+".tenant_id, "+aliases[0]+".id) AS id", 1)
+		text = strings.Replace(text, aliases[0]+".id AS id", "rank() OVER (ORDER BY "+aliases[0]+".tenant_id, "+aliases[0]+".id) AS id", 1)
 	case 6:
 		if depth > 1 {
 			name := fmt.Sprintf("c%d", rng.IntN(100))
@@ -177,7 +177,15 @@ func randomFrom(rng *rand.Rand, depth int, outer []string) (string, []string) {
 			}
 			return "(" + randomQuery(rng, depth-1, outer) + ") " + alias
 		}
-		switch rng.IntN(20) {
+		switch rng.IntN(24) {
+		case 6:
+			return "(SELECT f.*, " + pick(rng, "42", "43", "44") + " AS tenant_id FROM generate_series(1, 2) f) " + alias + pick(rng, " (id)", " (id, tenant_id)", " (tenant_id, id)")
+		case 7:
+			return "(SELECT (" + pick(rng, "SELECT 44 AS tenant_id", "SELECT 42 AS tenant_id", "VALUES (42)") + "), 1 AS id) " + alias
+		case 8:
+			return "(SELECT CASE WHEN x.id = 1 THEN " + pick(rng, "42", "44") + " ELSE x.tenant_id END, x.id FROM orders x WHERE x.tenant_id = 42) " + alias
+		case 9:
+			return "(SELECT (x).tenant_id, (x).id FROM " + pick(rng, "orders", "users") + " x" + pick(rng, "", " WHERE x.tenant_id = 42") + ") " + alias
 		case 2:
 			return "(SELECT tenant AS tenant_id, id FROM order_lines) " + alias
 		case 3:
@@ -195,8 +203,15 @@ func randomFrom(rng *rand.Rand, depth int, outer []string) (string, []string) {
 	}
 	text := element()
 	for range rng.IntN(3) {
-		right := element()
-		switch rng.IntN(6) {
+		right, from := element(), len(aliases)-1
+		if rng.IntN(5) == 0 {
+			third := element()
+			right = fmt.Sprintf("(%s %s JOIN %s %s)", right, pick(rng, "", "LEFT", "RIGHT", "FULL"), third,
+				pick(rng, "USING (tenant_id)", "USING (tenant_id, id)", "ON "+randomCondition(rng, aliases[from:], 0)))
+		}
+		switch rng.IntN(7) {
+		case 6:
+			text = fmt.Sprintf("%s %s JOIN %s USING (tenant_id, id)", text, pick(rng, "", "LEFT", "RIGHT", "FULL"), right)
 		case 0:
 			text += ", " + right
 		case 1:
@@ -222,7 +237,15 @@ func randomColumn(rng *rand.Rand, aliases []string) string {
 // randomCondition writes a condition over tenant columns and ids.
 func randomCondition(rng *rand.Rand, aliases []string, depth int) string {
 	column := randomColumn(rng, aliases)
-	switch rng.IntN(16) {
+	switch rng.IntN(20) {
+	case 16:
+		return "coalesce(" + column + ", " + randomColumn(rng, aliases) + ") = " + pick(rng, "42", randomColumn(rng, aliases))
+	case 17:
+		return "CASE WHEN " + aliases[0] + ".id = 1 THEN " + column + pick(rng, " ELSE "+randomColumn(rng, aliases), "") + " END = 42"
+	case 18:
+		return "(" + column + ", " + randomColumn(rng, aliases) + ") " + pick(rng, "= (42, 42)", "IN ((42, 42), (43, 42))", "IN (VALUES (42, 42), (42, 44))", "= ANY (SELECT tenant_id, id + 41 FROM orders)")
+	case 19:
+		return "(" + randomCondition(rng, aliases, 0) + " OR EXISTS (SELECT 1 FROM users x WHERE " + randomCondition(rng, []string{"x", aliases[0]}, 0) + "))"
 	case 12:
 		return column + " = -" + randomColumn(rng, aliases)
 	case 13:

@@ -50,6 +50,9 @@ func (q *Query) turn(i int, env *Env) (Turn, bool) {
 	case Scatter, Several:
 		return Turn{own, route, own.gathering}, true
 	case Any:
+		if route.Unknown && env.TempTables { // the table may be on one backend only
+			return Turn{}, false
+		}
 		t := tally{m: q.r.m}
 		route.Shard = t.home()
 	case Single:

@@ -74,10 +74,14 @@ func (h *timers) expired(now time.Time) *Task {
 	return nil
 }
 
-// timeout is how long a loop may sleep that woke at a moment, in milliseconds rounded up; -1 is any time.
+// longest is the longest sleep: epoll_wait(2) counts milliseconds in 32 bits.
+const longest = 24 * time.Hour
+
+// timeout is how long a loop may sleep that woke at a moment, in milliseconds rounded up, a day at most; -1 is any time.
 func (h timers) timeout(now time.Time) int {
 	if len(h) == 0 {
 		return -1
 	}
-	return max(0, int((h[0].at.Sub(now)+time.Millisecond-1)/time.Millisecond))
+	left := max(0, min(h[0].at.Sub(now), longest))
+	return int((left + time.Millisecond - 1) / time.Millisecond)
 }

@@ -1,6 +1,7 @@
 package task
 
 import (
+	"math"
 	"math/rand/v2"
 	"testing"
 	"time"
@@ -45,6 +46,18 @@ func TestTimers(t *testing.T) {
 		}
 		if n := h.timeout(now); n == 0 {
 			t.Fatalf("step %d: there is something to do still", step)
+		}
+	}
+}
+
+// TestFarDeadline: the kernel counts the milliseconds of a sleep in 32 bits, with a sign.
+func TestFarDeadline(t *testing.T) {
+	now := time.Now()
+	for _, days := range []int{1, 25, 50, 100_000, 200_000} {
+		var h timers
+		h.set(&Task{coroutine: coroutine{until: now.AddDate(0, 0, days)}})
+		if ms := h.timeout(now); ms < 1000 || ms > math.MaxInt32 {
+			t.Errorf("a loop with a deadline in %d days sleeps for %d ms", days, ms)
 		}
 	}
 }
