@@ -30,6 +30,7 @@ type placement struct {
 	opens     string
 	opaque    string
 	diverges  string
+	dated     bool   // a string of the statement may be read as a date or time: as the clock's, if it is 'now'
 	forbidden string // what a session bound to a tenant may not run
 	tables    int    // how many sharded tables
 	truncates bool   // TRUNCATE of sharded tables
@@ -68,7 +69,7 @@ func (b *binder) place() placement {
 	f := &b.facts
 	p := placement{
 		undeclared: f.undeclared, doubtful: f.doubtful, unknown: f.unknown, unknownWrite: f.unknownWrite, system: f.system,
-		home: f.home, opens: f.opens, opaque: f.opaque, diverges: f.diverges,
+		home: f.home, opens: f.opens, opaque: f.opaque, diverges: f.diverges, dated: f.dated,
 	}
 	sets := b.g.solve()
 	tables := map[Table]bool{}
@@ -118,7 +119,7 @@ func (b *binder) placeTables(p *placement) {
 	for _, t := range b.facts.writes {
 		b.placeTable(p, t)
 		if t.Kind == shardmap.Reference {
-			p.copies = t
+			p.copies, p.dated = t, p.dated || b.r.takesNow(t)
 		}
 		if t.Kind != shardmap.Sharded && p.forbidden == "" {
 			p.forbidden = t.Name + " is every tenant's"
