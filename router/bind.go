@@ -66,6 +66,7 @@ type facts struct {
 	hold          Hold
 	frees         Hold
 	diverges      string // what gives another value on every shard
+	fills         bool   // inserts or updates rows
 	dated         bool   // casts to a type of dates and times, of which 'now' is a value
 	changes       []setting
 	settings      int // calls of set_config

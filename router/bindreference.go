@@ -25,12 +25,23 @@ var diverging = map[string]bool{
 // column's default, or its domain's, may be another value on each shard. That is so of the functions above, those of the clock that are
 // keywords, 'now' and the like that are read as a date when a row is made, and functions of the database that are volatile.
 func divergingDefaultSQL() string {
-	words := append(slices.Sorted(maps.Keys(diverging)), "current_(date|time|timestamp)", "localtime(stamp)?")
 	const text = `lower(coalesce(pg_get_expr(d.adbin, d.adrelid), (SELECT y.typdefault FROM pg_type y WHERE y.oid = a.atttypid AND y.typtype = 'd'), ''))`
-	return `(a.attidentity <> '' OR regexp_replace(` + text + `, '''[^'']*''', '', 'g') ~ '\m(` + strings.Join(words, "|") + `)\M'
+	return `(a.attidentity <> '' OR regexp_replace(` + text + `, '''[^'']*''', '', 'g') ~ '` + divergingWords() + `'
        OR ` + text + ` ~ '\(''(now|today|tomorrow|yesterday)''::text\)::'
        OR EXISTS (SELECT FROM pg_depend x JOIN pg_proc p ON p.oid = x.refobjid AND p.provolatile = 'v'
          WHERE x.classid = 'pg_attrdef'::regclass AND x.objid = d.oid AND x.refclassid = 'pg_proc'::regclass))`
+}
+
+// divergingWords is a regular expression of what divergingDefaultSQL looks for in SQL.
+func divergingWords() string {
+	words := append(slices.Sorted(maps.Keys(diverging)), "current_(date|time|timestamp)", "localtime(stamp)?")
+	return `\m(` + strings.Join(words, "|") + `)\M`
+}
+
+// divergingTriggerSQL is a condition on a row g of pg_trigger and its function p: it sees rows before they are written, and its text has such a
+// word. moddatetime is an extension's, in C.
+func divergingTriggerSQL() string {
+	return `g.tgtype & 3 = 3 AND g.tgtype & 20 <> 0 AND (p.proname = 'moddatetime' OR lower(p.prosrc) ~ '` + divergingWords() + `')`
 }
 
 // diverge notes what would give each shard another value.

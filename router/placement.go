@@ -120,6 +120,7 @@ func (b *binder) placeTables(p *placement) {
 		b.placeTable(p, t)
 		if t.Kind == shardmap.Reference {
 			p.copies, p.dated = t, p.dated || b.r.takesNow(t)
+			b.restamped(p, t)
 		}
 		if t.Kind != shardmap.Sharded && p.forbidden == "" {
 			p.forbidden = t.Name + " is every tenant's"

@@ -12,6 +12,9 @@ import (
 
 // divergesError is the error for what is not the same on each shard.
 func divergesError(what, table string) *Error {
+	if strings.HasPrefix(what, "the trigger ") {
+		return refuse("Drop it there, and write the value as a literal.", "%s would give the reference table %q another value on each shard", what, table)
+	}
 	return refuse("Compute the value first, a sequence's by a SELECT of its own, and write it as a literal.",
 		"%s would give the reference table %q another value on each shard", what, table)
 }
@@ -90,6 +93,14 @@ func (r *Router) takesNow(t *Table) bool {
 	return rel != nil && slices.ContainsFunc(rel.Columns, func(c Column) bool {
 		return slices.Contains([]uint32{oidDate, oidTime, oidTimestamp, oidTimestamptz, oidTimetz}, c.Type)
 	})
+}
+
+// restamped notes triggers that may change what is written to a reference table.
+func (b *binder) restamped(p *placement, t *Table) {
+	rel := b.r.catalog.relations[name{t.Schema, t.Name}]
+	if rel != nil && len(rel.DivergingTriggers) > 0 && b.facts.fills && p.diverges == "" {
+		p.diverges = "the trigger \"" + rel.DivergingTriggers[0] + "\""
+	}
 }
 
 // readsNow reports a string or a parameter that is a word for the clock, alone or with a time behind it.

@@ -238,6 +238,7 @@ func (c *compiler) copy(x *copyNode, src *source) Statement {
 	if x.GetIsFrom() {
 		u = useWrite
 		b.facts.writing("COPY FROM")
+		b.facts.fills = true
 		b.copyDefaults(x)
 	}
 	b.relation(x.GetRelation(), u)
