@@ -65,9 +65,10 @@ type facts struct {
 	notifies      bool     // calls pg_notify
 	hold          Hold
 	frees         Hold
-	diverges      string // what gives another value on every shard
-	fills         bool   // inserts or updates rows
-	dated         bool   // casts to a type of dates and times, of which 'now' is a value
+	diverges      string  // what gives another value on every shard
+	sequences     []int32 // slots of names of sequences, where each tenant has a schema
+	fills         bool    // inserts or updates rows
+	dated         bool    // casts to a type of dates and times, of which 'now' is a value
 	changes       []setting
 	settings      int // calls of set_config
 	deletes       bool

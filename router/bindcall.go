@@ -27,6 +27,7 @@ func (b *binder) call(c *callNode) {
 	b.facts.unsettling = b.facts.unsettling || v.unsettling
 	if v.own {
 		b.builtin(function)
+		b.sequence(c, function)
 	}
 	switch {
 	case v.worst == 'v' && v.own && (function == "set_config" || writesNothing[function]):

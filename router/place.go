@@ -72,7 +72,7 @@ func (q *Query) one(st *Statement, p Params, env *Env, s *session) (Route, *Erro
 			return route, err
 		}
 	}
-	if err := q.permit(st, env, s); err != nil {
+	if err := q.permit(st, p, env, s); err != nil {
 		return Route{}, err
 	}
 	if s.misread(env, pl) && !q.r.oneShard() {

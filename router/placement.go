@@ -30,6 +30,7 @@ type placement struct {
 	opens     string
 	opaque    string
 	diverges  string
+	sequences []int32
 	dated     bool   // a string of the statement may be read as a date or time: as the clock's, if it is 'now'
 	forbidden string // what a session bound to a tenant may not run
 	tables    int    // how many sharded tables
@@ -69,7 +70,7 @@ func (b *binder) place() placement {
 	f := &b.facts
 	p := placement{
 		undeclared: f.undeclared, doubtful: f.doubtful, unknown: f.unknown, unknownWrite: f.unknownWrite, system: f.system,
-		home: f.home, opens: f.opens, opaque: f.opaque, diverges: f.diverges, dated: f.dated,
+		home: f.home, opens: f.opens, opaque: f.opaque, diverges: f.diverges, dated: f.dated, sequences: f.sequences,
 	}
 	sets := b.g.solve()
 	tables := map[Table]bool{}
