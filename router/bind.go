@@ -66,6 +66,8 @@ type facts struct {
 	hold          Hold
 	frees         Hold
 	diverges      string  // what gives another value on every shard
+	configs       []int32 // slots of names that set_config is given, where each tenant has a schema
+	configsAny    bool    // it is given one that nobody can read in the text, or pg_settings is written
 	sequences     []int32 // slots of names of sequences, where each tenant has a schema
 	fills         bool    // inserts or updates rows
 	dated         bool    // casts to a type of dates and times, of which 'now' is a value

@@ -28,6 +28,9 @@ func (b *binder) call(c *callNode) {
 	if v.own {
 		b.builtin(function)
 		b.sequence(c, function)
+		if function == "set_config" {
+			b.configures(c)
+		}
 	}
 	switch {
 	case v.worst == 'v' && v.own && (function == "set_config" || writesNothing[function]):

@@ -139,6 +139,10 @@ func (q *Query) shards(st *Statement, p Params, t *tally, env *Env, route *Route
 		route.reason = byTransaction
 		return nil
 	}
+	if q.hidesPath(&pl.configs, p) {
+		return refuse("Use SET search_path, or SELECT set_config('search_path', …) with constants or parameters and nothing else.",
+			"the statement may change search_path, which says whose tables are meant, and its text does not say to what")
+	}
 	if err := q.tables(st, t, env); err != nil {
 		return err
 	}

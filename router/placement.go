@@ -31,12 +31,13 @@ type placement struct {
 	opaque    string
 	diverges  string
 	sequences []int32
-	dated     bool   // a string of the statement may be read as a date or time: as the clock's, if it is 'now'
-	forbidden string // what a session bound to a tenant may not run
-	tables    int    // how many sharded tables
-	truncates bool   // TRUNCATE of sharded tables
-	shared    bool   // writes a table that is not one tenant's
-	strays    bool   // may write rows of other tenants of the shard
+	configs   configs // settings that it changes, and that may be search_path
+	dated     bool    // a string of the statement may be read as a date or time: as the clock's, if it is 'now'
+	forbidden string  // what a session bound to a tenant may not run
+	tables    int     // how many sharded tables
+	truncates bool    // TRUNCATE of sharded tables
+	shared    bool    // writes a table that is not one tenant's
+	strays    bool    // may write rows of other tenants of the shard
 	fault     *fault
 }
 
@@ -70,7 +71,7 @@ func (b *binder) place() placement {
 	f := &b.facts
 	p := placement{
 		undeclared: f.undeclared, doubtful: f.doubtful, unknown: f.unknown, unknownWrite: f.unknownWrite, system: f.system,
-		home: f.home, opens: f.opens, opaque: f.opaque, diverges: f.diverges, dated: f.dated, sequences: f.sequences,
+		home: f.home, opens: f.opens, opaque: f.opaque, diverges: f.diverges, dated: f.dated, sequences: f.sequences, configs: configs{names: f.configs, any: f.configsAny},
 	}
 	sets := b.g.solve()
 	tables := map[Table]bool{}

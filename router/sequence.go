@@ -1,6 +1,7 @@
 package router
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/pgdrover/pgdrover/shardmap"
@@ -19,19 +20,7 @@ func (b *binder) sequence(c *callNode, function string) {
 	if !b.r.m.BySchema() || len(c.GetArgs()) == 0 {
 		return
 	}
-	n := c.GetArgs()[0]
-	for n.GetTypeCast() != nil {
-		n = n.GetTypeCast().GetArg()
-	}
-	at := n.GetParamRef().GetLocation()
-	if n.GetAConst() != nil {
-		at = n.GetAConst().GetLocation()
-	}
-	if n.GetParamRef() == nil && n.GetAConst() == nil || b.src == nil {
-		b.guard(function)
-		return
-	}
-	slot, ok := b.src.slotAt(at)
+	slot, ok := b.constantSlot(c.GetArgs()[0])
 	if !ok {
 		b.guard(function)
 		return
@@ -39,26 +28,50 @@ func (b *binder) sequence(c *callNode, function string) {
 	b.facts.sequences = append(b.facts.sequences, slot)
 }
 
-// ownSequences reports whether the names in slots of a template are of sequences in the schema of a tenant, or in one that is shared.
-func (q *Query) ownSequences(slots []int32, p Params, own shardmap.Key) bool {
-	for _, slot := range slots {
-		at, run := q.locate(slot)
-		rows, step := int32(1), int32(0)
-		if run != nil {
-			rows, step = run.rows, run.perRow
-		}
-		for ; rows > 0; rows-- {
-			if name, ok := q.sequenceName(q.slots[at], p); !ok || name != nil && !q.ownSequence(name, own) {
-				return false
-			}
-			at += step
-		}
+// constantSlot is the slot of a literal or a parameter, seen through casts.
+func (b *binder) constantSlot(n *node) (int32, bool) {
+	for n.GetTypeCast() != nil {
+		n = n.GetTypeCast().GetArg()
 	}
-	return true
+	switch {
+	case b.src == nil: // in a view
+		return 0, false
+	case n.GetParamRef() != nil:
+		return b.src.slotAt(n.GetParamRef().GetLocation())
+	case n.GetAConst() != nil:
+		return b.src.slotAt(n.GetAConst().GetLocation())
+	}
+	return 0, false
 }
 
-// sequenceName is the name in a slot; nil: it has no value. False: it cannot be read, as a number of the catalog cannot.
-func (q *Query) sequenceName(s slot, p Params) ([]byte, bool) {
+// ownSequences reports whether the names in slots of a template are of sequences in the schema of a tenant, or in one that is shared.
+func (q *Query) ownSequences(slots []int32, p Params, own shardmap.Key) bool {
+	return !slices.ContainsFunc(slots, func(at int32) bool {
+		return q.anyIn(at, func(s slot) bool {
+			name, ok := q.nameIn(s, p)
+			return !ok || name != nil && !q.ownSequence(name, own)
+		})
+	})
+}
+
+// anyIn reports whether f is true of what the text has in a slot of the template, in any row of a run.
+func (q *Query) anyIn(at int32, f func(slot) bool) bool {
+	at, run := q.locate(at)
+	rows, step := int32(1), int32(0)
+	if run != nil {
+		rows, step = run.rows, run.perRow
+	}
+	for ; rows > 0; rows-- {
+		if f(q.slots[at]) {
+			return true
+		}
+		at += step
+	}
+	return false
+}
+
+// nameIn is the name in a slot; nil: it has no value. False: it cannot be read, as a number of the catalog cannot.
+func (q *Query) nameIn(s slot, p Params) ([]byte, bool) {
 	if s.kind != slotParam {
 		name, ok := q.decode(s)
 		return name, ok && s.kind != slotInt && s.kind != slotDecimal
