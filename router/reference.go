@@ -12,11 +12,16 @@ import (
 
 // divergesError is the error for what is not the same on each shard.
 func divergesError(what, table string) *Error {
-	if strings.HasPrefix(what, "the trigger ") {
-		return refuse("Drop it there, and write the value as a literal.", "%s would give the reference table %q another value on each shard", what, table)
+	hint := "Compute the value first, a sequence's by a SELECT of its own, and write it as a literal."
+	switch {
+	case strings.HasPrefix(what, "the trigger "):
+		hint = "Drop it there, and write the value as a literal."
+	case strings.HasSuffix(what, "without ORDER BY"):
+		hint = "Order by columns that tell the rows apart, or read the rows first and name them by their keys."
+	case strings.HasPrefix(what, "the system column "), what == "TABLESAMPLE", what == "SKIP LOCKED":
+		hint = "Read the rows first, and name them by their keys."
 	}
-	return refuse("Compute the value first, a sequence's by a SELECT of its own, and write it as a literal.",
-		"%s would give the reference table %q another value on each shard", what, table)
+	return refuse(hint, "%s would give the reference table %q another value on each shard", what, table)
 }
 
 // alike are volatile functions whose results do not go into a row, or are the same on each shard. It is not changed.
