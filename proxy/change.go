@@ -32,7 +32,7 @@ func (d *Database) Change(ctx context.Context, m *shardmap.Map, srv *Server) err
 	concerned := concerns(shardmap.Diff(old.shards, m))
 	fill := newFilling(d.cluster, m, newcomers(old.shards, m), d.options().Log)
 	if fill != nil {
-		if err := fill.ahead(ctx); err != nil {
+		if err := fill.ahead(ctx, fillPatience); err != nil {
 			return err
 		}
 		concerned.everywhere()

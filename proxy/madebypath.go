@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"context"
+	"strconv"
 	"strings"
 	"time"
 
@@ -16,10 +17,10 @@ func (s *session) mayMake(q *router.Query, r router.Route) *pgwire.Error {
 	if r.Kind != router.Single || s.place.single() || !makesByPath(q) || s.tx.aborted {
 		return nil
 	}
-	var names []string
+	var names, said []string
 	for _, k := range router.PathTenants(s.place.shards, s.env.SearchPath) {
 		if schema, ok := s.place.shards.SchemaOf(k); ok {
-			names = append(names, quoteLiteral(schema))
+			names, said = append(names, quoteLiteral(schema)), append(said, strconv.Quote(schema))
 		}
 	}
 	found, e := s.asks(r.Shard, "SELECT count(*) FROM pg_catalog.pg_namespace WHERE nspname IN ("+strings.Join(names, ",")+
@@ -27,7 +28,7 @@ func (s *session) mayMake(q *router.Query, r router.Route) *pgwire.Error {
 	if e != nil || found != "0" {
 		return e
 	}
-	return &pgwire.Error{Code: "3F000", Message: "schema " + strings.Join(names, ", ") + " does not exist, and the search path begins with it",
+	return &pgwire.Error{Code: "3F000", Message: "schema " + strings.Join(said, ", ") + " does not exist, and the search path begins with it",
 		Detail: "PostgreSQL would take the next schema of the path, which other tenants share, on shard " + s.place.shards.Shard(r.Shard).Name + " alone.",
 		Hint:   "create the tenant's schema first, or write the schema before the name"}
 }

@@ -22,13 +22,15 @@ type filling struct {
 	targets []string // the shards that are new
 	log     *slog.Logger
 
+	patience time.Duration // for each lock; 0: it has no end of its own
+
 	copies map[[2]string]bool // shard and table: its rows were the source's a moment ago
 	lines  map[string]*pool.Line
 	tables map[string]map[string]referenceTable // by shard and table
 	found  map[string]map[string]digest         // by shard and table
 }
 
-// How long a filling waits for others: for another one at work on the same shard, and for replicas, while nobody waits for it.
+// How long a filling of a reload waits for others: for another one at work on the same shard, and for replicas, while nobody waits for it.
 const fillPatience = 10 * time.Minute
 
 // newFilling is nil when there is nothing to fill.
@@ -58,13 +60,14 @@ func newcomers(before, after *shardmap.Map) []string {
 // other shards, as a *RefusedError each. Any other error says why that could not be done. What it has copied to a shard is committed there as a
 // whole or not at all.
 //
-// Writers of the tables are held back while all shards are compared, for wait at most. It blocks.
+// Writers of the tables are held back while all shards are compared, for wait at most. It waits no longer for those that hold locks on the new
+// shards, nor for their replicas. It blocks.
 func FillReferences(ctx context.Context, cluster *pool.Cluster, m *shardmap.Map, shards []string, wait time.Duration, log *slog.Logger) error {
 	f := newFilling(cluster, m, shards, log)
 	if f == nil {
 		return nil
 	}
-	if err := f.ahead(ctx); err != nil {
+	if err := f.ahead(ctx, wait); err != nil {
 		return err
 	}
 	release, err := f.settle(ctx, wait)
@@ -74,10 +77,10 @@ func FillReferences(ctx context.Context, cluster *pool.Cluster, m *shardmap.Map,
 	return err
 }
 
-// ahead copies what the source has at one moment, while others write.
-func (f *filling) ahead(ctx context.Context) error {
+// ahead copies what the source has at one moment, while others write. It waits for locks and for replicas, for patience each.
+func (f *filling) ahead(ctx context.Context, patience time.Duration) error {
 	defer f.close()
-	if err := f.open(ctx, append([]string{f.source}, f.targets...), fillPatience); err != nil {
+	if err := f.open(ctx, append([]string{f.source}, f.targets...), patience); err != nil {
 		return err
 	}
 	for _, shard := range f.targets {
@@ -93,7 +96,7 @@ func (f *filling) ahead(ctx context.Context) error {
 		if _, err := f.complete(ctx, shard); err != nil {
 			return err
 		}
-		if err := f.replayed(ctx, shard, fillPatience); err != nil {
+		if err := f.replayed(ctx, shard, patience); err != nil {
 			return err
 		}
 		if _, err := f.lines[f.source].Exec(ctx, "COMMIT"); err != nil {
@@ -153,6 +156,7 @@ func (f *filling) settle(ctx context.Context, wait time.Duration) (release func(
 // open logs in to shards, and sees which tables they have. Later waits for a lock end after wait, or never if it is 0.
 func (f *filling) open(ctx context.Context, shards []string, wait time.Duration) error {
 	f.lines, f.tables, f.found = map[string]*pool.Line{}, map[string]map[string]referenceTable{}, map[string]map[string]digest{}
+	f.patience = wait
 	for _, name := range shards {
 		i, _ := f.m.ShardByName(name)
 		line, err := f.cluster.OpenLine(ctx, name, pool.Primary, f.m.Shard(i).Primary)
@@ -219,7 +223,19 @@ func (f *filling) lock(ctx context.Context, shard string) error {
 	for _, name := range f.names() {
 		sql += "; LOCK TABLE " + f.tables[shard][name].quoted() + " IN SHARE ROW EXCLUSIVE MODE"
 	}
-	return f.begin(ctx, shard, sql)
+	if err := f.begin(ctx, shard, sql); err != nil {
+		return fmt.Errorf("shard %s: writers of the reference tables could not be kept out%s: end the transaction that has written them there, "+
+			"which may be a prepared one, and try again: %w", shard, f.within(), err)
+	}
+	return nil
+}
+
+// within says how long locks are waited for.
+func (f *filling) within() string {
+	if f.patience == 0 {
+		return ""
+	}
+	return " within " + f.patience.String()
 }
 
 // digests looks at the rows on several shards at once.
@@ -293,7 +309,7 @@ func (f *filling) replayed(ctx context.Context, shard string, wait time.Duration
 				break
 			}
 			if time.Now().After(until) {
-				return refusedShard(shard, "replica %s has not replayed the rows of the reference tables within %s: try again when it has", replica.Addr(), wait)
+				return fmt.Errorf("shard %s: replica %s has not replayed the rows of the reference tables within %s: try again when it has", shard, replica.Addr(), wait)
 			}
 			<-tick.C
 		}

@@ -79,7 +79,7 @@ func (f *filling) copied(ctx context.Context, shard, table string) (bool, error)
 
 // copyTables copies tables inside the transaction on the target, and verifies all of them there.
 func (f *filling) copyTables(ctx context.Context, shard string, tables []string) error {
-	keys, err := foreignKeys(ctx, f.lines[shard])
+	keys, err := foreignKeys(ctx, f.lines[shard], f.m)
 	if err != nil {
 		return err
 	}
@@ -160,11 +160,12 @@ const progressBytes = 64 << 20
 const referenceSequencesSQL = `SELECT DISTINCT tn.nspname, t.relname, pg_catalog.quote_ident(n.nspname) || '.' || pg_catalog.quote_ident(s.relname)
 FROM pg_catalog.pg_depend d JOIN pg_catalog.pg_class s ON s.oid = d.objid AND s.relkind = 'S' JOIN pg_catalog.pg_namespace n ON n.oid = s.relnamespace
 JOIN pg_catalog.pg_class t ON t.oid = d.refobjid JOIN pg_catalog.pg_namespace tn ON tn.oid = t.relnamespace
-WHERE d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass AND d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass AND d.deptype IN ('a', 'i')`
+WHERE d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass AND d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass AND d.deptype IN ('a', 'i')
+	AND t.relname IN ({names})`
 
 // sequences has the sequences of the tables' columns go on on the target where they go on on the source.
 func (f *filling) sequences(ctx context.Context, shard string) error {
-	answer, err := f.lines[f.source].Exec(ctx, referenceSequencesSQL)
+	answer, err := f.lines[f.source].Exec(ctx, ofReferences(referenceSequencesSQL, f.m))
 	if err != nil {
 		return err
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 
 	"github.com/pgdrover/pgdrover/pool"
 	"github.com/pgdrover/pgdrover/shardmap"
@@ -33,12 +34,12 @@ const referenceTablesSQL = `SELECT n.nspname, c.relname, c.relkind,
 	pg_catalog.string_agg(pg_catalog.quote_ident(a.attname), ', ' ORDER BY a.attname) FILTER (WHERE a.attgenerated = '')
 FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
 JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
-WHERE c.relkind IN ('r', 'p') AND c.relpersistence <> 't' AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
+WHERE c.relname IN ({names}) AND c.relkind IN ('r', 'p') AND c.relpersistence <> 't' AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
 GROUP BY c.oid, n.nspname, c.relname, c.relkind`
 
 // referenceTables are the tables that m calls reference tables on a shard, by name.
 func referenceTables(ctx context.Context, line *pool.Line, m *shardmap.Map) (map[string]referenceTable, error) {
-	answer, err := line.Exec(ctx, referenceTablesSQL)
+	answer, err := line.Exec(ctx, ofReferences(referenceTablesSQL, m))
 	if err != nil {
 		return nil, err
 	}
@@ -53,6 +54,17 @@ func referenceTables(ctx context.Context, line *pool.Line, m *shardmap.Map) (map
 		}
 	}
 	return tables, nil
+}
+
+// ofReferences has SQL look at tables of such names only as reference tables have: where each tenant has a schema there are very many others.
+func ofReferences(sql string, m *shardmap.Map) string {
+	var names []string
+	for _, t := range m.Tables() {
+		if t.Kind == shardmap.Reference {
+			names = append(names, quoteLiteral(t.Name))
+		}
+	}
+	return strings.ReplaceAll(sql, "{names}", strings.Join(names, ", "))
 }
 
 // hasReferences reports whether a map names reference tables.
@@ -176,11 +188,11 @@ type reference struct {
 const referencesSQL = `SELECT rn.nspname, r.relname, fn.nspname, f.relname, k.condeferrable FROM pg_catalog.pg_constraint k
 JOIN pg_catalog.pg_class r ON r.oid = k.conrelid JOIN pg_catalog.pg_namespace rn ON rn.oid = r.relnamespace
 JOIN pg_catalog.pg_class f ON f.oid = k.confrelid JOIN pg_catalog.pg_namespace fn ON fn.oid = f.relnamespace
-WHERE k.contype = 'f' AND k.conparentid = 0 AND k.conrelid <> k.confrelid`
+WHERE f.relname IN ({names}) AND k.contype = 'f' AND k.conparentid = 0 AND k.conrelid <> k.confrelid`
 
-// foreignKeys are those between different tables.
-func foreignKeys(ctx context.Context, line *pool.Line) ([]reference, error) {
-	answer, err := line.Exec(ctx, referencesSQL)
+// foreignKeys are those of other tables that refer to the reference tables of m.
+func foreignKeys(ctx context.Context, line *pool.Line, m *shardmap.Map) ([]reference, error) {
+	answer, err := line.Exec(ctx, ofReferences(referencesSQL, m))
 	if err != nil {
 		return nil, err
 	}

@@ -102,6 +102,7 @@ func (c *compiler) query(n *node, src *source) Statement {
 	}
 	if len(st.changes) < b.facts.settings {
 		st.Hold |= HoldSetting
+		st.place.configs.unseen = true
 	}
 	return st
 }

@@ -19,6 +19,7 @@ type binder struct {
 	outers   []outer     // of the FROM that is bound
 	fulls    []int32     // columns that a FULL JOIN makes of two
 	inserts  *selectNode // the source of the INSERT that was entered last
+	exists   *selectNode // the query in the EXISTS that was entered last
 	watch    *selectNode // the query of which top is to be the scope
 	top      *scope
 	nullable []reach // what outer joins may leave without a row
@@ -64,7 +65,12 @@ type facts struct {
 	notifies      bool     // calls pg_notify
 	hold          Hold
 	frees         Hold
-	diverges      string // what gives another value on every shard
+	diverges      string  // what gives another value on every shard
+	configs       []int32 // slots of names that set_config is given, where each tenant has a schema
+	configsAny    bool    // it is given one that nobody can read in the text, or pg_settings is written
+	sequences     []int32 // slots of names of sequences, where each tenant has a schema
+	fills         bool    // inserts or updates rows
+	dated         bool    // casts to a type of dates and times, of which 'now' is a value
 	changes       []setting
 	settings      int // calls of set_config
 	deletes       bool

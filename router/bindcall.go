@@ -27,6 +27,10 @@ func (b *binder) call(c *callNode) {
 	b.facts.unsettling = b.facts.unsettling || v.unsettling
 	if v.own {
 		b.builtin(function)
+		b.sequence(c, function)
+		if function == "set_config" {
+			b.configures(c)
+		}
 	}
 	switch {
 	case v.worst == 'v' && v.own && (function == "set_config" || writesNothing[function]):
@@ -37,9 +41,7 @@ func (b *binder) call(c *callNode) {
 	case v.worst == 's':
 		b.facts.refuseCache("stable function " + function)
 	}
-	if diverging[function] {
-		b.diverge(function + "()")
-	}
+	b.divergingCall(c, function, v.worst == 'v')
 }
 
 // writesNothing are functions of pg_catalog that are volatile because their result changes, and not because they change anything:
@@ -136,6 +138,9 @@ func (b *binder) locking(q *selectNode) {
 		b.facts.writing(strength)
 		b.facts.home = "row locks are each shard's own"
 		b.facts.refuseCache(strength)
+		if n.GetLockingClause().GetWaitPolicy() == skipLocked {
+			b.diverge("SKIP LOCKED")
+		}
 	}
 }
 

@@ -26,6 +26,8 @@ func (b *binder) expression(n *node, s *scope) {
 		b.sublink(n.GetSubLink(), s)
 		b.expression(n.GetSubLink().GetTestexpr(), s)
 		return
+	case n.GetColumnRef() != nil:
+		b.systemColumn(n.GetColumnRef())
 	case n.GetFuncCall() != nil:
 		b.call(n.GetFuncCall())
 	case n.GetSqlvalueFunction() != nil, n.GetTypeCast() != nil:
@@ -45,6 +47,7 @@ func (b *binder) sessionValue(n *node) {
 		}
 		return
 	}
+	b.facts.dated = b.facts.dated || isDate(typeName(n.GetTypeCast().GetTypeName()))
 	names := n.GetTypeCast().GetTypeName().GetNames()
 	if len(names) > 0 && len(stringOf(names[len(names)-1])) > 3 && stringOf(names[len(names)-1])[:3] == "reg" {
 		b.facts.refuseCache("a name in the system catalogs")
@@ -56,6 +59,9 @@ func (b *binder) sublink(x *sublinkNode, s *scope) result {
 	res, ok := b.links[x]
 	if !ok {
 		b.mixes++
+		if q := x.GetSubselect().GetSelectStmt(); x.GetSubLinkType() == linkExists {
+			b.exists = q
+		}
 		res = b.query(x.GetSubselect().GetSelectStmt(), s)
 		b.mixes--
 		b.links[x] = res

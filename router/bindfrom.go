@@ -17,6 +17,7 @@ func (b *binder) from(n *node, s *scope) names {
 	}
 	if x := n.GetRangeTableSample(); x != nil {
 		b.facts.refuseCache("TABLESAMPLE")
+		b.diverge("TABLESAMPLE")
 		b.expressions(s, n)
 		return b.from(x.GetRelation(), s)
 	}

@@ -5,6 +5,7 @@ func (b *binder) query(q *selectNode, s *scope) result {
 	end := b.with(q.GetWithClause(), s)
 	defer end()
 	b.locking(q)
+	b.chosenByOrder(q)
 	if q.GetIntoClause() != nil {
 		b.into(q.GetIntoClause())
 	}

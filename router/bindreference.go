@@ -17,16 +17,31 @@ var diverging = map[string]bool{
 	"nextval": true, "currval": true, "lastval": true, "pg_backend_pid": true, "txid_current": true,
 	"unique_id": true, "shard_number": true, // of 'pgdrover install'
 	"pg_current_xact_id": true, "pg_current_wal_lsn": true, "inet_server_addr": true, "inet_server_port": true,
+	"inet_client_addr": true, "inet_client_port": true, "pg_postmaster_start_time": true, "pg_conf_load_time": true,
+	"pg_current_snapshot": true, "txid_current_snapshot": true, "txid_current_if_assigned": true, "pg_current_xact_id_if_assigned": true,
 }
 
 // divergingDefaultSQL is a condition on a row a of pg_attribute and its row d of pg_attrdef, if it has one: the
-// column's default may be another value on each shard. That is so of the functions above, those of the clock that are
-// keywords, and functions of the database that are volatile.
+// column's default, or its domain's, may be another value on each shard. That is so of the functions above, those of the clock that are
+// keywords, 'now' and the like that are read as a date when a row is made, and functions of the database that are volatile.
 func divergingDefaultSQL() string {
-	words := append(slices.Sorted(maps.Keys(diverging)), "current_(date|time|timestamp)", "localtime(stamp)?")
-	return `(a.attidentity <> '' OR regexp_replace(lower(pg_get_expr(d.adbin, d.adrelid)), '''[^'']*''', '', 'g') ~ '\m(` + strings.Join(words, "|") + `)\M'
+	const text = `lower(coalesce(pg_get_expr(d.adbin, d.adrelid), (SELECT y.typdefault FROM pg_type y WHERE y.oid = a.atttypid AND y.typtype = 'd'), ''))`
+	return `(a.attidentity <> '' OR regexp_replace(` + text + `, '''[^'']*''', '', 'g') ~ '` + divergingWords() + `'
+       OR ` + text + ` ~ '\(''(now|today|tomorrow|yesterday)''::text\)::'
        OR EXISTS (SELECT FROM pg_depend x JOIN pg_proc p ON p.oid = x.refobjid AND p.provolatile = 'v'
          WHERE x.classid = 'pg_attrdef'::regclass AND x.objid = d.oid AND x.refclassid = 'pg_proc'::regclass))`
+}
+
+// divergingWords is a regular expression of what divergingDefaultSQL looks for in SQL.
+func divergingWords() string {
+	words := append(slices.Sorted(maps.Keys(diverging)), "current_(date|time|timestamp)", "localtime(stamp)?")
+	return `\m(` + strings.Join(words, "|") + `)\M`
+}
+
+// divergingTriggerSQL is a condition on a row g of pg_trigger and its function p: it sees rows before they are written, and its text has such a
+// word. moddatetime is an extension's, in C.
+func divergingTriggerSQL() string {
+	return `g.tgtype & 3 = 3 AND g.tgtype & 20 <> 0 AND (p.proname = 'moddatetime' OR lower(p.prosrc) ~ '` + divergingWords() + `')`
 }
 
 // diverge notes what would give each shard another value.

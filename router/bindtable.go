@@ -139,6 +139,10 @@ func (b *binder) systemRelation(relation string, u use) {
 	b.facts.refuseCache("system catalogs")
 	if u != useRead {
 		b.facts.home = "a system catalog is written"
+		if relation == "pg_settings" && b.r.m.BySchema() { // which sets them
+			b.facts.settings++
+			b.facts.configsAny = true
+		}
 	}
 	for _, prefix := range []string{"pg_stat", "pg_largeobject", "pg_prepared", "pg_cursors"} {
 		if strings.HasPrefix(relation, prefix) && b.facts.guarded == "" {

@@ -12,6 +12,7 @@ func (b *binder) insert(x *insertNode, s *scope) result {
 	end := b.with(x.GetWithClause(), s)
 	defer end()
 	b.facts.writing("INSERT")
+	b.facts.fills = true
 	source := result{open: x.GetSelectStmt() == nil}
 	if x.GetSelectStmt() != nil {
 		b.inserts = x.GetSelectStmt().GetSelectStmt()
@@ -134,7 +135,7 @@ func (b *binder) conflict(on *conflictNode, it *item, t *Table, level *scope) {
 	b.expressions(level, on.GetInfer().GetWhereClause(), on.GetWhereClause())
 	b.assign(on.GetTargetList(), t, level)
 	if len(on.GetTargetList()) > 0 {
-		b.facts.updates = true
+		b.facts.updates, b.facts.fills = true, true
 	}
 }
 
@@ -177,7 +178,7 @@ func (b *binder) update(x *updateNode, s *scope) result {
 	end := b.with(x.GetWithClause(), s)
 	defer end()
 	b.facts.writing("UPDATE")
-	b.facts.updates = true
+	b.facts.updates, b.facts.fills = true, true
 	lo := b.items
 	it, t := b.target(x.GetRelation())
 	level := &scope{names: it.names(), outer: s}
@@ -245,11 +246,12 @@ func (b *binder) when(w *whenNode, it *item, t *Table, s *scope) {
 	b.expression(w.GetCondition(), s)
 	switch w.GetCommandType() {
 	case mergeUpdate:
-		b.facts.updates = true
+		b.facts.updates, b.facts.fills = true, true
 		b.assign(w.GetTargetList(), t, s)
 	case mergeDelete:
 		b.facts.deletes = true
 	case mergeInsert:
+		b.facts.fills = true
 		b.expressions(s, w.GetValues()...)
 		if t == nil {
 			return

@@ -1,10 +1,8 @@
 package router
 
 import (
-	"encoding/binary"
 	"errors"
 	"fmt"
-	"strconv"
 	"strings"
 	"testing"
 
@@ -15,7 +13,8 @@ import (
 // TestRouting runs the cases of testdata/routing. Arguments of route:
 //
 //	map=FILE     the shard map; shardmap.yaml by default
-//	params=a;b   parameters in text form; null is NULL, b:42 is a binary bigint, 23:42 a text of the type with OID 23
+//	params=a;b   parameters in text form; null is NULL, 23:42 a text of the type with OID 23, b:42 a bigint in binary form of no declared type,
+//	             b23:42 an integer in binary form that is declared as such, and so on: see binaryForm
 //	set=42       the session's tenant by SET; auth=42 by authentication; local=42; startup=42
 //	prepare="x (bigint) AS …"  what the session has prepared
 //	path=…       search_path; user=…; plain: standard_conforming_strings off; temp; scatter; foreign: client_encoding is not UTF8
@@ -70,34 +69,6 @@ func environment(t *testing.T, c *casefile.Case, r *Router) Env {
 		env.Tenant, env.TenantSource = k, source
 	}
 	return env
-}
-
-func parameters(t *testing.T, c *casefile.Case) Params {
-	t.Helper()
-	list, ok := c.Arg("params")
-	if !ok {
-		return nil
-	}
-	var p boundValues
-	for _, s := range strings.Split(list, ";") {
-		kind, rest, typed := strings.Cut(s, ":")
-		oid, err := strconv.Atoi(kind)
-		switch {
-		case s == "null":
-			p = append(p, boundValue{null: true})
-		case typed && kind == "b":
-			v, err := strconv.ParseInt(rest, 10, 64)
-			if err != nil {
-				t.Fatal(err)
-			}
-			p = append(p, boundValue{value: binary.BigEndian.AppendUint64(nil, uint64(v)), binary: true})
-		case typed && err == nil:
-			p = append(p, boundValue{value: []byte(rest), oid: uint32(oid)})
-		default:
-			p = append(p, boundValue{value: []byte(s)})
-		}
-	}
-	return p
 }
 
 // answer writes a Route or the error.

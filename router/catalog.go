@@ -38,24 +38,25 @@ type name struct{ schema, name string }
 
 // Relation is a table, view, materialized view or foreign table.
 type Relation struct {
-	Schema          string      `json:"schema"`
-	Name            string      `json:"name"`
-	Kind            string      `json:"kind"`        // pg_class.relkind: r p v m f
-	Persistence     string      `json:"persistence"` // p u t
-	RowSecurity     bool        `json:"rowSecurity,omitempty"`
-	Rules           bool        `json:"rules,omitempty"` // has rewrite rules besides a view's own
-	Identity        string      `json:"identity"`        // pg_class.relreplident: d n f i
-	Columns         []Column    `json:"columns"`
-	PrimaryKey      []string    `json:"primaryKey,omitempty"`
-	UniqueKeys      [][]string  `json:"uniqueKeys,omitempty"`      // columns of unique btree indexes that are whole and immediate
-	Checked         []string    `json:"checked,omitempty"`         // columns whose type has a length or the like, or is a domain
-	Diverging       []string    `json:"diverging,omitempty"`       // columns whose default may be another value on each shard
-	Large           bool        `json:"large,omitempty"`           // it has so many pages that nobody reads all of them for one row
-	IdentityColumns []string    `json:"identityColumns,omitempty"` // with Identity i
-	Triggers        []string    `json:"triggers,omitempty"`        // enabled, not internal
-	Parents         [][2]string `json:"parents,omitempty"`         // schema, name: inheritance and partitions
-	Definition      string      `json:"definition,omitempty"`      // of a view
-	Unsettling      bool        `json:"unsettling,omitempty"`      // runs such functions: triggers, defaults, constraints, policies, a view's own
+	Schema            string      `json:"schema"`
+	Name              string      `json:"name"`
+	Kind              string      `json:"kind"`        // pg_class.relkind: r p v m f
+	Persistence       string      `json:"persistence"` // p u t
+	RowSecurity       bool        `json:"rowSecurity,omitempty"`
+	Rules             bool        `json:"rules,omitempty"` // has rewrite rules besides a view's own
+	Identity          string      `json:"identity"`        // pg_class.relreplident: d n f i
+	Columns           []Column    `json:"columns"`
+	PrimaryKey        []string    `json:"primaryKey,omitempty"`
+	UniqueKeys        [][]string  `json:"uniqueKeys,omitempty"`        // columns of unique btree indexes that are whole and immediate
+	Checked           []string    `json:"checked,omitempty"`           // columns whose type has a length or the like, or is a domain
+	Diverging         []string    `json:"diverging,omitempty"`         // columns whose default may be another value on each shard
+	DivergingTriggers []string    `json:"divergingTriggers,omitempty"` // triggers that may give a new row another value on each shard
+	Large             bool        `json:"large,omitempty"`             // it has so many pages that nobody reads all of them for one row
+	IdentityColumns   []string    `json:"identityColumns,omitempty"`   // with Identity i
+	Triggers          []string    `json:"triggers,omitempty"`          // enabled, not internal
+	Parents           [][2]string `json:"parents,omitempty"`           // schema, name: inheritance and partitions
+	Definition        string      `json:"definition,omitempty"`        // of a view
+	Unsettling        bool        `json:"unsettling,omitempty"`        // runs such functions: triggers, defaults, constraints, policies, a view's own
 }
 
 // Column is a column of a Relation, in the order of the table.

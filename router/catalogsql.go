@@ -16,7 +16,7 @@ import (
 // What is in tenants' schemas is left out: there are thousands of them, and each
 // shard has others.
 func CatalogSQL(m *shardmap.Map) string {
-	sql := strings.Replace(catalogSQL, "{diverging}", divergingDefaultSQL(), 1)
+	sql := strings.NewReplacer("{diverging}", divergingDefaultSQL(), "{divergingTrigger}", divergingTriggerSQL()).Replace(catalogSQL)
 	if !m.BySchema() {
 		return sharedOnly.Replace(sql)
 	}
@@ -79,6 +79,8 @@ SELECT json_build_object(
      WHERE x.indrelid = c.oid AND x.indisreplident AND a.attrelid = c.oid AND a.attnum = k.num),
    'triggers', (SELECT json_agg(g.tgname ORDER BY g.tgname) FROM pg_trigger g
      WHERE g.tgrelid = c.oid AND NOT g.tgisinternal AND g.tgenabled <> 'D'),
+   'divergingTriggers', (SELECT json_agg(g.tgname ORDER BY g.tgname) FROM pg_trigger g JOIN pg_proc p ON p.oid = g.tgfoid
+     WHERE g.tgrelid = c.oid AND NOT g.tgisinternal AND g.tgenabled <> 'D' AND {divergingTrigger}),
    'parents', (SELECT json_agg(json_build_array(pn.nspname, pc.relname) ORDER BY 1)
      FROM pg_inherits i JOIN pg_class pc ON pc.oid = i.inhparent JOIN pg_namespace pn ON pn.oid = pc.relnamespace
      WHERE i.inhrelid = c.oid),

@@ -112,7 +112,8 @@ func (c *compiler) wrapped(n *node, src *source) (Statement, bool) {
 		x := n.GetDeclareCursorStmt()
 		st := c.statement(x.GetQuery(), src)
 		st.Verb, st.Name = Declare, x.GetPortalname()
-		const withHold = 0x0020 // CURSOR_OPT_HOLD
+		st.place.configs.unseen = st.place.configs.unseen || len(st.changes) > 0 // FETCH makes them, later
+		const withHold = 0x0020                                                  // CURSOR_OPT_HOLD
 		if x.GetOptions()&withHold != 0 {
 			st.Hold |= HoldCursor
 			st.writing("a cursor WITH HOLD")

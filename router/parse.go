@@ -45,6 +45,7 @@ type (
 	reindexNode    = pg.ReindexStmt
 	dropNode       = pg.DropStmt
 	alterTableNode = pg.AlterTableStmt
+	columnDefNode  = pg.ColumnDef
 	vacuumNode     = pg.VacuumStmt
 )
 
@@ -89,6 +90,11 @@ const (
 	reindexTable = pg.ReindexObjectType_REINDEX_OBJECT_TABLE
 	onCommitDrop = pg.OnCommitAction_ONCOMMIT_DROP
 	detachPart   = pg.AlterTableType_AT_DetachPartition
+	addColumn    = pg.AlterTableType_AT_AddColumn
+	alterType    = pg.AlterTableType_AT_AlterColumnType
+	isIdentity   = pg.ConstrType_CONSTR_IDENTITY
+	linkExists   = pg.SubLinkType_EXISTS_SUBLINK
+	skipLocked   = pg.LockWaitPolicy_LockWaitSkip
 	objectTable  = pg.ObjectType_OBJECT_TABLE
 	objectIndex  = pg.ObjectType_OBJECT_INDEX
 	objectView   = pg.ObjectType_OBJECT_MATVIEW

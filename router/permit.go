@@ -10,7 +10,7 @@ import (
 
 // permit refuses what no tenant makes right: what a bound session may not run,
 // and what this version does not do.
-func (q *Query) permit(st *Statement, env *Env, s *session) *Error {
+func (q *Query) permit(st *Statement, p Params, env *Env, s *session) *Error {
 	pl := &st.place
 	if !s.bound() {
 		if pl.truncates && s.explicit() {
@@ -32,6 +32,10 @@ func (q *Query) permit(st *Statement, env *Env, s *session) *Error {
 		why = fmt.Sprintf("%s is not understood.", pl.opaque)
 	case len(pl.unknown) > 0 && !env.TempTables:
 		why = fmt.Sprintf("%q is not in the catalog.", pl.unknown[0])
+	case q.hidesPath(&pl.configs, p):
+		why = "It may change search_path where PgDrover does not see it."
+	case !q.ownSequences(pl.sequences, p, s.key):
+		why = "A function of sequences is given one that may be another tenant's."
 	default:
 		return nil
 	}

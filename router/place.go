@@ -72,7 +72,7 @@ func (q *Query) one(st *Statement, p Params, env *Env, s *session) (Route, *Erro
 			return route, err
 		}
 	}
-	if err := q.permit(st, env, s); err != nil {
+	if err := q.permit(st, p, env, s); err != nil {
 		return Route{}, err
 	}
 	if s.misread(env, pl) && !q.r.oneShard() {
@@ -139,6 +139,10 @@ func (q *Query) shards(st *Statement, p Params, t *tally, env *Env, route *Route
 		route.reason = byTransaction
 		return nil
 	}
+	if q.hidesPath(&pl.configs, p) {
+		return refuse("Use SET search_path, or SELECT set_config('search_path', …) with constants or parameters and nothing else.",
+			"the statement may change search_path, which says whose tables are meant, and its text does not say to what")
+	}
 	if err := q.tables(st, t, env); err != nil {
 		return err
 	}
@@ -160,7 +164,7 @@ func (q *Query) shards(st *Statement, p Params, t *tally, env *Env, route *Route
 	case len(pl.unbound) > 0 && !t.session.explicit():
 		return q.scatter(env, route)
 	case pl.copies != nil:
-		return q.copies(st, t, env, route)
+		return q.copies(st, p, t, env, route)
 	}
 	if unbound := len(pl.unbound) > 0 || t.unread; t.keys > 0 || unbound || t.waits() {
 		route.single(t.shard, byTenant)
@@ -267,7 +271,7 @@ func (q *Query) unsharded(pl *placement, t *tally, route *Route) *Error {
 
 // copies places a write of a reference table: on every shard, so what is
 // written must be the same everywhere.
-func (q *Query) copies(st *Statement, t *tally, env *Env, route *Route) *Error {
+func (q *Query) copies(st *Statement, p Params, t *tally, env *Env, route *Route) *Error {
 	pl := &st.place
 	switch {
 	case pl.tables > 0 || len(pl.on) > 0:
@@ -276,9 +280,13 @@ func (q *Query) copies(st *Statement, t *tally, env *Env, route *Route) *Error {
 	case st.Verb == Copy && pl.home != "":
 		return refuse("Have the client read the file: COPY … FROM STDIN, in psql \\copy.",
 			"the reference table %q is written on every shard, and a file of the server is one shard's", pl.copies.Name)
+	case pl.opens != "":
+		return refuse("Call it in a SELECT of its own, and write the result as a literal; or declare it IMMUTABLE, if it touches no table.",
+			"%s may touch rows that only one shard has, and the reference table %q is written on every shard", pl.opens, pl.copies.Name)
 	case pl.diverges != "":
-		return refuse("Compute the value first, a sequence's by a SELECT of its own, and write it as a literal.",
-			"%s would give the reference table %q another value on each shard", pl.diverges, pl.copies.Name)
+		return divergesError(pl.diverges, pl.copies.Name)
+	case pl.dated && q.readsNow(p):
+		return divergesError("a string that may stand for the clock, as 'now' does,", pl.copies.Name)
 	case t.session.bound():
 		return forbid("", "this session is bound to tenant %q: %q is every tenant's", t.session.key, pl.copies.Name)
 	case st.CopyIn:

@@ -30,11 +30,14 @@ type placement struct {
 	opens     string
 	opaque    string
 	diverges  string
-	forbidden string // what a session bound to a tenant may not run
-	tables    int    // how many sharded tables
-	truncates bool   // TRUNCATE of sharded tables
-	shared    bool   // writes a table that is not one tenant's
-	strays    bool   // may write rows of other tenants of the shard
+	sequences []int32
+	configs   configs // settings that it changes, and that may be search_path
+	dated     bool    // a string of the statement may be read as a date or time: as the clock's, if it is 'now'
+	forbidden string  // what a session bound to a tenant may not run
+	tables    int     // how many sharded tables
+	truncates bool    // TRUNCATE of sharded tables
+	shared    bool    // writes a table that is not one tenant's
+	strays    bool    // may write rows of other tenants of the shard
 	fault     *fault
 }
 
@@ -68,7 +71,7 @@ func (b *binder) place() placement {
 	f := &b.facts
 	p := placement{
 		undeclared: f.undeclared, doubtful: f.doubtful, unknown: f.unknown, unknownWrite: f.unknownWrite, system: f.system,
-		home: f.home, opens: f.opens, opaque: f.opaque, diverges: f.diverges,
+		home: f.home, opens: f.opens, opaque: f.opaque, diverges: f.diverges, dated: f.dated, sequences: f.sequences, configs: configs{names: f.configs, any: f.configsAny},
 	}
 	sets := b.g.solve()
 	tables := map[Table]bool{}
@@ -118,7 +121,8 @@ func (b *binder) placeTables(p *placement) {
 	for _, t := range b.facts.writes {
 		b.placeTable(p, t)
 		if t.Kind == shardmap.Reference {
-			p.copies = t
+			p.copies, p.dated = t, p.dated || b.r.takesNow(t)
+			b.restamped(p, t)
 		}
 		if t.Kind != shardmap.Sharded && p.forbidden == "" {
 			p.forbidden = t.Name + " is every tenant's"

@@ -70,7 +70,10 @@ type owned struct {
 func (c *compiler) toTenants(st *Statement, own []owned) {
 	st.place = placement{forbidden: st.place.forbidden, tables: 1}
 	for _, o := range own {
-		t := &Table{Schema: c.r.m.TenantSchema().String(), Name: o.object}
+		t := &Table{Name: o.object}
+		if o.tenant.slot == pathSlot {
+			t.Schema = c.r.m.TenantSchema().String()
+		}
 		st.place.bind([]constRef{o.tenant}, t, useWrite)
 	}
 }

@@ -1,6 +1,7 @@
 package router
 
 import (
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -95,6 +96,39 @@ func (q *Query) byPath(t *tally, route *Route) bool {
 		route.Tenant, route.Source = q.path.tenants[0], SourcePath
 	}
 	return true
+}
+
+// configs are the settings that a statement changes besides those that its text says alone.
+type configs struct {
+	names  []int32 // slots of their names
+	any    bool    // there are others
+	unseen bool    // what it changes is not known from the text
+}
+
+// configures notes the name of a setting, where each tenant has a schema.
+func (b *binder) configures(c *callNode) {
+	if !b.r.m.BySchema() || len(c.GetArgs()) == 0 {
+		return
+	}
+	slot, ok := b.constantSlot(c.GetArgs()[0])
+	if !ok {
+		b.facts.configsAny = true
+		return
+	}
+	b.facts.configs = append(b.facts.configs, slot)
+}
+
+// hidesPath reports a statement after which the search path may be another than the session is known to have.
+func (q *Query) hidesPath(c *configs, p Params) bool {
+	if !c.unseen || c.any {
+		return c.unseen && q.r.m.BySchema()
+	}
+	return slices.ContainsFunc(c.names, func(at int32) bool {
+		return q.anyIn(at, func(s slot) bool {
+			name, ok := q.nameIn(s, p)
+			return !ok || strings.EqualFold(string(name), "search_path")
+		})
+	})
 }
 
 // searchSchemas returns the schemas of a search_path setting in order, with

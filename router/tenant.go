@@ -234,7 +234,10 @@ func qualified(t *Table) string {
 	if t == nil {
 		return "The recursive query"
 	}
-	if t.Column == "" { // it is in a tenant's schema
+	switch {
+	case t.Column == "" && t.Schema == "": // what DDL is about, as it says it
+		return t.Name
+	case t.Column == "": // it is in a tenant's schema
 		return t.Schema + "." + t.Name
 	}
 	return t.Name + "." + t.Column

@@ -39,6 +39,9 @@ func (c *compiler) utility(n *node) Statement {
 	if st.place.every != "" {
 		c.ofTenants(n, &st)
 	}
+	if x := n.GetAlterTableStmt(); x != nil && st.place.every != "" && st.place.doubtful == nil {
+		st.place.doubtful = c.refills(x)
+	}
 	return st
 }
 
@@ -207,13 +210,13 @@ func (c *compiler) createAs(x *createAsNode, src *source) Statement {
 // madeFrom places a statement that makes a table from a query.
 func (c *compiler) madeFrom(st *Statement, table *rangeNode) {
 	if !c.r.m.BySchema() {
-		st.place.everySelect()
+		c.madeEverywhere(st, table)
 		return
 	}
 	d := ddlName{schema: table.GetSchemaname(), name: table.GetRelname(), makes: true}
 	ref, verdict, _ := c.whose(d)
 	if verdict != ddlTenants {
-		st.place.everySelect()
+		c.madeEverywhere(st, table)
 		return
 	}
 	st.place.control, st.MadeByPath = false, d.schema == ""
@@ -235,6 +238,7 @@ func (c *compiler) copy(x *copyNode, src *source) Statement {
 	if x.GetIsFrom() {
 		u = useWrite
 		b.facts.writing("COPY FROM")
+		b.facts.fills = true
 		b.copyDefaults(x)
 	}
 	b.relation(x.GetRelation(), u)

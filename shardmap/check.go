@@ -165,6 +165,10 @@ func (c *checker) pins() {
 			c.errs.Add(e.Key, "pins: tenant %q is pinned to no shard: name one, or remove the pin", k)
 			continue
 		}
+		if t := c.file.TenantSchema; t.set && !t.names(k) {
+			c.errs.Add(e.Key, "pins: tenant %q has no schema: %q is shared, or no name for one: remove the pin", k, t.Prefix+k.String()+t.Suffix)
+			continue
+		}
 		c.file.at.pin[k] = e.Key
 		c.file.Pins = append(c.file.Pins, Pin{k, c.known(e.Pos, e.V, "pins."+e.Name)})
 	}

@@ -53,6 +53,12 @@ func (t TenantSchema) key(typ Type, schema string) (Key, bool) {
 	return k, true
 }
 
+// names reports whether the schema of a tenant has a name that is its.
+func (t TenantSchema) names(k Key) bool {
+	own, ok := t.key(k.Type(), t.Prefix+k.String()+t.Suffix)
+	return ok && own == k
+}
+
 // BySchema reports a map whose tenants have a schema each. Its TenantColumn is
 // empty.
 func (m *Map) BySchema() bool { return m.file.TenantSchema.set }
@@ -78,9 +84,7 @@ func (m *Map) TenantOf(schema string) (Key, bool) {
 // would have no name in PostgreSQL, or one that is no tenant's.
 func (m *Map) SchemaOf(k Key) (string, bool) {
 	t := m.file.TenantSchema
-	schema := t.Prefix + k.String() + t.Suffix
-	own, ok := m.TenantOf(schema)
-	return schema, ok && own == k
+	return t.Prefix + k.String() + t.Suffix, t.names(k)
 }
 
 // InTenantSchemas reports a table that the map says is in every tenant's schema.

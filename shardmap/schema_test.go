@@ -103,16 +103,18 @@ func TestSchemaTables(t *testing.T) {
 func TestSchemaErrors(t *testing.T) {
 	const shards = "\nshards: [{name: s1, primary: {host: h}}]\n"
 	for text, want := range map[string]string{
-		"{type: bigint}" + shards:                                                       `2:16: tenant: what tells tenants apart is missing: write column: COLUMN, or schema: "t_{tenant}" if each tenant has a schema of its own`,
-		"{column: a, schema: 't_{tenant}', type: bigint}" + shards:                      "2:29: tenant.schema: tenants are told apart by a column or by their schemas: keep column or schema",
-		"{schema: tenants, type: bigint}" + shards:                                      `2:18: tenant.schema: "tenants" has to hold {tenant} once, in the place of the tenant's key: write "t_{tenant}"`,
-		"{schema: '{tenant}{tenant}', type: bigint}" + shards:                           `2:18: tenant.schema: "{tenant}{tenant}" has to hold {tenant} once, in the place of the tenant's key: write "t_{tenant}"`,
-		"{schema: 'pg_{tenant}', type: bigint}" + shards:                                `2:18: tenant.schema: "pg_{tenant}" begins with pg_, which PostgreSQL keeps for itself`,
-		"{column: a, type: bigint, except: [b]}" + shards:                               "2:44: tenant.except: it belongs to tenant.schema, which is not there",
-		"{schema: 't_{tenant}', type: bigint, except: [a b]}" + shards:                  `2:55: tenant.except: "a b" is no name of SQL: put it in double quotes (inside single ones for YAML)`,
-		"{schema: 't_{tenant}', type: bigint}" + shards + "tables: {t_4.x: reference}":  "4:10: tables.t_4.x: the schema t_4 is a tenant's: list it under tenant.except if it is not",
-		"{schema: 't_{tenant}', type: bigint}" + shards + "tables: {x: {column: c}}":    "4:22: tables.x: no table has a tenant column where each tenant has a schema: remove it",
-		"{schema: 't_{tenant}', type: bigint}" + shards + "tables: {public.x: sharded}": "4:10: tables.public.x: a sharded table is in every tenant's schema: name it without one",
+		"{type: bigint}" + shards:                                                        `2:16: tenant: what tells tenants apart is missing: write column: COLUMN, or schema: "t_{tenant}" if each tenant has a schema of its own`,
+		"{column: a, schema: 't_{tenant}', type: bigint}" + shards:                       "2:29: tenant.schema: tenants are told apart by a column or by their schemas: keep column or schema",
+		"{schema: tenants, type: bigint}" + shards:                                       `2:18: tenant.schema: "tenants" has to hold {tenant} once, in the place of the tenant's key: write "t_{tenant}"`,
+		"{schema: '{tenant}{tenant}', type: bigint}" + shards:                            `2:18: tenant.schema: "{tenant}{tenant}" has to hold {tenant} once, in the place of the tenant's key: write "t_{tenant}"`,
+		"{schema: 'pg_{tenant}', type: bigint}" + shards:                                 `2:18: tenant.schema: "pg_{tenant}" begins with pg_, which PostgreSQL keeps for itself`,
+		"{column: a, type: bigint, except: [b]}" + shards:                                "2:44: tenant.except: it belongs to tenant.schema, which is not there",
+		"{schema: 't_{tenant}', type: bigint, except: [a b]}" + shards:                   `2:55: tenant.except: "a b" is no name of SQL: put it in double quotes (inside single ones for YAML)`,
+		"{schema: '{tenant}', type: text}" + shards + "pins: {public: s1}":               `4:8: pins: tenant "public" has no schema: "public" is shared, or no name for one: remove the pin`,
+		"{schema: 't_{tenant}', type: bigint, except: [t_4]}" + shards + "pins: {4: s1}": `4:8: pins: tenant "4" has no schema: "t_4" is shared, or no name for one: remove the pin`,
+		"{schema: 't_{tenant}', type: bigint}" + shards + "tables: {t_4.x: reference}":   "4:10: tables.t_4.x: the schema t_4 is a tenant's: list it under tenant.except if it is not",
+		"{schema: 't_{tenant}', type: bigint}" + shards + "tables: {x: {column: c}}":     "4:22: tables.x: no table has a tenant column where each tenant has a schema: remove it",
+		"{schema: 't_{tenant}', type: bigint}" + shards + "tables: {public.x: sharded}":  "4:10: tables.public.x: a sharded table is in every tenant's schema: name it without one",
 	} {
 		_, err := shardmap.Parse("m.yaml", []byte("database: app\ntenant: "+text))
 		if err == nil || err.Error() != "m.yaml:"+want {

@@ -183,9 +183,16 @@ func TestReferenceShardCommands(t *testing.T) {
 	c.want(exitOK, "check --online", "2 reference tables: the same rows on all 3 shards")
 }
 
-// TestReferenceShardLocked starts while a transaction keeps a reference table locked, as one may that is prepared: the shards that were there
-// are served, and what could not be verified is not taken for right.
+// TestReferenceShardLocked starts while a transaction keeps a reference table locked, as one may that is prepared, on a shard that was there and
+// on one that is new: the shards that were there are served, and what could not be verified is not taken for right.
 func TestReferenceShardLocked(t *testing.T) {
+	t.Run("old", func(t *testing.T) { referenceShardLocked(t, 1, "while nobody writes them", "raise limits.reload_wait") })
+	t.Run("new", func(t *testing.T) {
+		referenceShardLocked(t, 2, "shard s3: writers of the reference tables could not be kept out within 500ms", "lock timeout")
+	})
+}
+
+func referenceShardLocked(t *testing.T, locked int, refusal ...string) {
 	c, three := referenceCase(t)
 	c.shards(three...)
 	c.references()
@@ -194,7 +201,7 @@ func TestReferenceShardLocked(t *testing.T) {
 		t.Fatal(err)
 	}
 	writeFile(t, "pgdrover.yaml", string(text)+"limits: {reload_wait: 500ms}\n")
-	holder, err := pgx.Connect(t.Context(), c.cluster.Shards[1].Primary.URL())
+	holder, err := pgx.Connect(t.Context(), c.cluster.Shards[locked].Primary.URL())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -211,7 +218,7 @@ func TestReferenceShardLocked(t *testing.T) {
 	if err != nil || !strings.Contains(string(log), "it could not be verified that all shards have the rows of the reference tables") {
 		t.Fatalf("%s %v", log, err)
 	}
-	c.want(exitError, "shardmap assign", "while nobody writes them", "raise limits.reload_wait")
+	c.want(exitError, "shardmap assign", refusal...)
 	if _, err := holder.Exec(t.Context(), "rollback"); err != nil {
 		t.Fatal(err)
 	}

@@ -52,7 +52,19 @@ CREATE TABLE plans (
     made timestamptz DEFAULT now(),
     long text GENERATED ALWAYS AS (name || '.') STORED
 );
+CREATE DOMAIN moment AS timestamptz DEFAULT now();
+CREATE TABLE periods (name text PRIMARY KEY, since date DEFAULT ('now'::text)::date, seen moment, word text DEFAULT 'now');
+CREATE FUNCTION stamp() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN NEW.at := now(); RETURN NEW; END $$;
+CREATE FUNCTION trimmed() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN NEW.name := trim(NEW.name); RETURN NEW; END $$;
+CREATE TABLE regions (name text PRIMARY KEY, at timestamptz);
+CREATE TRIGGER clean BEFORE INSERT OR UPDATE ON regions FOR EACH ROW EXECUTE FUNCTION trimmed();
+CREATE TRIGGER stamp BEFORE INSERT OR UPDATE ON regions FOR EACH ROW EXECUTE FUNCTION stamp();
 CREATE VIEW plan_names AS SELECT id, name FROM plans;
+
+-- The tenant column is of a domain.
+CREATE DOMAIN tenant_number AS bigint CHECK (VALUE <> 0);
+CREATE TABLE seats (tenant_id tenant_number NOT NULL, n int NOT NULL, PRIMARY KEY (tenant_id, n));
+
 CREATE TABLE stray (id int PRIMARY KEY, note text);
 
 CREATE TABLE secrets (tenant_id bigint NOT NULL, id int, body text, PRIMARY KEY (tenant_id, id));
