@@ -93,7 +93,6 @@ const (
 	addColumn    = pg.AlterTableType_AT_AddColumn
 	alterType    = pg.AlterTableType_AT_AlterColumnType
 	isIdentity   = pg.ConstrType_CONSTR_IDENTITY
-	linkExists   = pg.SubLinkType_EXISTS_SUBLINK
 	skipLocked   = pg.LockWaitPolicy_LockWaitSkip
 	objectTable  = pg.ObjectType_OBJECT_TABLE
 	objectIndex  = pg.ObjectType_OBJECT_INDEX
