@@ -29,9 +29,9 @@ type Server struct {
 	addresses addresses
 	census    census
 
-	stop       chan struct{} // closed by Shutdown
-	watching   sync.Once     // starts what runs in the background
-	background sync.WaitGroup
+	stop       chan struct{}  // closed by Shutdown
+	watching   sync.Once      // starts what runs in the background
+	background sync.WaitGroup // for that, and for Serve
 
 	usages    usages
 	scratches sync.Pool // of *scratch, for sessions
@@ -87,12 +87,15 @@ func (s *Server) Serve(ln net.Listener) error {
 		_ = ln.Close()
 		return ErrServerClosed
 	}
+	defer s.background.Done()
 	s.watching.Do(func() {
 		s.background.Go(s.watchSlow)
 		s.background.Go(s.keepUsage)
 	})
 	onLoop, ok, err := s.group.Loops.Listen(ln)
 	switch {
+	case err != nil && s.closing():
+		return ErrServerClosed
 	case err != nil:
 		return err
 	case !ok:
@@ -162,6 +165,7 @@ func (s *Server) acceptAll(ln net.Listener) error {
 	}
 }
 
+// listen reports whether ln is to be served. Shutdown then waits for background to be told that it no longer is.
 func (s *Server) listen(ln net.Listener) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -169,6 +173,7 @@ func (s *Server) listen(ln net.Listener) bool {
 		return false
 	}
 	s.listeners[ln] = struct{}{}
+	s.background.Add(1)
 	return true
 }
 
@@ -237,8 +242,8 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	s.each(func(ss *session) { ss.drain(false) })
 	done := make(chan struct{})
 	go func() {
+		s.background.Wait() // first: who serves a listener adds to the group
 		s.group.Wait()
-		s.background.Wait()
 		close(done)
 	}()
 	select {
