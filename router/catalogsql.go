@@ -72,7 +72,8 @@ SELECT json_build_object(
      WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped AND (a.atttypmod >= 0 OR t.typtype = 'd')),
    'diverging', (SELECT json_agg(a.attname ORDER BY a.attnum) FROM pg_attribute a
        LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
-     WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = '' AND {diverging}),
+     WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = ''
+       AND (a.atthasdef OR a.attidentity <> '' OR a.atttypid >= 10000) AND {diverging}),
    'large', c.relpages >= 64 AND c.reltuples > 0,
    'identityColumns', (SELECT json_agg(a.attname ORDER BY k.i) FROM pg_index x,
        unnest(x.indkey) WITH ORDINALITY k(num, i), pg_attribute a

@@ -18,25 +18,7 @@ import (
 // s2 must answer alike on both. The statements are those of the routing cases
 // and random ones.
 func TestRoutedSeesAll(t *testing.T) {
-	c := pgcluster.Test(t, pgcluster.Config{Shards: 2})
-	schema, err := os.ReadFile(filepath.Join(routingDir, "schema.sql"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	var conns [2]*pgcluster.Conn
-	for i, tenants := range []string{"42, 43, 44, 7, -1", "42, 43"} {
-		conn, err := pgcluster.Connect(t.Context(), c.Shards[i].Primary.SuperuserURL())
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer conn.Close()
-		for _, sql := range []string{string(schema), rowsOf(tenants), "SET statement_timeout = '5s'"} {
-			if _, err := conn.Query(t.Context(), sql); err != nil {
-				t.Fatal(err)
-			}
-		}
-		conns[i] = conn
-	}
+	conns := wholeAndSecond(t)
 	r := routerFor(t, "shardmap.yaml")
 	texts := corpus(t)
 	rng := rand.New(rand.NewPCG(11, 2))
@@ -53,6 +35,30 @@ func TestRoutedSeesAll(t *testing.T) {
 	if compared < 600 {
 		t.Errorf("only %d statements were compared", compared)
 	}
+}
+
+// wholeAndSecond are connections to a node that has the rows of all tenants, and to one that has those of shard s2 alone.
+func wholeAndSecond(t *testing.T) (conns [2]*pgcluster.Conn) {
+	t.Helper()
+	c := pgcluster.Test(t, pgcluster.Config{Shards: 2})
+	schema, err := os.ReadFile(filepath.Join(routingDir, "schema.sql"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, tenants := range []string{"42, 43, 44, 7, -1", "42, 43"} {
+		conn, err := pgcluster.Connect(t.Context(), c.Shards[i].Primary.SuperuserURL())
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(conn.Close)
+		for _, sql := range []string{string(schema), rowsOf(tenants), "SET statement_timeout = '5s'"} {
+			if _, err := conn.Query(t.Context(), sql); err != nil {
+				t.Fatal(err)
+			}
+		}
+		conns[i] = conn
+	}
+	return conns
 }
 
 // rowsOf returns SQL that fills the tables for some tenants.

@@ -3,8 +3,6 @@ package router
 import (
 	"fmt"
 	"math/rand/v2"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 
@@ -16,25 +14,7 @@ import (
 // there no row of another shard's tenants. Nodes are as in TestRoutedSeesAll;
 // each write is rolled back.
 func TestRoutedWritesAll(t *testing.T) {
-	c := pgcluster.Test(t, pgcluster.Config{Shards: 2})
-	schema, err := os.ReadFile(filepath.Join(routingDir, "schema.sql"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	var conns [2]*pgcluster.Conn
-	for i, tenants := range []string{"42, 43, 44, 7, -1", "42, 43"} {
-		conn, err := pgcluster.Connect(t.Context(), c.Shards[i].Primary.SuperuserURL())
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer conn.Close()
-		for _, sql := range []string{string(schema), rowsOf(tenants), "SET statement_timeout = '5s'"} {
-			if _, err := conn.Query(t.Context(), sql); err != nil {
-				t.Fatal(err)
-			}
-		}
-		conns[i] = conn
-	}
+	conns := wholeAndSecond(t)
 	r := routerFor(t, "shardmap.yaml")
 	before := contents(t, conns[0], "NOT IN (42, 43)")
 	rng := rand.New(rand.NewPCG(5, 3))

@@ -125,7 +125,7 @@ pins: {%q: s3}
 }
 
 // planned makes a map of a file with the placement that the planner proposes.
-func planned(t *testing.T, text string) *shardmap.Map {
+func planned(t testing.TB, text string) *shardmap.Map {
 	t.Helper()
 	f, err := shardmap.Parse("shardmap.yaml", []byte(text))
 	if err != nil {

@@ -11,20 +11,7 @@ import (
 // bySchema is a map whose tenant block is given.
 func bySchema(t testing.TB, tenant, rest string) *shardmap.Map {
 	t.Helper()
-	text := "database: app\ntenant: " + tenant + "\nshards: [{name: s1, primary: {host: h}}, {name: s2, primary: {host: i}}]\n" + rest
-	f, err := shardmap.Parse("m.yaml", []byte(text))
-	if err != nil {
-		t.Fatal(err)
-	}
-	l, err := shardmap.Plan(f)
-	if err != nil {
-		t.Fatal(err)
-	}
-	m, err := shardmap.New(f, l)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return m
+	return planned(t, "database: app\ntenant: "+tenant+"\nshards: [{name: s1, primary: {host: h}}, {name: s2, primary: {host: i}}]\n"+rest)
 }
 
 // tenantSchemas are names of schemas, and the tenants they belong to by several patterns; "-": none.
