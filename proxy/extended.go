@@ -198,7 +198,7 @@ func (s *session) onShard(r router.Route) (*link, *pgwire.Error) {
 		}
 		return l, nil
 	}
-	l, e := s.enlist(r)
+	l, e := s.enlist(&r)
 	if e != nil {
 		return nil, e
 	}

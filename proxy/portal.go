@@ -94,7 +94,7 @@ func (s *session) bind(frame []byte) bool {
 	if !s.settleAside(r) {
 		return !s.cut.Load()
 	}
-	if s.isForSeveral(&p.query, r) || r.Kind >= router.Scatter {
+	if s.isForSeveral(&p.query, &r) || r.Kind >= router.Scatter {
 		s.bindForAll(frame, at)
 		return true
 	}
@@ -119,7 +119,7 @@ func (s *session) bindOnShard(frame []byte, at *portal) bool {
 	}
 	var c *cacheQuery
 	if alone {
-		if c = s.cacheable(&p.query, r, &s.bound); c != nil {
+		if c = s.cacheable(&p.query, &r, &s.bound); c != nil {
 			c.describe(described)
 			if s.answerCached(c) {
 				at.answered = true
@@ -128,7 +128,7 @@ func (s *session) bindOnShard(frame []byte, at *portal) bool {
 			r.Write = true
 		}
 	}
-	s.markWrite(&p.query, at.route)
+	s.markWrite(&p.query, &at.route)
 	l, e := s.onShard(r)
 	if e != nil {
 		s.dropPortal(at)
@@ -213,7 +213,9 @@ func (s *session) dropPortal(at *portal) {
 
 // endPortals forgets all portals: they end with their transaction.
 func (s *session) endPortals() {
-	clear(s.portals)
+	if len(s.portals) > 0 {
+		clear(s.portals)
+	}
 	s.portal = portal{}
 }
 

@@ -24,6 +24,21 @@ func (s *session) simple(frame []byte) bool {
 	s.enterTransaction()
 	q := &s.query
 	s.analyse(q, text)
+	if !q.Plain() || s.tx.aborted || s.tx.poisoned {
+		return s.simpleAny(frame, q)
+	}
+	r, e := s.route(q, nil)
+	switch {
+	case e != nil:
+		return s.refuseSimple(e)
+	case r.Kind != router.Single:
+		return s.simpleRouted(frame, q, r)
+	}
+	return s.simpleOnShard(frame, q, r)
+}
+
+// simpleAny is simple for what may be PgDrover's own business, and in a transaction that was aborted.
+func (s *session) simpleAny(frame []byte, q *router.Query) bool {
 	sts := q.Statements()
 	if e := s.modeError(q); e != nil {
 		return s.refuseSimple(e)
@@ -50,7 +65,12 @@ func (s *session) simple(frame []byte) bool {
 	if e != nil {
 		return s.refuseSimple(e)
 	}
-	switch {
+	return s.simpleRouted(frame, q, r)
+}
+
+// simpleRouted carries out a Query whose route is known.
+func (s *session) simpleRouted(frame []byte, q *router.Query, r router.Route) bool {
+	switch sts := q.Statements(); {
 	case r.Kind == router.Local:
 		s.answerRoute(q)
 		return s.unitEnd()
@@ -62,7 +82,7 @@ func (s *session) simple(frame []byte) bool {
 	case r.Kind >= router.Scatter:
 		s.gatherSimple(q, r)
 		return s.unitEnd()
-	case s.isForSeveral(q, r):
+	case s.isForSeveral(q, &r):
 		s.everySimple(q, r)
 		return s.unitEnd()
 	case len(sts) == 1 && sts[0].Verb == router.Prepare && !s.direct():
@@ -88,7 +108,7 @@ const longText = 8 << 10
 
 // simpleOnShard sends a Query to the shard that its route names and relays the answer.
 func (s *session) simpleOnShard(frame []byte, q *router.Query, r router.Route) bool {
-	c := s.cacheable(q, r, nil)
+	c := s.cacheable(q, &r, nil)
 	if c != nil {
 		c.describe(true)
 		if s.answerCached(c) {
@@ -97,14 +117,17 @@ func (s *session) simpleOnShard(frame []byte, q *router.Query, r router.Route) b
 		}
 		r.Write = true // filled from the primary only
 	}
-	s.markWrite(q, r)
-	if e := s.foresee(q); e != nil {
-		return s.refuseSimple(e)
+	s.markWrite(q, &r)
+	var w *wording
+	if !q.Plain() {
+		if e := s.foresee(q); e != nil {
+			return s.refuseSimple(e)
+		}
+		w = s.wordsOf(q)
 	}
-	w := s.wordsOf(q)
 	var not *pool.Node
 	for {
-		l, e := s.enlistSimple(r, not)
+		l, e := s.enlistSimple(&r, not)
 		if e == nil {
 			e = s.knowAll(l, w)
 		}
@@ -143,7 +166,7 @@ func (s *session) simpleOnShard(frame []byte, q *router.Query, r router.Route) b
 }
 
 // enlistSimple is enlist for a statement that another node may have failed to answer.
-func (s *session) enlistSimple(r router.Route, not *pool.Node) (*link, *pgwire.Error) {
+func (s *session) enlistSimple(r *router.Route, not *pool.Node) (*link, *pgwire.Error) {
 	if not == nil {
 		return s.enlist(r)
 	}
@@ -249,7 +272,7 @@ func (s *session) legacy(frame []byte) bool {
 	case !s.env.Tenant.IsZero():
 		r.Kind, r.Shard = router.Single, s.place.shards.Locate(s.env.Tenant)
 	}
-	l, e := s.enlist(r)
+	l, e := s.enlist(&r)
 	if e != nil {
 		return s.refuseSimple(e)
 	}
@@ -266,5 +289,7 @@ func (s *session) legacy(frame []byte) bool {
 // forgetMessage lets go of what still names the last message: an idle client would keep the buffer that it was in.
 func (s *session) forgetMessage() {
 	s.query.Forget()
-	s.bound = pgwire.Bind{}
+	if s.bound.Holds() {
+		s.bound = pgwire.Bind{}
+	}
 }

@@ -133,6 +133,11 @@ func (s *session) relay(l *link, b []byte) (int, bool) {
 			}
 			continue
 		}
+		if typ == pgwire.MsgDataRow && l.forwards() {
+			s.answering(l)
+			i += size
+			continue
+		}
 		v := s.frame(l, b[i:i+size])
 		if v == stop {
 			s.pass(l, b[start:i])
@@ -187,7 +192,7 @@ func (s *session) fakes(l *link) {
 	for f := l.replies.first(); f != nil && f.do == fake; f = l.replies.first() {
 		s.client.Queue(f.fake)
 		s.settled(f)
-		l.replies.pop()
+		l.replies.drop()
 	}
 }
 

@@ -69,11 +69,23 @@ func (q *replies) push(r reply) {
 	default:
 		q.open = true
 	}
+	*q.last() = r
+}
+
+// pushQuery is push for the reply to a Query of the client's.
+func (q *replies) pushQuery(text *router.Query, words *wording) {
+	q.open = false
+	r := q.last()
+	r.kind, r.text, r.words = pgwire.MsgQuery, text, words
+}
+
+// last adds an empty reply, the newest.
+func (q *replies) last() *reply {
 	if q.n == len(q.ring) {
 		q.grow()
 	}
-	*q.at(q.n) = r
 	q.n++
+	return q.at(q.n - 1)
 }
 
 // pushFront makes r the oldest reply.
@@ -102,10 +114,15 @@ func (q *replies) first() *reply {
 
 func (q *replies) pop() reply {
 	r := q.ring[q.head]
+	q.drop()
+	return r
+}
+
+// drop is pop for who has seen what there is to see.
+func (q *replies) drop() {
 	q.ring[q.head] = reply{}
 	q.head = (q.head + 1) & (len(q.ring) - 1)
 	q.n--
-	return r
 }
 
 // has reports whether a message of this kind is still to be answered.

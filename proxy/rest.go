@@ -2,7 +2,6 @@ package proxy
 
 import (
 	"runtime/debug"
-	"slices"
 	"time"
 
 	"github.com/pgdrover/pgdrover/internal/task"
@@ -77,7 +76,12 @@ func (s *session) mayRest() bool {
 	if s.batch.open || s.ear != nil || s.client.Flush() != nil || s.client.Pending() > 0 || s.cut.Load() {
 		return false
 	}
-	return !slices.ContainsFunc(s.links, func(l *link) bool { return l.busy() || l.hold != 0 })
+	for _, l := range s.links {
+		if l.busy() || l.hold != 0 {
+			return false
+		}
+	}
+	return true
 }
 
 // rest waits for the client's next message, in a turn to come if it is not there yet. It reports whether the session goes on at once.

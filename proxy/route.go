@@ -94,7 +94,7 @@ func (s *session) route(q *router.Query, p router.Params) (router.Route, *pgwire
 	for {
 		s.env.TempTables = s.holds(router.HoldTempTable)
 		r, err := s.ask(q, p)
-		if s.mayBeOld(r, err) {
+		if (err != nil || !s.place.single()) && s.mayBeOld(&r, err) {
 			r, err = s.routeUnknown(q, p, r, err)
 		}
 		if err != nil {
@@ -103,10 +103,10 @@ func (s *session) route(q *router.Query, p router.Params) (router.Route, *pgwire
 		if namesGID(q) {
 			return s.routeGID(q, r)
 		}
-		if e := s.mayMake(q, r); e != nil {
+		if e := s.mayMake(q, &r); e != nil {
 			return r, e
 		}
-		entered, e := s.enterGate(r)
+		entered, e := s.enterGate(&r)
 		if e != nil {
 			return r, e
 		}
@@ -134,7 +134,7 @@ func undefinedTable(err error) bool {
 
 // mayBeOld reports whether a newer catalog may route a statement that the one in force does not know a relation of, or that it
 // refuses while it is behind.
-func (s *session) mayBeOld(r router.Route, err error) bool {
+func (s *session) mayBeOld(r *router.Route, err error) bool {
 	if s.place.single() {
 		return err != nil && s.db.catalog.behind()
 	}

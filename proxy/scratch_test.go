@@ -17,6 +17,12 @@ func TestNothingInHand(t *testing.T) {
 		}
 		tx = transaction{}
 	})
+	eachField(t, &tx.condition, func(name string) {
+		if tx.isZero() {
+			t.Errorf("transaction.%s is not looked at", name)
+		}
+		tx = transaction{}
+	})
 	var p portal
 	eachField(t, &p, func(name string) {
 		if p.isZero() && name != "route" { // it comes with a statement

@@ -354,7 +354,7 @@ func (s *session) releaseAfter() {
 }
 
 // role is where a statement may run.
-func (s *session) role(r router.Route) pool.Role {
+func (s *session) role(r *router.Route) pool.Role {
 	if r.Write || !s.db.options().Replicas || s.mode == ModeSession || s.tx.open && !s.tx.readOnly {
 		return pool.Primary
 	}

@@ -80,8 +80,8 @@ func (s *session) showWork() {
 	received, sent := s.client.Traffic()
 	s.work.Received, s.work.Sent = int64(received), int64(sent)
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.shown = shownWork{s.work.Usage, len(s.statements)}
+	s.shown.usage, s.shown.statements = s.work.Usage, len(s.statements)
+	s.mu.Unlock()
 }
 
 // shownWork is what others see of a session's work.

@@ -99,6 +99,10 @@ func (q *Query) Template() *Template { return q.tpl }
 // are shared and must not be changed.
 func (q *Query) Statements() []Statement { return q.tpl.statements }
 
+// Plain reports a query string of one statement that reads or writes rows and concerns nothing else: it names no prepared statement, changes no
+// setting and no catalog, and leaves nothing with its session or its backend.
+func (q *Query) Plain() bool { return q.tpl.plain }
+
 // SQL returns the whole text that was analysed.
 func (q *Query) SQL() []byte { return q.text }
 
@@ -141,6 +145,7 @@ type Template struct {
 	searchPath string
 	user       string
 	statements []Statement
+	plain      bool
 }
 
 // Bytes returns the normalised text, which identifies the template together
