@@ -84,17 +84,16 @@ func (s *session) bind(frame []byte) bool {
 		s.analyse(&p.query, p.sql())
 	}
 	s.params = bindParams{m, p}
-	r, e := s.route(&p.query, &s.params)
-	if e != nil {
+	at.route = router.Route{}
+	if e := s.route(&p.query, &s.params, &at.route); e != nil {
 		s.dropPortal(at)
 		return s.fail(e)
 	}
-	at.route = r
 	s.timed()
-	if !s.settleAside(r) {
+	if !s.settleAside(at.route) {
 		return !s.cut.Load()
 	}
-	if s.isForSeveral(&p.query, &r) || r.Kind >= router.Scatter {
+	if s.isForSeveral(&p.query, &at.route) || at.route.Kind >= router.Scatter {
 		s.bindForAll(frame, at)
 		return true
 	}

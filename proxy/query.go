@@ -27,11 +27,11 @@ func (s *session) simple(frame []byte) bool {
 	if !q.Plain() || s.tx.aborted || s.tx.poisoned {
 		return s.simpleAny(frame, q)
 	}
-	r, e := s.route(q, nil)
-	switch {
-	case e != nil:
+	r := &s.routed
+	if e := s.route(q, nil, r); e != nil {
 		return s.refuseSimple(e)
-	case r.Kind != router.Single:
+	}
+	if r.Kind != router.Single {
 		return s.simpleRouted(frame, q, r)
 	}
 	return s.simpleOnShard(frame, q, r)
@@ -59,31 +59,30 @@ func (s *session) simpleAny(frame []byte, q *router.Query) bool {
 		return s.refuseSimple(s.abortedError())
 	}
 	if l := s.abortedOn(q); l != nil {
-		return s.simpleOnShard(frame, q, router.Route{Kind: router.Single, Shard: l.shard, Write: true})
+		return s.simpleOnShard(frame, q, &router.Route{Kind: router.Single, Shard: l.shard, Write: true})
 	}
-	r, e := s.route(q, nil)
-	if e != nil {
+	if e := s.route(q, nil, &s.routed); e != nil {
 		return s.refuseSimple(e)
 	}
-	return s.simpleRouted(frame, q, r)
+	return s.simpleRouted(frame, q, &s.routed)
 }
 
 // simpleRouted carries out a Query whose route is known.
-func (s *session) simpleRouted(frame []byte, q *router.Query, r router.Route) bool {
+func (s *session) simpleRouted(frame []byte, q *router.Query, r *router.Route) bool {
 	switch sts := q.Statements(); {
 	case r.Kind == router.Local:
 		s.answerRoute(q)
 		return s.unitEnd()
 	case r.Kind == router.ByRow:
-		return s.copySimple(q, r)
+		return s.copySimple(q, *r)
 	case r.Kind == router.InTurn:
 		s.inTurn(q)
 		return s.unitEnd()
 	case r.Kind >= router.Scatter:
-		s.gatherSimple(q, r)
+		s.gatherSimple(q, *r)
 		return s.unitEnd()
-	case s.isForSeveral(q, &r):
-		s.everySimple(q, r)
+	case s.isForSeveral(q, r):
+		s.everySimple(q, *r)
 		return s.unitEnd()
 	case len(sts) == 1 && sts[0].Verb == router.Prepare && !s.direct():
 		return s.simplePrepare(q)
@@ -107,8 +106,8 @@ func (s *session) analyse(q *router.Query, text []byte) {
 const longText = 8 << 10
 
 // simpleOnShard sends a Query to the shard that its route names and relays the answer.
-func (s *session) simpleOnShard(frame []byte, q *router.Query, r router.Route) bool {
-	c := s.cacheable(q, &r, nil)
+func (s *session) simpleOnShard(frame []byte, q *router.Query, r *router.Route) bool {
+	c := s.cacheable(q, r, nil)
 	if c != nil {
 		c.describe(true)
 		if s.answerCached(c) {
@@ -117,7 +116,7 @@ func (s *session) simpleOnShard(frame []byte, q *router.Query, r router.Route) b
 		}
 		r.Write = true // filled from the primary only
 	}
-	s.markWrite(q, &r)
+	s.markWrite(q, r)
 	var w *wording
 	if !q.Plain() {
 		if e := s.foresee(q); e != nil {
@@ -127,7 +126,7 @@ func (s *session) simpleOnShard(frame []byte, q *router.Query, r router.Route) b
 	}
 	var not *pool.Node
 	for {
-		l, e := s.enlistSimple(&r, not)
+		l, e := s.enlistSimple(r, not)
 		if e == nil {
 			e = s.knowAll(l, w)
 		}
@@ -151,7 +150,7 @@ func (s *session) simpleOnShard(frame []byte, q *router.Query, r router.Route) b
 		}
 		s.skipping = false
 		if l.lost != nil && l.retry {
-			not = s.elsewhere(l, &r)
+			not = s.elsewhere(l, r)
 			continue
 		}
 		if w != nil && w.again && l.lost == nil {

@@ -9,7 +9,8 @@ import (
 // scratch is what a session has in hand while it works. Between transactions nothing is in hand: a session that rests then gives its scratch to
 // whoever works next, who uses its memory again.
 type scratch struct {
-	query router.Query // the statement in hand
+	query  router.Query // the statement in hand
+	routed router.Route // where a Query goes
 
 	portal portal // the unnamed one
 	batch  batch
