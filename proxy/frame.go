@@ -116,14 +116,14 @@ func (s *session) prepareStep(l *link, first *reply, frame []byte) verdict {
 		l.lost = protocolError(frame[0])
 		return stop
 	}
-	r := l.replies.pop()
-	if r.of != nil && r.do == forward {
-		r.of.proven = true
+	if first.of != nil && first.do == forward {
+		first.of.proven = true
 	}
-	if s.tape.on && r.do == forward {
-		s.tape.done(&r)
+	if s.tape.on && first.do == forward {
+		s.tape.done(first)
 	}
-	s.settled(&r)
+	s.settled(first)
+	l.replies.drop()
 	return v
 }
 
@@ -159,7 +159,7 @@ func (s *session) executed(l *link, first *reply, frame []byte) verdict {
 		if first.do == forward {
 			s.tape.stop()
 		}
-		l.replies.pop()
+		l.replies.drop()
 	}
 	return v
 }
@@ -273,10 +273,11 @@ func (s *session) readyAgain(l *link, first *reply, frame []byte) verdict {
 		l.lost = protocolError(frame[0])
 		return stop
 	}
-	r := l.replies.pop()
+	skipped := first.do == skip
+	l.replies.drop()
 	l.status = status
 	l.copyIn, l.unsynced = false, false
-	if r.do == skip {
+	if skipped {
 		s.tape.ready = s.tape.mending && l == s.batch.link
 		return drop
 	}

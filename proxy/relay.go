@@ -187,7 +187,7 @@ func (s *session) fakes(l *link) {
 	for f := l.replies.first(); f != nil && f.do == fake; f = l.replies.first() {
 		s.client.Queue(f.fake)
 		s.settled(f)
-		l.replies.pop()
+		l.replies.drop()
 	}
 }
 
