@@ -56,13 +56,19 @@ func (s *session) batchEnd() {
 		}
 	}
 	s.atRest()
-	s.batch.settled()
-	s.batch = batch{deferred: s.batch.deferred}
-	s.tape.rewind()
 	s.skipping = false
 	if !s.tx.open {
 		s.endPortals()
 	}
+	s.forgetBatch()
+}
+
+// forgetBatch makes ready for the next batch.
+func (s *session) forgetBatch() {
+	s.batch.settled()
+	s.batch = batch{deferred: s.batch.deferred}
+	s.tape.rewind()
+	s.freeSpaces()
 }
 
 // closeBatch ends a batch that a Query follows without a Sync. If that has failed, s.skipping is set, and the Query is discarded too.
@@ -83,9 +89,7 @@ func (s *session) closeBatch() bool {
 		if s.tx.ofBatch {
 			s.commitBatch()
 		}
-		s.batch.settled()
-		s.batch = batch{deferred: s.batch.deferred}
-		s.tape.rewind()
+		s.forgetBatch()
 	}
 	return true
 }

@@ -116,14 +116,14 @@ func (s *session) prepareStep(l *link, first *reply, frame []byte) verdict {
 		l.lost = protocolError(frame[0])
 		return stop
 	}
-	r := l.replies.pop()
-	if r.of != nil && r.do == forward {
-		r.of.proven = true
+	if first.of != nil && first.do == forward {
+		first.of.proven = true
 	}
-	if s.tape.on && r.do == forward {
-		s.tape.done(&r)
+	if s.tape.on && first.do == forward {
+		s.tape.done(first)
 	}
-	s.settled(&r)
+	s.settled(first)
+	l.replies.drop()
 	return v
 }
 

@@ -147,9 +147,9 @@ func (s *session) bindOnShard(frame []byte, at *portal) bool {
 			return !s.cut.Load()
 		}
 	}
-	ask := reply{kind: pgwire.MsgBind, made: at, of: p}
-	s.record(frame, &ask)
-	s.sendBind(l, frame, &s.bound, ask)
+	from, to := s.record(frame)
+	ask := s.sendBind(l, frame, &s.bound, p)
+	ask.made, ask.from, ask.to = at, from, to
 	at.link = l
 	if alone && c == nil {
 		s.mayAskAgain(l, at, frame)
@@ -160,9 +160,9 @@ func (s *session) bindOnShard(frame []byte, at *portal) bool {
 	return s.relieve(l)
 }
 
-// sendBind sends the Bind in frame, which m is a view of, to a backend. ask is the reply that is owed to it.
-func (s *session) sendBind(l *link, frame []byte, m *pgwire.Bind, ask reply) {
-	p := ask.of
+// sendBind sends the Bind of p in frame, which m is a view of, to a backend. It returns the reply that is owed to it, for the caller to say
+// the rest of.
+func (s *session) sendBind(l *link, frame []byte, m *pgwire.Bind, p *prepared) *reply {
 	s.know(l, p)
 	if p.names && s.tape.on && !s.tape.used {
 		l.check(p.words.uses)
@@ -172,8 +172,9 @@ func (s *session) sendBind(l *link, frame []byte, m *pgwire.Bind, ask reply) {
 	} else {
 		l.conn.SetQueue(pgwire.AppendBindNamed(l.conn.QueueBuffer(), m, p.backendName()))
 	}
-	ask.name, ask.words = p.shared, p.saying()
-	l.replies.push(ask)
+	ask := l.replies.add(pgwire.MsgBind)
+	ask.of, ask.name, ask.words = p, p.shared, p.saying()
+	return ask
 }
 
 // newPortal is the place of a portal of a name.
@@ -253,15 +254,16 @@ func (s *session) describePortal(frame, name []byte) bool {
 	if e != nil {
 		return s.mistake(e)
 	}
-	return s.passOn(l, frame, reply{kind: pgwire.MsgDescribe})
+	s.passOn(l, frame)
+	return s.relieve(l)
 }
 
-// passOn sends a message of the client's as it is.
-func (s *session) passOn(l *link, frame []byte, r reply) bool {
-	s.record(frame, &r)
+// passOn sends a message of the client's as it is. It returns the reply that is owed to it, for the caller to say the rest of.
+func (s *session) passOn(l *link, frame []byte) *reply {
 	l.conn.Queue(frame)
-	l.replies.push(r)
-	return s.relieve(l)
+	r := l.replies.add(frame[0])
+	r.from, r.to = s.record(frame)
+	return r
 }
 
 // portalLink is linkOf, with the batch begun there.
@@ -293,7 +295,8 @@ func (s *session) closePortal(frame, name []byte) bool {
 		return true
 	}
 	if l, e := s.portalLink(&portal{link: l}, name); e == nil {
-		return s.passOn(l, frame, reply{kind: pgwire.MsgClose})
+		s.passOn(l, frame)
+		return s.relieve(l)
 	}
 	s.owe(deferred{fake: closeComplete})
 	return true
@@ -330,15 +333,14 @@ func (s *session) execute(frame []byte) bool {
 	if e != nil {
 		return s.mistake(e)
 	}
-	r := reply{kind: pgwire.MsgExecute}
 	if at != nil {
-		r.text, r.set, r.words = &at.stmt.query, at.set, at.stmt.saying()
 		s.knowUses(l, at.stmt)
-		s.suspect(l, r.text)
+		s.suspect(l, &at.stmt.query)
 	}
 	s.tellApart(l)
-	s.passOn(l, frame, r)
+	r := s.passOn(l, frame)
 	if at != nil {
+		r.text, r.set, r.words = &at.stmt.query, at.set, at.stmt.saying()
 		if back := s.resets(&at.stmt.query); back != "" {
 			s.sendBack(l, back)
 		}

@@ -52,7 +52,7 @@ func (r *reply) statement() int {
 
 // replies are the replies outstanding on one link, oldest first. A backend whose queue is not empty belongs to its session.
 type replies struct {
-	ring []reply // as many as a power of two, so that a place in it needs no division
+	ring []reply // as many as a power of two, so that a place in it needs no division; places that are not in use are zero
 	head int
 	n    int
 	open bool // messages of the extended protocol were sent that no Sync, Query or function call followed
@@ -61,32 +61,21 @@ type replies struct {
 // at is the i-th place from the oldest reply on.
 func (q *replies) at(i int) *reply { return &q.ring[(q.head+i)&(len(q.ring)-1)] }
 
-func (q *replies) push(r reply) {
-	switch r.kind {
-	case 0:
-	case pgwire.MsgSync, pgwire.MsgQuery, pgwire.MsgFunctionCall:
-		q.open = false
-	default:
-		q.open = true
+// add makes room for the reply to a message of a kind, for the caller to say the rest of. It is valid until the queue changes.
+func (q *replies) add(kind byte) *reply {
+	if kind != 0 {
+		q.open = kind != pgwire.MsgSync && kind != pgwire.MsgQuery && kind != pgwire.MsgFunctionCall
 	}
-	*q.last() = r
-}
-
-// pushQuery is push for the reply to a Query of the client's.
-func (q *replies) pushQuery(text *router.Query, words *wording) {
-	q.open = false
-	r := q.last()
-	r.kind, r.text, r.words = pgwire.MsgQuery, text, words
-}
-
-// last adds an empty reply, the newest.
-func (q *replies) last() *reply {
 	if q.n == len(q.ring) {
 		q.grow()
 	}
+	r := q.at(q.n)
+	r.kind = kind
 	q.n++
-	return q.at(q.n - 1)
+	return r
 }
+
+func (q *replies) push(r reply) { *q.add(r.kind) = r }
 
 // pushFront makes r the oldest reply.
 func (q *replies) pushFront(r reply) {
@@ -112,17 +101,18 @@ func (q *replies) first() *reply {
 	return &q.ring[q.head]
 }
 
-func (q *replies) pop() reply {
-	r := q.ring[q.head]
-	q.drop()
-	return r
-}
-
-// drop is pop for who has seen what there is to see.
+// drop ends the oldest reply.
 func (q *replies) drop() {
 	q.ring[q.head] = reply{}
 	q.head = (q.head + 1) & (len(q.ring) - 1)
 	q.n--
+}
+
+// pop is the oldest reply, which is not in the queue any more.
+func (q *replies) pop() reply {
+	r := q.ring[q.head]
+	q.drop()
+	return r
 }
 
 // has reports whether a message of this kind is still to be answered.

@@ -25,7 +25,8 @@ func (s *session) sendSimple(l *link, frame []byte, q *router.Query, w *wording)
 		} else {
 			l.conn.SetQueue(pgwire.AppendQuery(l.conn.QueueBuffer(), string(w.text)))
 		}
-		l.replies.pushQuery(q, w)
+		r := l.replies.add(pgwire.MsgQuery)
+		r.text, r.words = q, w
 		return
 	}
 	if s.direct() { // a Query would have ended the unnamed statement there

@@ -17,6 +17,7 @@ type scratch struct {
 	tape   tape
 	bound  pgwire.Bind // the Bind in hand, and its parameters
 	params bindParams
+	spaces unnamedSpaces
 	words  wording // the text of the query string in hand, as backends are told it
 
 	again   again // the read that a replica has
@@ -50,7 +51,7 @@ func (s *session) putScratch() {
 
 // empty reports whether nothing is in hand.
 func (w *scratch) empty() bool {
-	return w.tx.isZero() && w.portal.isZero() && w.mark.Empty() && !w.tape.on && !w.batch.open && w.batch.link == nil && len(w.batch.deferred) == 0
+	return w.tx.isZero() && w.portal.isZero() && w.mark.Empty() && !w.tape.on && !w.batch.open && w.batch.link == nil && len(w.batch.deferred) == 0 && len(w.spaces.taken) == 0
 }
 
 // isZero reports whether a transaction is neither open nor has left anything.

@@ -53,13 +53,12 @@ type session struct {
 	statements map[string]*prepared
 	unnamed    *prepared
 
-	unnamedSpaces [2]*prepared // memory of the last unnamed statements, used again
-	portals       map[string]*portal
-	reusedAt      int64 // when an unnamed statement was last reused, in Unix nanoseconds
-	unsure        bool  // some of it may be committed, whatever becomes of the rest
-	timing        timing
-	work          work
-	dry           *dryWork // for a dry run; nil: it has seen none
+	portals  map[string]*portal
+	reusedAt int64 // when an unnamed statement was last reused, in Unix nanoseconds
+	unsure   bool  // some of it may be committed, whatever becomes of the rest
+	timing   timing
+	work     work
+	dry      *dryWork // for a dry run; nil: it has seen none
 
 	links       []*link // in use, in the order of enlistment
 	lastShard   int
