@@ -194,10 +194,7 @@ func (s *session) renewReused(l *link, p *prepared) {
 	if p.name != "" || p.shared == nil {
 		return
 	}
-	now := s.timing.began
-	if now.IsZero() {
-		now = time.Now()
-	}
+	now := s.t.Now()
 	s.reusedAt = now.UnixNano()
 	s.db.reviewCatalog(s.reusedAt)
 	if l.notes.known.outlived(p.shared, now.Add(-s.db.options().ReuseFor)) {

@@ -82,7 +82,7 @@ type session struct {
 	partition     atomic.Int64  // of the open transaction's tenant, plus one; -1: any; 0: no transaction
 	state         atomic.Uint32 // a ClientState
 	waitingSince  atomic.Int64  // when that began, in Unix nanoseconds
-	busySince     atomic.Int64  // when the statement in hand arrived, in Unix nanoseconds; negative: when the last one did, which is over
+	busySince     atomic.Int64  // when the statement in hand arrived, a task.Moment; negative: when the last one did, which is over
 	slow          atomic.Bool   // it has taken long
 	channels      atomic.Int32  // that it listens to
 	overdue       overdue

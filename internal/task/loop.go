@@ -15,6 +15,7 @@ type loop struct {
 	steps  atomic.Uint64 // how often a task began or ceased to run: odd while one runs
 
 	now      time.Time // when it woke last
+	moment   Moment    // the same
 	runnable []*Task   // to resume in this turn
 	strays   []*Task   // of other loops
 	timers   timers
@@ -35,7 +36,9 @@ func newLoop() (*loop, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &loop{poll: p, now: time.Now()}, nil
+	l := &loop{poll: p, now: time.Now()}
+	l.moment = MomentOf(l.now)
+	return l, nil
 }
 
 // stop ends run. Anyone may call it.
@@ -67,6 +70,7 @@ func (l *loop) run() {
 	for !l.stopping.Load() {
 		n := l.sleep()
 		l.now = time.Now() // a look at the clock costs as much as a good part of what a task does between two waits
+		l.moment = MomentOf(l.now)
 		l.hear(n)
 		l.expire()
 		l.collect()
