@@ -86,19 +86,34 @@ func (r *Router) Analyse(q *Query, text []byte, env *Env) {
 // follow, which runs the parser.
 func (r *Router) Recall(q *Query, text []byte, env *Env) bool {
 	q.reset(r, text, env.PlainBackslash)
-	user, path := r.schemaOf(env), q.follow(env)
-	key := r.hash(text[:literalAt(text[:min(len(text), maxStencil)])], path, user)
-	if !q.plain && r.stencils.read(q, key, path, user) {
+	path := q.follow(env)
+	if q.plain {
+		return r.lookUp(q, path, r.schemaOf(env))
+	}
+	h := q.habitOf(path, env.User)
+	if st := h.expected(); st != nil && st.fit(q) {
+		h.step()
 		return true
 	}
-	q.slots = q.slots[:0]
-	normalise(q)
-	q.tpl = r.templates.find(r.hash(q.norm, path, user), q.norm, path, user)
-	if q.tpl == nil {
+	user := r.schemaOf(env)
+	key := r.hash(text[:literalAt(text[:min(len(text), maxStencil)])], path, user)
+	if st := r.stencils.read(q, key, path, user); st != nil {
+		h.note(st)
+		return true
+	}
+	q.reset(r, text, false)
+	if !r.lookUp(q, path, user) {
 		return false
 	}
 	r.stencils.add(q, key)
 	return true
+}
+
+// lookUp reads the text of q by the lexer, and reports whether its template is known.
+func (r *Router) lookUp(q *Query, path, user string) bool {
+	normalise(q)
+	q.tpl = r.templates.find(r.hash(q.norm, path, user), q.norm, path, user)
+	return q.tpl != nil
 }
 
 // Learn does what is left of Analyse after Recall with the same env did not know the text.

@@ -1,10 +1,6 @@
 package router
 
-import (
-	"encoding/binary"
-	"math/bits"
-	"sync/atomic"
-)
+import "sync/atomic"
 
 // How many stencils are kept: so many sets, each for as many that share a key. Powers of two.
 const (
@@ -28,14 +24,14 @@ type stencilSet struct {
 	misses atomic.Uint32 // since it was full
 }
 
-// read has the text of q read by the stencil that it fits, of those analysed under a search path, for a user. It reports whether there
-// is one; if not, q is as it was but for what normalise makes anew.
-func (s *stencils) read(q *Query, key uint64, path, user string) bool {
+// read has the text of q read by the stencil that it fits, of those analysed under a search path, for a user, and returns that; nil: none
+// does, and q is to be reset.
+func (s *stencils) read(q *Query, key uint64, path, user string) *stencil {
 	set := &s.sets[key%stencilSets]
 	for i := range set.ways {
 		st := set.ways[i].Load()
 		if st == nil {
-			break
+			return nil
 		}
 		if st.key != key || st.tpl.searchPath != path || st.tpl.user != user || !st.fit(q) {
 			continue
@@ -43,9 +39,9 @@ func (s *stencils) read(q *Query, key uint64, path, user string) bool {
 		if !st.used.Load() {
 			st.used.Store(true)
 		}
-		return true
+		return st
 	}
-	return false
+	return nil
 }
 
 // add keeps a stencil of the text in q, which fits none that is kept, if it has one and there is room.
@@ -82,36 +78,10 @@ func (set *stencilSet) room() *atomic.Pointer[stencil] {
 // literalAt returns where the first literal of a text may begin: at a digit or quote that no word, number or string stands before; the
 // end if there is none. Texts that fit one stencil are the same up to there.
 func literalAt(text []byte) int {
-	i := 0
-	for ; i+8 <= len(text); i += 8 {
-		w := binary.LittleEndian.Uint64(text[i:])
-		for found := digitsIn(w) | zerosIn(w^'\''*eachByte); found != 0; found &= found - 1 {
-			if n := i + bits.TrailingZeros64(found)/8; n > 0 && parts(text[n-1]) {
-				return n
-			}
-		}
-	}
-	for ; i < len(text); i++ {
-		if c := text[i]; (c == '\'' || isDigit(c)) && i > 0 && parts(text[i-1]) {
+	for i := 1; i < len(text); i++ {
+		if k := classes[text[i]]; (k == classDigit || k == classQuote) && parts(text[i-1]) {
 			return i
 		}
 	}
 	return len(text)
-}
-
-// Eight bytes at a time: eachByte repeats a byte, highBits are the highest bits of all.
-const (
-	eachByte = 0x0101010101010101
-	highBits = 0x80 * eachByte
-)
-
-// digitsIn sets the highest bit of each byte that is a decimal digit.
-func digitsIn(w uint64) uint64 {
-	w ^= '0' * eachByte // 0 to 9 are digits
-	return ^((w&^highBits + (0x80-10)*eachByte) | w) & highBits
-}
-
-// zerosIn sets the highest bit of each byte that is zero.
-func zerosIn(w uint64) uint64 {
-	return ^((w&^highBits + (0x80-1)*eachByte) | w) & highBits
 }
