@@ -31,16 +31,13 @@ const (
 	maxCuts    = 64
 )
 
-// newStencil makes a stencil of the text in q, whose template is known; nil if it has none: it holds several statements, rows of which
-// the template has one only, a hint, or strings in which backslashes escape. A statement that its template holds as it is has no holes.
+// newStencil makes a stencil of the text in q, whose template is known, and in which backslashes do not escape; nil if it has none: it
+// holds several statements, rows of which the template has one only, or a hint. A statement that its template holds as it is has no holes.
 func newStencil(q *Query, key uint64) *stencil {
-	if len(q.text) > maxStencil || len(q.slots) > maxCuts || len(q.pieces) != 1 || len(q.runs) > 0 || q.hint.end != 0 || q.plain {
+	if len(q.text) > maxStencil || len(q.slots) > maxCuts || len(q.pieces) != 1 || len(q.runs) > 0 || q.hint.end != 0 {
 		return nil
 	}
 	s := &stencil{key: key, tpl: q.tpl, text: bytes.Clone(q.text), piece: q.pieces[0]}
-	if s.bad || s.deep {
-		return nil
-	}
 	s.cuts = make([]cut, len(q.slots))
 	for i, at := range q.slots {
 		s.cuts[i] = cut{at, !s.verbatim && isHole(s.text, at)}
