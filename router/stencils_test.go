@@ -100,15 +100,41 @@ func TestStencilsKeepWhatIsUsed(t *testing.T) {
 	if first == nil {
 		t.Fatal("a text that came twice has no stencil")
 	}
+	replaced := 0
 	for n := range 20 * replaceEach {
-		read(text(n))
+		if read(text(n)) != nil {
+			replaced++
+		}
 		if read(text(0)) != first {
 			t.Fatalf("after %d others the stencil of a text that comes often is another, or gone", n)
 		}
 	}
+	if replaced < 10 || replaced > 20+stencilWays {
+		t.Errorf("of %d texts that come once %d have a stencil", 20*replaceEach, replaced)
+	}
 	for n := 0; read(text(-1)) == nil; n++ {
 		if n > replaceEach*stencilWays {
 			t.Fatalf("a text that came %d times has no stencil", n)
+		}
+	}
+}
+
+// TestStencilsCompareWhole checks that stencils of one key are not taken for each other, whatever of them differs.
+func TestStencilsCompareWhole(t *testing.T) {
+	var list stencils
+	q := lexed([]byte("SELECT a = 1, 'x'"))
+	q.tpl.searchPath, q.tpl.user = "x", "u"
+	list.add(q, 7)
+	for _, test := range []struct {
+		text, path, user string
+		key              uint64
+		found            bool
+	}{
+		{"SELECT a = 2, 'y'", "x", "u", 7, true}, {"SELECT a = 2, 'y'", "y", "u", 7, false}, {"SELECT a = 2, 'y'", "x", "", 7, false},
+		{"SELECT a = 2, 'y'", "x", "u", 7 + stencilSets, false}, {"SELECT b = 2, 'y'", "x", "u", 7, false}, {"SELECT a = 2, 'y' ", "x", "u", 7, false},
+	} {
+		if got := list.read(&Query{text: []byte(test.text)}, test.key, test.path, test.user) != nil; got != test.found {
+			t.Errorf("%+v: found %v", test, got)
 		}
 	}
 }
