@@ -62,6 +62,7 @@ type Query struct {
 	pieces []piece
 	hint   hint
 	path   searchPath
+	habit  *habit // nil: none yet
 
 	scratch []byte    // decoded literals; valid until the next Route
 	args    Arguments // of the EXECUTE that is being placed
@@ -135,7 +136,7 @@ func (q *Query) Clone() *Query {
 	c.slots = append([]slot(nil), q.slots...)
 	c.runs = append([]run(nil), q.runs...)
 	c.pieces = append([]piece(nil), q.pieces...)
-	c.scratch, c.args, c.gathering, c.splitting = nil, Arguments{}, nil, nil
+	c.scratch, c.args, c.gathering, c.splitting, c.habit = nil, Arguments{}, nil, nil, nil
 	return &c
 }
 
