@@ -34,8 +34,10 @@ type deferred struct {
 
 // settled empties the list of what was deferred, whose memory is used again.
 func (b *batch) settled() {
-	clear(b.deferred)
-	b.deferred, b.text = b.deferred[:0], 0
+	if len(b.deferred) > 0 {
+		clear(b.deferred)
+		b.deferred, b.text = b.deferred[:0], 0
+	}
 }
 
 // isLong reports whether more of a batch is outstanding than may be.
@@ -55,7 +57,6 @@ func (s *session) batchEnd() {
 			s.store(l, &s.cached)
 		}
 	}
-	s.atRest()
 	s.skipping = false
 	if !s.tx.open {
 		s.endPortals()

@@ -113,7 +113,10 @@ func (s *session) bindForAll(frame []byte, at *portal) {
 // bindOnShard sends a Bind to the shard of its route, unless the cache has the answer.
 func (s *session) bindOnShard(frame []byte, at *portal) bool {
 	p, r := at.stmt, at.route
-	alone, described := s.standsAlone(frame)
+	alone, described := false, false
+	if s.db.cache != nil || s.hasReplicas(r) {
+		alone, described = s.standsAlone(frame)
+	}
 	if !alone && !s.tx.open {
 		r.Write = true // one backend serves the whole batch: the primary can
 	}
@@ -214,8 +217,12 @@ func (s *session) dropPortal(at *portal) {
 
 // endPortals forgets all portals: they end with their transaction.
 func (s *session) endPortals() {
-	clear(s.portals)
-	s.portal = portal{}
+	if len(s.portals) > 0 {
+		clear(s.portals)
+	}
+	if s.portal.stmt != nil {
+		s.portal = portal{}
+	}
 }
 
 // linkOf is where a message about a portal goes.
