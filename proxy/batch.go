@@ -14,6 +14,7 @@ type batch struct {
 	executes bool  // its backend has an Execute of it
 	deferred []deferred
 	text     int // size of the statements that are deferred, in bytes
+	ahead    int // what PgDrover has answered of it before its backend does, if nothing else waits to be written to the client, in bytes
 }
 
 // batchLimit is how many messages of a batch may wait for its backend, or for their replies, until the client is given what it is
