@@ -65,3 +65,6 @@ func (t *Topology) Replicas(shard int) []*Node {
 	}
 	return nodes
 }
+
+// HasReplicas reports whether a shard has any.
+func (t *Topology) HasReplicas(shard int) bool { return len(t.shards[shard].replicas) > 0 }

@@ -182,6 +182,9 @@ func (s *session) owe(d deferred) {
 
 func (s *session) oweOn(l *link, d deferred) {
 	if l == nil || !l.busy() {
+		if s.client.Pending() == s.batch.ahead {
+			s.batch.ahead += len(d.fake)
+		}
 		s.client.Queue(d.fake)
 		if d.gone != nil {
 			s.releaseName(d.gone)

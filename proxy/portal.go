@@ -12,7 +12,7 @@ import (
 
 // portal is a bound statement.
 type portal struct {
-	stmt  *prepared
+	stmt  *prepared // nil: there is no portal, and nothing else is looked at
 	link  *link // where it is; nil: on no backend
 	route router.Route
 	set   []router.Change // settings that running it changes
@@ -112,7 +112,10 @@ func (s *session) bindForAll(frame []byte, at *portal) {
 // bindOnShard sends a Bind to the shard of its route, unless the cache has the answer.
 func (s *session) bindOnShard(frame []byte, at *portal) bool {
 	p, r := at.stmt, at.route
-	alone, described := s.standsAlone(frame)
+	alone, described := false, false
+	if s.db.cache != nil || s.hasReplicas(r) {
+		alone, described = s.standsAlone(frame)
+	}
 	if !alone && !s.tx.open {
 		r.Write = true // one backend serves the whole batch: the primary can
 	}
@@ -216,7 +219,9 @@ func (s *session) endPortals() {
 	if len(s.portals) > 0 {
 		clear(s.portals)
 	}
-	s.portal = portal{}
+	if s.portal.stmt != nil {
+		s.portal = portal{}
+	}
 }
 
 // linkOf is where a message about a portal goes.

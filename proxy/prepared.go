@@ -17,7 +17,7 @@ type prepared struct {
 	text   []byte
 	oids   []byte // the declared parameter types as Parse carries them: count and OIDs
 	query  router.Query
-	under  *settings      // of an unnamed statement: those that query was analysed under
+	sense  uint64         // of an unnamed statement: that of the settings that query was analysed under
 	user   string         // of an unnamed statement: for whom it was
 	reused reusedAs       // of an unnamed statement: what was found when it was last reused
 	own    bool           // PgDrover answers it itself
@@ -263,7 +263,7 @@ func (s *session) newPrepared(m *pgwire.Parse) *prepared {
 		}
 	}
 	s.analyse(&p.query, p.text)
-	p.under, p.user, p.reused = s.settings, s.userName, reusedAs{}
+	p.sense, p.user, p.reused = s.settings.sense, s.userName, reusedAs{}
 	return p
 }
 
@@ -318,7 +318,7 @@ func (s *session) releaseName(p *prepared) {
 func (s *session) forgetUnnamed() {
 	old := s.unnamed
 	s.unnamed = nil
-	if !s.tx.aborted {
+	if s.portal.stmt != nil && !s.tx.aborted {
 		s.portal = portal{}
 	}
 	if old != nil {

@@ -71,8 +71,10 @@ func (t *tape) rewind() {
 		*t = tape{}
 		return
 	}
-	clear(t.bound)
-	clear(t.owed)
+	if len(t.bound)+len(t.owed) > 0 {
+		clear(t.bound)
+		clear(t.owed)
+	}
 	*t = tape{frames: t.frames[:0], bound: t.bound[:0], owed: t.owed[:0]}
 }
 

@@ -103,8 +103,9 @@ func (q *replies) first() *reply {
 
 // drop ends the oldest reply.
 func (q *replies) drop() {
-	q.ring[q.head] = reply{}
-	q.head = (q.head + 1) & (len(q.ring) - 1)
+	at := q.head
+	q.ring[at] = reply{}
+	q.head = (at + 1) & (len(q.ring) - 1)
 	q.n--
 }
 

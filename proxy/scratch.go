@@ -51,17 +51,11 @@ func (s *session) putScratch() {
 
 // empty reports whether nothing is in hand.
 func (w *scratch) empty() bool {
-	return w.tx.isZero() && w.portal.isZero() && w.mark.Empty() && !w.tape.on && !w.batch.open && w.batch.link == nil && len(w.batch.deferred) == 0 && len(w.spaces.taken) == 0
+	return w.tx.isZero() && w.portal.stmt == nil && w.mark.Empty() && !w.tape.on && !w.batch.open && w.batch.link == nil && len(w.batch.deferred) == 0 && len(w.spaces.taken) == 0
 }
 
 // isZero reports whether a transaction is neither open nor has left anything.
 func (t *transaction) isZero() bool {
 	return t.condition == condition{} && !t.path.set && t.strict == "" && t.tenant.IsZero() && t.told == nil && t.reason == nil && t.router == nil &&
 		len(t.prelude) == 0 && len(t.marks) == 0 && len(t.listens) == 0
-}
-
-// isZero reports whether there is no portal.
-func (p *portal) isZero() bool {
-	return p.stmt == nil && p.link == nil && p.set == nil && p.bind == nil && p.gathering == nil && p.splitting == nil && p.held == nil &&
-		!p.own && !p.ran && !p.answered && !p.every && !p.described
 }

@@ -59,8 +59,8 @@ func (w *unnamedSpaces) cut(i int) *prepared {
 
 // repeats reports whether a Parse would have the router conclude what it has concluded of p.
 func (s *session) repeats(p *prepared, m *pgwire.Parse) bool {
-	return len(p.text) == len(m.Text) && bytes.Equal(p.text, m.Text) && bytes.Equal(p.oids, m.OIDs) &&
-		p.under == s.settings && p.query.Router() == s.router() && p.user == s.userName
+	return len(p.text) == len(m.Text) && p.sense == s.settings.sense && p.query.Router() == s.router() &&
+		bytes.Equal(p.text, m.Text) && bytes.Equal(p.oids, m.OIDs) && p.user == s.userName
 }
 
 // freeSpaces ends the batch's use of its spaces.
