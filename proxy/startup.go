@@ -14,7 +14,7 @@ func (s *session) start(until time.Time) bool {
 	if direct, ok := s.directTLS(until); direct && !ok {
 		return false
 	}
-	asked := map[pgwire.Kind]bool{}
+	var asked [pgwire.KindCancel + 1]bool
 	for {
 		packet, ok := s.firstPacket(until)
 		if !ok {
@@ -53,7 +53,7 @@ func (s *session) start(until time.Time) bool {
 // smuggled refuses a client that did not wait for the answer to its request for encryption: somebody else may have added what
 // came behind it (CVE-2021-23214).
 func (s *session) smuggled(what string) bool {
-	if _, encrypted := s.client.TLS(); encrypted || len(s.client.Buffered()) == 0 {
+	if s.client.Encrypted() || len(s.client.Buffered()) == 0 {
 		return false
 	}
 	s.refuse(&pgwire.Error{Severity: pgwire.SeverityFatal, Code: "08P01", Message: "received unencrypted data after " + what,
@@ -89,7 +89,7 @@ func (s *session) firstPacket(until time.Time) ([]byte, bool) {
 
 // encrypt answers an SSLRequest and shakes hands if TLS is on and was not there before.
 func (s *session) encrypt(until time.Time) bool {
-	if _, already := s.client.TLS(); already || s.cfg.TLSMode == TLSOff {
+	if s.client.Encrypted() || s.cfg.TLSMode == TLSOff {
 		s.client.Queue([]byte{'N'})
 		return true
 	}
@@ -103,7 +103,7 @@ func (s *session) greet(st *pgwire.Startup, until time.Time) bool {
 	if s.databaseName, _ = st.Param("database"); s.databaseName == "" {
 		s.databaseName = s.userName
 	}
-	if _, encrypted := s.client.TLS(); !encrypted && s.cfg.TLSMode == TLSRequire {
+	if s.cfg.TLSMode == TLSRequire && !s.client.Encrypted() {
 		s.fatal("28000", "this server takes encrypted connections only", "connect with sslmode=require or stricter")
 		return false
 	}
