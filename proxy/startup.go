@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"errors"
+	"slices"
 	"strings"
 	"time"
 
@@ -155,11 +156,13 @@ func (s *session) ready() {
 // takeParams keeps the startup message's settings, which a session goes back to on RESET. Those in "options" come before the others, as
 // in PostgreSQL.
 func (s *session) takeParams(st *pgwire.Startup) bool {
-	options, _ := st.Param("options")
-	pairs, e := splitOptions(options)
-	if e != nil {
-		s.fatalError(e)
-		return false
+	var pairs []pgwire.Param
+	if options, _ := st.Param("options"); options != "" {
+		var e *pgwire.Error
+		if pairs, e = splitOptions(options); e != nil {
+			s.fatalError(e)
+			return false
+		}
 	}
 	for _, p := range st.Params {
 		switch p.Name {
@@ -168,36 +171,46 @@ func (s *session) takeParams(st *pgwire.Startup) bool {
 			pairs = append(pairs, p)
 		}
 	}
-	initial := noSettings
 	if s.db.options().NameAddHost && !s.replicates {
 		pairs = s.addHost(pairs)
 	}
-	for _, p := range pairs {
-		if initial = s.takeParam(initial, p.Name, p.Value); initial == nil {
-			return false
-		}
+	initial, e := s.startSettings(pairs)
+	if e != nil {
+		s.fatalError(e)
+		return false
 	}
 	s.initial, s.settings, s.committed = initial, initial, initial
 	s.applyEnv()
 	return true
 }
 
-// takeParam adds one startup setting; nil when it is refused.
-func (s *session) takeParam(initial *settings, name, value string) *settings {
-	name = strings.ToLower(name)
+// startSettings are those of the startup message; of one that comes again the last counts.
+func (s *session) startSettings(pairs []pgwire.Param) (*settings, *pgwire.Error) {
+	if len(pairs) == 0 {
+		return noSettings, nil
+	}
+	list := make([]setting, 0, len(pairs))
+	for _, p := range pairs {
+		one, e := s.startSetting(strings.ToLower(p.Name), p.Value)
+		if e != nil {
+			return nil, e
+		}
+		list = append(slices.DeleteFunc(list, func(old setting) bool { return old.name == one.name }), one)
+	}
+	slices.SortFunc(list, compareSettings)
+	return newSettings(list), nil
+}
+
+// startSetting is one startup setting, or says why it is refused.
+func (s *session) startSetting(name, value string) (setting, *pgwire.Error) {
 	if e := s.keepsRole(name); e != nil {
-		s.fatalError(e)
-		return nil
+		return setting{}, e
 	}
 	if name == applicationName {
-		return initial.with(setting{name, setNameSQL(value), value})
+		return setting{name, setNameSQL(value), value}, nil
 	}
 	if !isOwn(name) {
-		return initial.with(setting{name, setConfigSQL(name, value), value})
+		return setting{name, setConfigSQL(name, value), value}, nil
 	}
-	if e := s.checkOwn(name, value); e != nil {
-		s.fatalError(e)
-		return nil
-	}
-	return initial.with(setting{name: name, value: value})
+	return setting{name: name, value: value}, s.checkOwn(name, value)
 }
