@@ -96,7 +96,7 @@ func ParseStartup(b []byte) (Startup, error) {
 		if s.Major != protocolMajor {
 			return Startup{}, s.Unsupported()
 		}
-		return parseParams(s, b[8:])
+		return parseParams(s, string(b[8:]))
 	}
 	if size != minStartupLen {
 		return Startup{}, &FormatError{"Startup", "a request for encryption has content"}
@@ -114,25 +114,29 @@ func parseCancel(s Startup, b []byte) (Startup, error) {
 	return s, nil
 }
 
+// usualParams is how many parameters have room at once: drivers send three to six.
+const usualParams = 6
+
 // parseParams reads pairs of names and values up to an empty name, which must
-// be the last byte.
-func parseParams(s Startup, b []byte) (Startup, error) {
+// be the last byte. They are parts of text.
+func parseParams(s Startup, text string) (Startup, error) {
+	s.Params = make([]Param, 0, usualParams)
 	for {
-		name, rest, ok := cutString(b)
-		if !ok || len(name) == 0 && len(rest) != 0 {
+		name, rest, ok := strings.Cut(text, "\x00")
+		if !ok || name == "" && rest != "" {
 			return Startup{}, startupError("08P01", "invalid startup packet layout: expected terminator as last byte")
 		}
-		if len(name) == 0 {
+		if name == "" {
 			break
 		}
-		value, rest, ok := cutString(rest)
+		value, rest, ok := strings.Cut(rest, "\x00")
 		if !ok {
 			return Startup{}, startupError("08P01", "invalid startup packet layout: expected terminator as last byte")
 		}
-		if err := s.add(string(name), value); err != nil {
+		if err := s.add(name, value); err != nil {
 			return Startup{}, err
 		}
-		b = rest
+		text = rest
 	}
 	if user, _ := s.Param("user"); user == "" {
 		return Startup{}, startupError("28000", "no PostgreSQL user name specified in startup packet")
@@ -140,7 +144,7 @@ func parseParams(s Startup, b []byte) (Startup, error) {
 	return s, nil
 }
 
-func (s *Startup) add(name string, value []byte) error {
+func (s *Startup) add(name, value string) error {
 	if strings.HasPrefix(name, "_pq_.") {
 		s.Options = append(s.Options, name)
 		return nil
@@ -150,7 +154,7 @@ func (s *Startup) add(name string, value []byte) error {
 			return startupError("08P01", fmt.Sprintf("invalid startup packet layout: parameter %q is given twice", name))
 		}
 	}
-	s.Params = append(s.Params, Param{name, string(value)})
+	s.Params = append(s.Params, Param{name, value})
 	return nil
 }
 

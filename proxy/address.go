@@ -12,28 +12,48 @@ import (
 // addresses counts what comes from each address. The zero value is ready.
 type addresses struct {
 	mu sync.Mutex
-	n  map[netip.Addr]tally
+	of map[netip.Addr]*tally // with connections
 }
 
 // tally is what comes from one address: connections, and those of them that have asked for a session.
-type tally struct{ connections, sessions int }
+type tally struct {
+	from                  netip.Addr
+	connections, sessions int
+}
 
-// count adds to what comes from an address, or takes away, and returns what is there now.
-func (a *addresses) count(from netip.Addr, connections, sessions int) tally {
+// enter counts a connection from an address, and returns how many there are now. The tally counts the connection until it leaves.
+func (a *addresses) enter(from netip.Addr) (t *tally, connections int) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if a.n == nil {
-		a.n = map[netip.Addr]tally{}
+	if t = a.of[from]; t == nil {
+		if a.of == nil {
+			a.of = map[netip.Addr]*tally{}
+		}
+		t = &tally{from: from}
+		a.of[from] = t
 	}
-	now := a.n[from]
-	now.connections += connections
-	now.sessions += sessions
-	if now.connections == 0 {
-		delete(a.n, from)
-		return now
+	t.connections++
+	return t, t.connections
+}
+
+// ask counts a connection among those that have asked for a session, and returns how many there are now.
+func (a *addresses) ask(t *tally) (sessions int) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	t.sessions++
+	return t.sessions
+}
+
+// leave takes a connection out of the counts, and out of those that have asked if it has.
+func (a *addresses) leave(t *tally, asked bool) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if asked {
+		t.sessions--
 	}
-	a.n[from] = now
-	return now
+	if t.connections--; t.connections == 0 {
+		delete(a.of, t.from)
+	}
 }
 
 // addressOf is the peer's address, without a port and as IPv4 where it is that; the zero Addr for other sockets than TCP's.
@@ -54,16 +74,14 @@ func (c *Config) flooded(connections int) bool {
 // arrive counts the connection of the session; depart has to be called in the end. It reports whether there is room for it.
 func (s *session) arrive() bool {
 	s.login.from = addressOf(s.client.RemoteAddr())
-	return !s.cfg.flooded(s.srv.addresses.count(s.login.from, 1, 0).connections)
+	var connections int
+	s.login.tally, connections = s.srv.addresses.enter(s.login.from)
+	return !s.cfg.flooded(connections)
 }
 
 // depart takes the connection, and the session if there was one, out of the counts. The session has no backend any more.
 func (s *session) depart() {
-	sessions := 0
-	if s.login.counted {
-		sessions = -1
-	}
-	s.srv.addresses.count(s.login.from, -1, sessions)
+	s.srv.addresses.leave(s.login.tally, s.login.counted)
 	if s.asClient != nil {
 		s.asClient.Leave()
 	}
@@ -75,7 +93,7 @@ func (s *session) depart() {
 // crowded counts the session and says that too many come from the client's address; nil when that is not so.
 func (s *session) crowded() *pgwire.Error {
 	s.login.counted = true
-	n := s.srv.addresses.count(s.login.from, 0, 1).sessions
+	n := s.srv.addresses.ask(s.login.tally)
 	if s.cfg.PerAddress == 0 || n <= s.cfg.PerAddress {
 		return nil
 	}

@@ -20,6 +20,7 @@ const (
 // login is how a client got in.
 type login struct {
 	from    netip.Addr
+	tally   *tally     // of its address
 	counted bool       // among the sessions of its address
 	entered bool       // it is counted among those of its user and database
 	binding []byte     // tls-server-end-point of the certificate that the client was shown; nil without TLS

@@ -49,11 +49,10 @@ func (d *cancelDesk) sessions() map[PoolKey]CancelLoad {
 		if !ok {
 			continue
 		}
-		c := s.seen.Load()
-		if c == nil {
+		if !s.known.Load() {
 			continue // it is about to be told its key
 		}
-		key := PoolKey{c.Database, c.Login}
+		key := PoolKey{s.databaseName, s.backendUser()}
 		load := all[key]
 		if t.running != nil {
 			load.Working++

@@ -49,8 +49,8 @@ type Client struct {
 func (s *Server) Clients() []Client {
 	var all []Client
 	s.each(func(ss *session) {
-		if seen := ss.seen.Load(); seen != nil {
-			all = append(all, ss.asSeen(*seen))
+		if ss.known.Load() {
+			all = append(all, ss.asSeen())
 		}
 	})
 	return all
@@ -60,16 +60,18 @@ func (s *Server) Clients() []Client {
 func (s *Server) LoggingIn() int {
 	n := 0
 	s.each(func(ss *session) {
-		if ss.seen.Load() == nil {
+		if !ss.known.Load() {
 			n++
 		}
 	})
 	return n
 }
 
-// asSeen is what c, who the client is, does at this moment. Anyone may ask.
-func (s *session) asSeen(c Client) Client {
-	c.State = ClientState(s.state.Load())
+// asSeen is the session, which is known, at this moment. Anyone may ask.
+func (s *session) asSeen() Client {
+	c := Client{PID: s.key.pid, User: s.userName, Database: s.databaseName, Login: s.backendUser(), Mode: s.mode, Replicates: s.replicates,
+		Address: s.client.RemoteAddr().String(), Local: s.client.LocalAddr().String(), Cipher: s.client.Cipher(), Began: s.began,
+		State: ClientState(s.state.Load())}
 	if s.waiting.Load() {
 		c.State = ClientWaiting
 		c.Wait = max(0, time.Since(time.Unix(0, s.waitingSince.Load())))

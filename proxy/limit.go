@@ -26,6 +26,15 @@ func (l Limits) tighter(o Limits) Limits {
 		Statement: smaller(l.Statement, o.Statement)}
 }
 
+// kept is a place where they stay: the same for all that are none.
+func (l Limits) kept() *Limits {
+	if l == *noLimits {
+		return noLimits
+	}
+	own := l
+	return &own
+}
+
 // shortest is the shortest time that has to be looked after; 0 when there is none.
 func (l Limits) shortest() time.Duration {
 	return l.tighter(Limits{IdleTransaction: l.Statement}).IdleTransaction
@@ -46,8 +55,7 @@ func (s *session) limit() {
 		if user := cfg.Users[s.userName]; user != nil {
 			ofUser = user.Limits
 		}
-		now := ofUser.tighter(db.Limits())
-		s.limits.Store(&now)
+		s.limits.Store(ofUser.tighter(db.Limits()).kept())
 		latest := s.srv.config.Load()
 		if latest == cfg {
 			return

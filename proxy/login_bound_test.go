@@ -192,7 +192,7 @@ func awaitNone(t *testing.T, l *loginRig) {
 		a := &l.server.addresses
 		a.mu.Lock()
 		defer a.mu.Unlock()
-		return len(a.n) == 0
+		return len(a.of) == 0
 	})
 }
 

@@ -110,6 +110,9 @@ func (s *session) clientEncoding() string {
 
 // isForeign reports an encoding in which text is converted on its way to a database in UTF8 (manual, "Automatic Character Set Conversion").
 func isForeign(encoding string) bool {
+	if encoding == "UTF8" { // what nearly all say
+		return false
+	}
 	name := strings.Map(func(c rune) rune {
 		if c == '_' || c == '-' || c == ' ' || c == '\'' {
 			return -1

@@ -122,7 +122,18 @@ func (s *settings) loginKey(user string) loginKey {
 
 type loginEntry struct {
 	settings *settings
-	params   *params
+	params   *params // with the application's name of whoever logged in last, if that is to be filled in
+	told     []byte  // the messages that tell params: not changed, but replaced
+}
+
+func (e *loginEntry) tell(now *params) {
+	if now == e.params {
+		return
+	}
+	e.params, e.told = now, nil
+	for _, one := range now.list {
+		e.told = pgwire.AppendParameterStatus(e.told, one.Name, one.Value)
+	}
 }
 
 // paramLimit bounds how many values a backend may report: PostgreSQL has a dozen, and no extension hundreds.
@@ -133,7 +144,8 @@ const loginLimit = 1024
 
 func (p *loginParams) init() { p.byKey, p.fresh = map[loginKey]*loginEntry{}, map[string]*params{} }
 
-func (p *loginParams) find(user string, set *settings) *params {
+// find returns the values, and the messages that tell them, which nobody changes; nil when they are not known.
+func (p *loginParams) find(user string, set *settings) (*params, []byte) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	key := set.loginKey(user)
@@ -141,20 +153,25 @@ func (p *loginParams) find(user string, set *settings) *params {
 	case e == nil:
 	case key.named && e.settings.sameButName(set):
 		name, _ := set.lookup(applicationName)
-		return e.params.with(applicationName, name.value)
+		e.tell(e.params.with(applicationName, name.value))
+		return e.params, e.told
 	case !key.named && e.settings.same(set):
-		return e.params
+		return e.params, e.told
 	}
-	return nil
+	return nil, nil
 }
 
-func (p *loginParams) add(user string, set *settings, now *params) {
+// add notes the values, and returns the messages that tell them.
+func (p *loginParams) add(user string, set *settings, now *params) []byte {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if len(p.byKey) >= loginLimit {
 		clear(p.byKey)
 	}
-	p.byKey[set.loginKey(user)] = &loginEntry{set, now}
+	e := &loginEntry{settings: set}
+	e.tell(now)
+	p.byKey[set.loginKey(user)] = e
+	return e.told
 }
 
 // forget makes the next login ask a backend: a node may have another version now.
@@ -189,7 +206,7 @@ func (s *session) ownUser() string {
 // reportParams tells a client that has logged in what a backend of its database reports under the client's settings. It checks
 // the settings by that: PostgreSQL refuses a login with a setting that is no good.
 func (s *session) reportParams() bool {
-	known := s.db.logins.find(s.ownUser(), s.settings)
+	known, told := s.db.logins.find(s.ownUser(), s.settings)
 	if known == nil {
 		s.enterTransaction()
 		l, e := s.loginLink()
@@ -198,11 +215,11 @@ func (s *session) reportParams() bool {
 			return false
 		}
 		known = l.notes.params
-		s.db.logins.add(s.ownUser(), s.settings, known)
+		told = s.db.logins.add(s.ownUser(), s.settings, known)
 		s.releaseAfter()
 	}
-	s.reported = nil
-	s.report(known)
+	s.client.Queue(told)
+	s.reported, s.reportedIdle = known, known
 	s.env.Foreign = isForeign(s.clientEncoding())
 	return true
 }

@@ -95,7 +95,7 @@ func (d *Database) resume(p *standstill) bool {
 // busy reports whether the session has a backend for a transaction, or is about to. Anyone may ask. A replication connection, which
 // has no end of its own, counts only until it has its backend.
 func (s *session) busy() bool {
-	if seen := s.seen.Load(); s.heldBack.Load() || seen != nil && seen.Replicates {
+	if s.heldBack.Load() || s.known.Load() && s.replicates {
 		return false
 	}
 	if s.acquiring.Load() {

@@ -65,20 +65,22 @@ func (c *Config) rule(from netip.Addr, user, database string, encrypted bool) *R
 
 // method is how the client has to log in, by the rules.
 func (s *session) method() (Method, *pgwire.Error) {
-	_, encrypted := s.client.TLS()
-	with := "no encryption"
-	if encrypted {
-		with = "TLS"
-	}
-	from := addressOf(s.client.RemoteAddr())
-	who := "host \"" + from.String() + "\", user \"" + s.userName + "\", database \"" + s.databaseName + "\", " + with
-	r := s.cfg.rule(from, s.userName, s.databaseName, encrypted)
+	r := s.cfg.rule(s.login.from, s.userName, s.databaseName, s.client.Encrypted())
 	switch {
 	case r == nil:
-		return 0, &pgwire.Error{Code: "28000", Message: "no rule for " + who,
+		return 0, &pgwire.Error{Code: "28000", Message: "no rule for " + s.whoAsks(),
 			Hint: "add one under \"auth: rules\" in pgdrover.yaml; the first that fits counts"}
 	case r.Method == MethodReject:
-		return 0, &pgwire.Error{Code: "28000", Message: "a rule rejects " + who, Hint: "the rules are under \"auth: rules\" in pgdrover.yaml"}
+		return 0, &pgwire.Error{Code: "28000", Message: "a rule rejects " + s.whoAsks(), Hint: "the rules are under \"auth: rules\" in pgdrover.yaml"}
 	}
 	return r.Method, nil
+}
+
+// whoAsks is what rules tell clients apart by, in the words of PostgreSQL.
+func (s *session) whoAsks() string {
+	with := "no encryption"
+	if s.client.Encrypted() {
+		with = "TLS"
+	}
+	return "host \"" + s.login.from.String() + "\", user \"" + s.userName + "\", database \"" + s.databaseName + "\", " + with
 }

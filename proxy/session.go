@@ -89,7 +89,7 @@ type session struct {
 
 	within atomic.Pointer[Database] // db, for others
 	limits atomic.Pointer[Limits]   // in force
-	seen   atomic.Pointer[Client]   // who the client is, for SHOW CLIENTS
+	known  atomic.Bool              // who the client is stays as it is, and others may look
 	set    atomic.Pointer[settings] // settings, for others
 
 	console *consoleState // of a session of the console; nil for others

@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"errors"
+	"slices"
 	"strings"
 	"time"
 
@@ -14,7 +15,7 @@ func (s *session) start(until time.Time) bool {
 	if direct, ok := s.directTLS(until); direct && !ok {
 		return false
 	}
-	asked := map[pgwire.Kind]bool{}
+	var asked [pgwire.KindCancel + 1]bool
 	for {
 		packet, ok := s.firstPacket(until)
 		if !ok {
@@ -53,7 +54,7 @@ func (s *session) start(until time.Time) bool {
 // smuggled refuses a client that did not wait for the answer to its request for encryption: somebody else may have added what
 // came behind it (CVE-2021-23214).
 func (s *session) smuggled(what string) bool {
-	if _, encrypted := s.client.TLS(); encrypted || len(s.client.Buffered()) == 0 {
+	if s.client.Encrypted() || len(s.client.Buffered()) == 0 {
 		return false
 	}
 	s.refuse(&pgwire.Error{Severity: pgwire.SeverityFatal, Code: "08P01", Message: "received unencrypted data after " + what,
@@ -89,7 +90,7 @@ func (s *session) firstPacket(until time.Time) ([]byte, bool) {
 
 // encrypt answers an SSLRequest and shakes hands if TLS is on and was not there before.
 func (s *session) encrypt(until time.Time) bool {
-	if _, already := s.client.TLS(); already || s.cfg.TLSMode == TLSOff {
+	if s.client.Encrypted() || s.cfg.TLSMode == TLSOff {
 		s.client.Queue([]byte{'N'})
 		return true
 	}
@@ -103,7 +104,7 @@ func (s *session) greet(st *pgwire.Startup, until time.Time) bool {
 	if s.databaseName, _ = st.Param("database"); s.databaseName == "" {
 		s.databaseName = s.userName
 	}
-	if _, encrypted := s.client.TLS(); !encrypted && s.cfg.TLSMode == TLSRequire {
+	if s.cfg.TLSMode == TLSRequire && !s.client.Encrypted() {
 		s.fatal("28000", "this server takes encrypted connections only", "connect with sslmode=require or stricter")
 		return false
 	}
@@ -146,8 +147,7 @@ func (s *session) ready() {
 	}
 	s.srv.metrics.Clients.Add(1)
 	s.limit()
-	s.seen.Store(&Client{PID: s.key.pid, User: s.userName, Database: s.databaseName, Login: s.backendUser(), Mode: s.mode, Replicates: s.replicates,
-		Address: s.client.RemoteAddr().String(), Local: s.client.LocalAddr().String(), Cipher: s.client.Cipher(), Began: s.began})
+	s.known.Store(true)
 	s.publish(ClientIdle)
 	b := pgwire.AppendBackendKeyData(s.client.QueueBuffer(), s.key.pid, s.key.secret)
 	s.client.SetQueue(pgwire.AppendReadyForQuery(b, 'I'))
@@ -156,11 +156,13 @@ func (s *session) ready() {
 // takeParams keeps the startup message's settings, which a session goes back to on RESET. Those in "options" come before the others, as
 // in PostgreSQL.
 func (s *session) takeParams(st *pgwire.Startup) bool {
-	options, _ := st.Param("options")
-	pairs, e := splitOptions(options)
-	if e != nil {
-		s.fatalError(e)
-		return false
+	var pairs []pgwire.Param
+	if options, _ := st.Param("options"); options != "" {
+		var e *pgwire.Error
+		if pairs, e = splitOptions(options); e != nil {
+			s.fatalError(e)
+			return false
+		}
 	}
 	for _, p := range st.Params {
 		switch p.Name {
@@ -169,36 +171,46 @@ func (s *session) takeParams(st *pgwire.Startup) bool {
 			pairs = append(pairs, p)
 		}
 	}
-	initial := noSettings
 	if s.db.options().NameAddHost && !s.replicates {
 		pairs = s.addHost(pairs)
 	}
-	for _, p := range pairs {
-		if initial = s.takeParam(initial, p.Name, p.Value); initial == nil {
-			return false
-		}
+	initial, e := s.startSettings(pairs)
+	if e != nil {
+		s.fatalError(e)
+		return false
 	}
 	s.initial, s.settings, s.committed = initial, initial, initial
 	s.applyEnv()
 	return true
 }
 
-// takeParam adds one startup setting; nil when it is refused.
-func (s *session) takeParam(initial *settings, name, value string) *settings {
-	name = strings.ToLower(name)
+// startSettings are those of the startup message; of one that comes again the last counts.
+func (s *session) startSettings(pairs []pgwire.Param) (*settings, *pgwire.Error) {
+	if len(pairs) == 0 {
+		return noSettings, nil
+	}
+	list := make([]setting, 0, len(pairs))
+	for _, p := range pairs {
+		one, e := s.startSetting(strings.ToLower(p.Name), p.Value)
+		if e != nil {
+			return nil, e
+		}
+		list = append(slices.DeleteFunc(list, func(old setting) bool { return old.name == one.name }), one)
+	}
+	slices.SortFunc(list, compareSettings)
+	return newSettings(list), nil
+}
+
+// startSetting is one startup setting, or says why it is refused.
+func (s *session) startSetting(name, value string) (setting, *pgwire.Error) {
 	if e := s.keepsRole(name); e != nil {
-		s.fatalError(e)
-		return nil
+		return setting{}, e
 	}
 	if name == applicationName {
-		return initial.with(setting{name, setNameSQL(value), value})
+		return setting{name, setNameSQL(value), value}, nil
 	}
 	if !isOwn(name) {
-		return initial.with(setting{name, setConfigSQL(name, value), value})
+		return setting{name, setConfigSQL(name, value), value}, nil
 	}
-	if e := s.checkOwn(name, value); e != nil {
-		s.fatalError(e)
-		return nil
-	}
-	return initial.with(setting{name: name, value: value})
+	return setting{name: name, value: value}, s.checkOwn(name, value)
 }

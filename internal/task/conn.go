@@ -116,6 +116,9 @@ func (c *Conn) TLS() (state tls.ConnectionState, ok bool) {
 	return c.tls.ConnectionState(), true
 }
 
+// Encrypted reports whether it is a TLS connection.
+func (c *Conn) Encrypted() bool { return c.tls != nil }
+
 // Cipher is the version of TLS and the cipher suite, as in TLSv1.3/TLS_AES_128_GCM_SHA256; empty in plaintext.
 func (c *Conn) Cipher() string {
 	state, ok := c.TLS()
