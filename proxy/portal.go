@@ -13,7 +13,7 @@ import (
 // portal is a bound statement.
 type portal struct {
 	stmt  *prepared // nil: there is no portal, and nothing else is looked at
-	link  *link // where it is; nil: on no backend
+	link  *link     // where it is; nil: on no backend
 	route router.Route
 	set   []router.Change // settings that running it changes
 
