@@ -57,7 +57,7 @@ func (t *Task) passed(on []Interest) bool {
 	if t.woken.Swap(false) {
 		return true
 	}
-	if !progressed(on) {
+	if !progressed(on, t.loop) {
 		return false
 	}
 	t.breathe()
@@ -115,6 +115,7 @@ func heed(on []Interest, t *Task, l *loop) bool {
 	quiet := true
 	for _, i := range on {
 		w := i.Conn.wire
+		i.Conn.rest(t.loop)
 		w.waiter.Store(t)
 		if l != nil || w.at == nil {
 			if err := w.attach(w.loops.orAny(l)); err != nil {
@@ -138,7 +139,7 @@ func ignore(on []Interest) {
 // waitBeside is Wait for a goroutine and connections that loops tell of.
 func (t *Task) waitBeside(deadline time.Time, on []Interest) (timedOut bool) {
 	for {
-		if t.woken.Swap(false) || progressed(on) {
+		if t.woken.Swap(false) || progressed(on, nil) {
 			return false
 		}
 		if !deadline.IsZero() && !time.Now().Before(deadline) {

@@ -19,7 +19,8 @@ type loop struct {
 	strays   []*Task   // of other loops
 	timers   timers
 	spare    []*runner
-	audit    *audit // what looks at each step; nil: nothing
+	buffers  []*buffer // spare ones, for its tasks
+	audit    *audit    // what looks at each step; nil: nothing
 
 	sleeping atomic.Bool
 	stopping atomic.Bool
@@ -67,6 +68,9 @@ func (l *loop) run() {
 	for !l.stopping.Load() {
 		n := l.sleep()
 		l.now = time.Now() // a look at the clock costs as much as a good part of what a task does between two waits
+		if !l.poll.lively {
+			l.giveBackAll()
+		}
 		l.hear(n)
 		l.expire()
 		l.collect()
@@ -78,6 +82,7 @@ func (l *loop) run() {
 		l.runnable = l.runnable[:0]
 	}
 	l.dismissAll()
+	l.giveBackAll()
 }
 
 // step resumes a task until it parks.

@@ -53,6 +53,9 @@ func (w *Wire) leave() {
 	}
 }
 
+// silent reports that a loop tells of the wire, and has not told of anything to read.
+func (w *Wire) silent() bool { return w.at != nil && w.ready.Load()&(canRead|ended) == 0 }
+
 // readReady is tryRead for a wire that is told of: it asks the kernel only if something may be there, or no loop tells of it yet. What is heard while it
 // reads counts for the next time.
 func (w *Wire) readReady(p []byte) (int, error) {
