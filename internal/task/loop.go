@@ -16,6 +16,8 @@ type loop struct {
 
 	now      time.Time // when it woke last
 	runnable []*Task   // to resume in this turn
+	fresh    []*Task   // to resume after them: their own turns begin
+	begun    int       // how many of fresh were resumed
 	strays   []*Task   // of other loops
 	timers   timers
 	spare    []*runner
@@ -74,15 +76,28 @@ func (l *loop) run() {
 		l.hear(n)
 		l.expire()
 		l.collect()
-		for i := 0; i < len(l.runnable); i++ {
-			t := l.runnable[i]
-			l.runnable[i] = nil
+		for _, t := range l.runnable {
 			l.step(t)
 		}
-		l.runnable = l.runnable[:0]
+		for l.begun < len(l.fresh) {
+			l.begun++
+			l.step(l.fresh[l.begun-1])
+		}
+		clear(l.runnable)
+		clear(l.fresh)
+		l.runnable, l.fresh, l.begun = l.runnable[:0], l.fresh[:0], 0
 	}
 	l.dismissAll()
 	l.giveBackAll()
+}
+
+// line has a task resumed in this turn of the loop.
+func (l *loop) line(t *Task) {
+	if t.runner == nil {
+		l.fresh = append(l.fresh, t)
+	} else {
+		l.runnable = append(l.runnable, t)
+	}
 }
 
 // step resumes a task until it parks.
@@ -137,7 +152,7 @@ func (l *loop) note(n int) {
 		switch {
 		case t == nil:
 		case t.loop == l:
-			l.runnable = append(l.runnable, t)
+			l.line(t)
 		case t.loop != nil: // the wire is on its way to another loop
 			l.strays = append(l.strays, t)
 		default:
@@ -149,7 +164,7 @@ func (l *loop) note(n int) {
 // expire makes runnable whose time is over.
 func (l *loop) expire() {
 	for t := l.timers.expired(l.now); t != nil; t = l.timers.expired(l.now) {
-		l.runnable = append(l.runnable, t)
+		l.line(t)
 	}
 }
 
@@ -159,7 +174,7 @@ func (l *loop) collect() {
 	defer l.mu.Unlock()
 	for i, t := range l.inbox {
 		t.posted.Store(false)
-		l.runnable = append(l.runnable, t)
+		l.line(t)
 		l.inbox[i] = nil
 	}
 	l.inbox = l.inbox[:0]

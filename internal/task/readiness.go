@@ -102,7 +102,10 @@ func (w *Wire) writeReady(p []byte) (n int, err error) {
 }
 
 // isReady reports whether an interest may find something.
-func (c *Conn) isReady(i Interest) bool {
+func (c *Conn) isReady(i *Interest) bool {
+	if c.wire.at == nil {
+		return true // it could not join a loop
+	}
 	ready := c.wire.ready.Load()
 	return i.Read && ready&(canRead|ended) != 0 || i.Write && c.Pending() > 0 && ready&canWrite != 0
 }

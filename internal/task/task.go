@@ -148,7 +148,11 @@ func (t *Task) Rest() (rests bool) {
 		t.Wait(time.Time{}, Reading(t.of))
 		return false
 	}
-	if t.passed([]Interest{Reading(t.of)}) {
+	switch {
+	case t.wasWoken():
+		return false
+	case t.of.fill(t.loop):
+		t.breathe()
 		return false
 	}
 	t.spent = 0
@@ -158,7 +162,8 @@ func (t *Task) Rest() (rests bool) {
 // progressed tries every interest once, without blocking, for a task that l runs; nil is for a goroutine.
 func progressed(on []Interest, l *loop) bool {
 	some := false
-	for _, i := range on {
+	for n := range on {
+		i := &on[n]
 		if i.Write && i.Conn.Pending() > 0 {
 			if i.Conn.Flush() != nil || i.Conn.Pending() == 0 {
 				some = true
