@@ -30,19 +30,29 @@ func (t *Task) resume() {
 		return
 	}
 	if t.runner == nil {
-		t.loop.hire(t)
-		if t.rests {
-			t.rests = false
-			ignore([]Interest{Reading(t.of)})
-		}
+		t.begin(t.loop.hire())
 	}
-	t.runner.next()
-	if t.runner.task != nil {
-		return
+	r := t.runner
+	r.next()
+	if r.task == nil {
+		t.loop.dismiss(r)
 	}
-	t.loop.dismiss(t)
+}
+
+// begin has r run the task's next turn.
+func (t *Task) begin(r *runner) {
+	t.runner, r.task = r, t
+	if t.rests {
+		t.rests = false
+		t.of.wire.waiter.Store(nil)
+	}
+}
+
+// finish is the end of a turn: the task rests from now on, or has ended.
+func (t *Task) finish(rests bool) {
+	t.runner, t.rests = nil, rests
 	switch {
-	case !t.rests:
+	case !rests:
 		t.ended = true
 		t.loop.timers.remove(t)
 		t.loop.tasks.Add(-1)
@@ -52,12 +62,15 @@ func (t *Task) resume() {
 	}
 }
 
+// wasWoken reports whether the task was woken, once.
+func (t *Task) wasWoken() bool { return t.woken.Load() && t.woken.Swap(false) }
+
 // passed reports that a wait is over before the task has parked.
 func (t *Task) passed(on []Interest) bool {
-	if t.woken.Swap(false) {
+	if t.wasWoken() {
 		return true
 	}
-	if !progressed(on) {
+	if !progressed(on, t.loop) {
 		return false
 	}
 	t.breathe()
@@ -113,20 +126,30 @@ func (t *Task) park(deadline time.Time) {
 // Wires that no loop tells of, or another than l, are told of by l; nil leaves those that have one.
 func heed(on []Interest, t *Task, l *loop) bool {
 	quiet := true
-	for _, i := range on {
-		w := i.Conn.wire
-		w.waiter.Store(t)
-		if l != nil || w.at == nil {
-			if err := w.attach(w.loops.orAny(l)); err != nil {
-				i.Conn.readErr, i.Conn.writeErr = err, err
-				quiet = false
-			}
+	answer := len(on) == 1 && on[0].Conn != t.of // it is what a backend answers that t waits for: it will write to that again soon
+	for n := range on {
+		i := &on[n]
+		c, w := i.Conn, i.Conn.wire
+		c.restIn(t.loop)
+		if !answer {
+			c.restOut(t.loop)
 		}
-		if i.Conn.isReady(i) {
+		w.waiter.Store(t)
+		if w.at == nil || w.at != l && l != nil {
+			c.join(w.loops.orAny(l))
+		}
+		if c.isReady(i) {
 			quiet = false
 		}
 	}
 	return quiet
+}
+
+// join has a loop tell of the connection. That this fails is the end of it.
+func (c *Conn) join(l *loop) {
+	if err := c.wire.attach(l); err != nil {
+		c.readErr, c.writeErr = err, err
+	}
 }
 
 func ignore(on []Interest) {
@@ -138,7 +161,7 @@ func ignore(on []Interest) {
 // waitBeside is Wait for a goroutine and connections that loops tell of.
 func (t *Task) waitBeside(deadline time.Time, on []Interest) (timedOut bool) {
 	for {
-		if t.woken.Swap(false) || progressed(on) {
+		if t.woken.Swap(false) || progressed(on, nil) {
 			return false
 		}
 		if !deadline.IsZero() && !time.Now().Before(deadline) {

@@ -17,10 +17,13 @@ type loop struct {
 	now      time.Time // when it woke last
 	moment   Moment    // the same
 	runnable []*Task   // to resume in this turn
+	fresh    []*Task   // to resume after them: their own turns begin
+	begun    int       // how many of fresh were resumed
 	strays   []*Task   // of other loops
 	timers   timers
 	spare    []*runner
-	audit    *audit // what looks at each step; nil: nothing
+	buffers  []*buffer // spare ones, for its tasks
+	audit    *audit    // what looks at each step; nil: nothing
 
 	sleeping atomic.Bool
 	stopping atomic.Bool
@@ -71,17 +74,34 @@ func (l *loop) run() {
 		n := l.sleep()
 		l.now = time.Now() // a look at the clock costs as much as a good part of what a task does between two waits
 		l.moment = MomentOf(l.now)
+		if !l.poll.lively {
+			l.giveBackAll()
+		}
 		l.hear(n)
 		l.expire()
 		l.collect()
-		for i := 0; i < len(l.runnable); i++ {
-			t := l.runnable[i]
-			l.runnable[i] = nil
+		for _, t := range l.runnable {
 			l.step(t)
 		}
-		l.runnable = l.runnable[:0]
+		for l.begun < len(l.fresh) {
+			l.begun++
+			l.step(l.fresh[l.begun-1])
+		}
+		clear(l.runnable)
+		clear(l.fresh)
+		l.runnable, l.fresh, l.begun = l.runnable[:0], l.fresh[:0], 0
 	}
 	l.dismissAll()
+	l.giveBackAll()
+}
+
+// line has a task resumed in this turn of the loop.
+func (l *loop) line(t *Task) {
+	if t.runner == nil {
+		l.fresh = append(l.fresh, t)
+	} else {
+		l.runnable = append(l.runnable, t)
+	}
 }
 
 // step resumes a task until it parks.
@@ -136,7 +156,7 @@ func (l *loop) note(n int) {
 		switch {
 		case t == nil:
 		case t.loop == l:
-			l.runnable = append(l.runnable, t)
+			l.line(t)
 		case t.loop != nil: // the wire is on its way to another loop
 			l.strays = append(l.strays, t)
 		default:
@@ -148,7 +168,7 @@ func (l *loop) note(n int) {
 // expire makes runnable whose time is over.
 func (l *loop) expire() {
 	for t := l.timers.expired(l.now); t != nil; t = l.timers.expired(l.now) {
-		l.runnable = append(l.runnable, t)
+		l.line(t)
 	}
 }
 
@@ -158,7 +178,7 @@ func (l *loop) collect() {
 	defer l.mu.Unlock()
 	for i, t := range l.inbox {
 		t.posted.Store(false)
-		l.runnable = append(l.runnable, t)
+		l.line(t)
 		l.inbox[i] = nil
 	}
 	l.inbox = l.inbox[:0]

@@ -125,7 +125,7 @@ func (t *Task) Wait(deadline time.Time, on ...Interest) (timedOut bool) {
 			return false
 		}
 		alone := len(on) == 1 && !on[0].Write && on[0].Conn.parkable()
-		if !(alone && on[0].Conn.readsInPark()) && progressed(on) {
+		if !(alone && on[0].Conn.readsInPark()) && progressed(on, nil) {
 			return false
 		}
 		if !deadline.IsZero() && !time.Now().Before(deadline) {
@@ -148,23 +148,28 @@ func (t *Task) Rest() (rests bool) {
 		t.Wait(time.Time{}, Reading(t.of))
 		return false
 	}
-	if t.passed([]Interest{Reading(t.of)}) {
+	switch {
+	case t.wasWoken():
+		return false
+	case t.of.fill(t.loop):
+		t.breathe()
 		return false
 	}
 	t.spent = 0
 	return true
 }
 
-// progressed tries every interest once, without blocking.
-func progressed(on []Interest) bool {
+// progressed tries every interest once, without blocking, for a task that l runs; nil is for a goroutine.
+func progressed(on []Interest, l *loop) bool {
 	some := false
-	for _, i := range on {
+	for n := range on {
+		i := &on[n]
 		if i.Write && i.Conn.Pending() > 0 {
 			if i.Conn.Flush() != nil || i.Conn.Pending() == 0 {
 				some = true
 			}
 		}
-		if i.Read && i.Conn.fill() {
+		if i.Read && i.Conn.fill(l) {
 			some = true
 		}
 	}
