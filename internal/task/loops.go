@@ -102,6 +102,7 @@ func (l *Loops) start(g *Group, c *Conn, turn func(*Task) (rests bool)) {
 	t.loop, t.group, t.of, t.turn = l.emptiest(), g, c, turn
 	t.loop.tasks.Add(1)
 	if c != nil {
+		c.home = t.loop
 		if err := c.wire.attach(t.loop); err != nil {
 			c.readErr, c.writeErr = err, err
 		}

@@ -152,6 +152,9 @@ func (c *Conn) releaseIn() {
 	c.restIn(nil)
 }
 
+// Queued is how many bytes QueueBuffer has.
+func (c *Conn) Queued() int { return c.n }
+
 // Queue appends p to what is to be written; Flush writes it.
 func (c *Conn) Queue(p []byte) {
 	c.SetQueue(append(c.QueueBuffer(), p...))
@@ -160,7 +163,7 @@ func (c *Conn) Queue(p []byte) {
 // QueueBuffer returns the queued bytes for appending to; SetQueue takes the result back. Nothing else may be called between.
 func (c *Conn) QueueBuffer() []byte {
 	if c.out == nil {
-		c.out, c.n = (*loop)(nil).borrow(), 0
+		c.out, c.n = c.home.borrow(), 0
 	}
 	return c.out.b[:c.n]
 }
