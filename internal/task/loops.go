@@ -32,8 +32,9 @@ func NewLoops(n int, w Watch) (*Loops, error) {
 			l.Close()
 			return nil, fmt.Errorf("event loop: %w", err)
 		}
+		one.number = len(l.all)
 		if w.Exact {
-			one.audit = &audit{loop: len(l.all), of: one, watch: &w}
+			one.audit = &audit{of: one, watch: &w}
 		}
 		l.all = append(l.all, one)
 		addProcessors(1)

@@ -30,9 +30,12 @@ func (c *Conn) WriteErr() error { return c.writeErr }
 // Reserve makes room for n bytes, counted from the first buffered one, so that a message of n bytes can be buffered whole.
 // The room grows with the bytes that really arrive: a length that was only announced costs nothing.
 func (c *Conn) Reserve(n int) {
-	if c.in == nil || n <= len(c.in.b) && c.r == 0 {
-		return
+	if c.in != nil && (c.r > 0 || n > len(c.in.b)) {
+		c.reserve(n)
 	}
+}
+
+func (c *Conn) reserve(n int) {
 	if n <= len(c.in.b) {
 		c.compact()
 		return
