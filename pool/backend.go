@@ -177,7 +177,7 @@ func (b *Backend) quiet() bool {
 
 // tidy reports whether nothing is unread or unsent.
 func (b *Backend) tidy() bool {
-	return b.Conn.Pending() == 0 && b.Conn.ReadErr() == nil && b.Conn.WriteErr() == nil && b.swallow()
+	return b.Conn.Pending() == 0 && b.Conn.ReadErr() == nil && b.Conn.WriteErr() == nil && (len(b.Conn.Buffered()) == 0 || b.swallow())
 }
 
 // swallow consumes the buffered messages; it is false when one is incomplete or means something.

@@ -32,7 +32,7 @@ func (t *Topology) acquire(r *Request) (*Backend, error) {
 	s := &t.shards[r.shard]
 	for {
 		n := s.pick(r.role, r.Exclude)
-		b, err := n.acquire(r, n != s.primary.node)
+		b, err := n.takeOrQueue(r, n != s.primary.node)
 		if err != errElsewhere {
 			return b, err
 		}

@@ -143,7 +143,7 @@ func (s *session) simpleOnShard(frame []byte, q *router.Query, r *router.Route) 
 		s.sayListens(l, q, false)
 		s.sendSimple(l, frame, q, w)
 		l.retry = l.role == pool.Replica && l.hold == 0 && !s.tx.open
-		l.mark = len(s.client.QueueBuffer())
+		l.mark = s.client.Queued()
 		s.sent(l)
 		if !s.finish(l) {
 			return false

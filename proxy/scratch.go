@@ -32,7 +32,7 @@ type scratch struct {
 // takeScratch gives the session a scratch, if it has none.
 func (s *session) takeScratch() {
 	if s.scratch == nil {
-		s.scratch = s.srv.scratches.Get().(*scratch)
+		s.scratch = s.srv.scratches.Take(s.t)
 	}
 }
 
@@ -46,7 +46,7 @@ func (s *session) putScratch() {
 		l.req.Notify, l.req.Task = nil, nil
 	}
 	s.scratch = nil
-	s.srv.scratches.Put(w)
+	s.srv.scratches.Give(s.t, w)
 }
 
 // empty reports whether nothing is in hand.

@@ -5,7 +5,6 @@ import "sync/atomic"
 // audit counts the processor time that tasks of a loop take between two parks. Threads have a clock for that, and goroutines have not: a task is
 // taken to have used what its thread used if it was seen in several places meanwhile, and ended where it began.
 type audit struct {
-	loop  int
 	of    *loop
 	watch *Watch
 	place atomic.Pointer[place] // nil: nobody has looked yet
@@ -39,6 +38,6 @@ func (a *audit) run(step func()) {
 	p := a.place.Load()
 	if used := after - before; thread == ended && used >= a.watch.Limit && p != nil && p.moves >= 2 {
 		a.of.stalls.Add(1)
-		a.watch.Seen(Stall{Loop: a.loop, For: used, Stack: p.stack})
+		a.watch.Seen(Stall{Loop: a.of.number, For: used, Stack: p.stack})
 	}
 }

@@ -22,8 +22,9 @@ type Conn struct {
 	r, w    int     // in.b[r:w] has arrived and was not consumed
 	readErr error   // what ended the read side
 
-	out      *buffer // borrowed while bytes are in it
+	out      *buffer // borrowed while bytes are in it, or will be soon
 	n        int     // out.b[:n] is queued
+	home     *loop   // of the task whose own it is, and which nobody else uses it beside; nil: there is none, or not at present
 	writeErr error   // what ended the write side
 
 	received, sent uint64 // bytes, without TLS's own

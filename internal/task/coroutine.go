@@ -57,8 +57,12 @@ func (t *Task) finish(rests bool) {
 		t.loop.timers.remove(t)
 		t.loop.tasks.Add(-1)
 		t.group.wg.Done()
-	case !heed([]Interest{Reading(t.of)}, t, t.loop):
-		t.loop.post(t)
+	default:
+		t.of.rest(t.loop)
+		t.of.follow(t, t.loop)
+		if !t.of.wire.silent() {
+			t.loop.post(t)
+		}
 	}
 }
 
@@ -126,28 +130,28 @@ func (t *Task) park(deadline time.Time) {
 // Wires that no loop tells of, or another than l, are told of by l; nil leaves those that have one.
 func heed(on []Interest, t *Task, l *loop) bool {
 	quiet := true
-	answer := len(on) == 1 && on[0].Conn != t.of // it is what a backend answers that t waits for: it will write to that again soon
+	idle := t.of == nil || len(on) != 1 || on[0].Conn == t.of // else it is a backend that t waits for, which will have an answer soon
 	for n := range on {
 		i := &on[n]
-		c, w := i.Conn, i.Conn.wire
-		c.restIn(t.loop)
-		if !answer {
-			c.restOut(t.loop)
+		if idle {
+			i.Conn.rest(t.loop)
 		}
-		w.waiter.Store(t)
-		if w.at == nil || w.at != l && l != nil {
-			c.join(w.loops.orAny(l))
-		}
-		if c.isReady(i) {
+		i.Conn.follow(t, l)
+		if i.Conn.isReady(i) {
 			quiet = false
 		}
 	}
 	return quiet
 }
 
-// join has a loop tell of the connection. That this fails is the end of it.
-func (c *Conn) join(l *loop) {
-	if err := c.wire.attach(l); err != nil {
+// follow has a loop, as heed says which, tell t of c. That this fails is the end of c.
+func (c *Conn) follow(t *Task, l *loop) {
+	w := c.wire
+	w.waiter.Store(t)
+	if w.at == l && l != nil || w.at != nil && l == nil {
+		return
+	}
+	if err := w.attach(w.loops.orAny(l)); err != nil {
 		c.readErr, c.writeErr = err, err
 	}
 }
@@ -178,6 +182,10 @@ func (t *Task) waitBeside(deadline time.Time, on []Interest) (timedOut bool) {
 func (t *Task) awaitOnLoop(f func()) {
 	var done atomic.Bool
 	var failure any
+	if t.of != nil { // f may use it
+		t.of.home = nil
+		defer func() { t.of.home = t.loop }()
+	}
 	go func() { // Await waits for it
 		defer func() {
 			failure = recover()

@@ -10,6 +10,7 @@ import (
 // whose time is over. Its tasks run in its goroutine, one at a time.
 type loop struct {
 	poll   *poller
+	number int           // among the loops, from 0
 	tasks  atomic.Int64  // that it runs
 	stalls atomic.Uint64 // how often a task held it up
 	steps  atomic.Uint64 // how often a task began or ceased to run: odd while one runs

@@ -92,6 +92,9 @@ func (p *poller) event(i int) (fd int, serial, ready uint32, ok bool) {
 }
 
 func readiness(events uint32) (ready uint32) {
+	if events == unix.EPOLLIN|unix.EPOLLOUT { // what it nearly always is
+		return canRead | canWrite
+	}
 	if events&(unix.EPOLLIN|unix.EPOLLPRI) != 0 {
 		ready |= canRead
 	}

@@ -107,5 +107,5 @@ func (c *Conn) isReady(i *Interest) bool {
 		return true // it could not join a loop
 	}
 	ready := c.wire.ready.Load()
-	return i.Read && ready&(canRead|ended) != 0 || i.Write && c.Pending() > 0 && ready&canWrite != 0
+	return i.Read && ready&(canRead|ended) != 0 || i.Write && ready&canWrite != 0 && c.Pending() > 0
 }

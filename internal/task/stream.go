@@ -30,9 +30,12 @@ func (c *Conn) WriteErr() error { return c.writeErr }
 // Reserve makes room for n bytes, counted from the first buffered one, so that a message of n bytes can be buffered whole.
 // The room grows with the bytes that really arrive: a length that was only announced costs nothing.
 func (c *Conn) Reserve(n int) {
-	if c.in == nil || n <= len(c.in.b) && c.r == 0 {
-		return
+	if c.in != nil && (c.r > 0 || n > len(c.in.b)) {
+		c.reserve(n)
 	}
+}
+
+func (c *Conn) reserve(n int) {
 	if n <= len(c.in.b) {
 		c.compact()
 		return
@@ -152,6 +155,9 @@ func (c *Conn) releaseIn() {
 	c.restIn(nil)
 }
 
+// Queued is how many bytes QueueBuffer has.
+func (c *Conn) Queued() int { return c.n }
+
 // Queue appends p to what is to be written; Flush writes it.
 func (c *Conn) Queue(p []byte) {
 	c.SetQueue(append(c.QueueBuffer(), p...))
@@ -160,7 +166,7 @@ func (c *Conn) Queue(p []byte) {
 // QueueBuffer returns the queued bytes for appending to; SetQueue takes the result back. Nothing else may be called between.
 func (c *Conn) QueueBuffer() []byte {
 	if c.out == nil {
-		c.out, c.n = (*loop)(nil).borrow(), 0
+		c.out, c.n = c.home.borrow(), 0
 	}
 	return c.out.b[:c.n]
 }
