@@ -43,7 +43,8 @@ func (s *session) run() (rests bool) {
 		s.loggedIn = true
 	}
 	s.resting = false
-	for s.advance() && !s.killed.Load() {
+	for goOn := s.answeredLater(); goOn && !s.killed.Load(); {
+		goOn = s.advance()
 	}
 	if !s.resting {
 		s.farewell()

@@ -28,7 +28,7 @@ type session struct {
 	client   *task.Conn
 	entered  bool // it is one of the server's sessions
 	loggedIn bool
-	resting  bool // the turn is over, and nothing is in flight
+	resting  bool // the turn is over, and nothing is in flight but what awaited says
 	cur      int  // size of the frame in hand, which is consumed when it is done with
 	copyRest int  // bytes that are still to come of a CopyData
 
@@ -61,6 +61,7 @@ type session struct {
 	dry      *dryWork // for a dry run; nil: it has seen none
 
 	links       []*link // in use, in the order of enlistment
+	awaited     *link   // whose answer to a Query the turn ended to wait for; the frame of the Query is still in hand
 	lastShard   int
 	temporary   bool        // it has had a temporary table
 	held        router.Hold // why backends are kept, as SHOW CLIENTS says it
@@ -121,6 +122,9 @@ func (s *session) step() bool {
 	}
 	s.cur = len(frame)
 	goOn := s.handle(frame)
+	if s.resting {
+		return false
+	}
 	s.take()
 	return goOn && !s.cut.Load()
 }

@@ -15,7 +15,8 @@ type coroutine struct {
 	turn   func(*Task) (rests bool)
 	runner *runner // that runs the turn; nil between turns
 	rests  bool    // the turn ended in a rest
-	of     *Conn   // what it waits for then
+	on     *Conn   // what it waits for then
+	of     *Conn   // its own connection
 	ended  bool
 
 	posted atomic.Bool // it is in the loop's inbox
@@ -44,7 +45,7 @@ func (t *Task) begin(r *runner) {
 	t.runner, r.task = r, t
 	if t.rests {
 		t.rests = false
-		t.of.wire.waiter.Store(nil)
+		t.on.wire.waiter.Store(nil)
 	}
 }
 
@@ -58,9 +59,11 @@ func (t *Task) finish(rests bool) {
 		t.loop.tasks.Add(-1)
 		t.group.wg.Done()
 	default:
-		t.of.rest(t.loop)
-		t.of.follow(t, t.loop)
-		if !t.of.wire.silent() {
+		if t.on == t.of { // else it is a backend, which will have an answer soon
+			t.on.rest(t.loop)
+		}
+		t.on.follow(t, t.loop)
+		if !t.on.wire.silent() {
 			t.loop.post(t)
 		}
 	}

@@ -141,21 +141,24 @@ func (t *Task) Wait(deadline time.Time, on ...Interest) (timedOut bool) {
 	}
 }
 
-// Rest is Wait for bytes of a task's own connection, or for Wake, by a task of turns. If it reports true nothing has come yet, and the turn must
-// end now: the next one begins when something has, or for no reason. Between turns the task has no stack. False is what Wait's return is.
-func (t *Task) Rest() (rests bool) {
+// Rest is RestOn for the task's own connection.
+func (t *Task) Rest() (rests bool) { return t.RestOn(t.of) }
+
+// RestOn is Wait for bytes of a connection, or for Wake, by a task of turns. If it reports true nothing has come yet, and the turn must end now:
+// the next one begins when something has, or for no reason. Between turns the task has no stack. False is what Wait's return is.
+func (t *Task) RestOn(c *Conn) (rests bool) {
 	if t.loop == nil {
-		t.Wait(time.Time{}, Reading(t.of))
+		t.Wait(time.Time{}, Reading(c))
 		return false
 	}
 	switch {
 	case t.wasWoken():
 		return false
-	case t.of.fill(t.loop):
+	case c.fill(t.loop):
 		t.breathe()
 		return false
 	}
-	t.spent = 0
+	t.spent, t.on = 0, c
 	return true
 }
 
