@@ -1,10 +1,13 @@
 package router
 
 import (
+	"bytes"
 	"fmt"
 	"math/rand/v2"
+	"strings"
 	"sync"
 	"testing"
+	"unsafe"
 )
 
 // fresh is a text read by the lexer, with the template that r has or makes of it.
@@ -52,7 +55,7 @@ func TestStencilsUnderSettings(t *testing.T) {
 	var one Query
 	for at := 0; at < len(texts); at += 5 {
 		few := texts[at:min(at+5, len(texts))]
-		for range 60 {
+		for range 30 {
 			r, env := routers[rng.IntN(len(routers))], differentSettings[rng.IntN(len(differentSettings))]
 			text := []byte(few[rng.IntN(len(few))])
 			if rng.IntN(4) == 0 {
@@ -121,7 +124,7 @@ func TestStencilsKeepWhatIsUsed(t *testing.T) {
 
 // TestStencilsCompareWhole checks that stencils of one key are not taken for each other, whatever of them differs.
 func TestStencilsCompareWhole(t *testing.T) {
-	var list stencils
+	list := newStencils(1)
 	q := lexed([]byte("SELECT a = 1, 'x'"))
 	q.tpl.searchPath, q.tpl.user = "x", "u"
 	list.add(q, 7)
@@ -131,11 +134,29 @@ func TestStencilsCompareWhole(t *testing.T) {
 		found            bool
 	}{
 		{"SELECT a = 2, 'y'", "x", "u", 7, true}, {"SELECT a = 2, 'y'", "y", "u", 7, false}, {"SELECT a = 2, 'y'", "x", "", 7, false},
-		{"SELECT a = 2, 'y'", "x", "u", 7 + stencilSets, false}, {"SELECT b = 2, 'y'", "x", "u", 7, false}, {"SELECT a = 2, 'y' ", "x", "u", 7, false},
+		{"SELECT a = 2, 'y'", "x", "u", 8, false}, {"SELECT b = 2, 'y'", "x", "u", 7, false}, {"SELECT a = 2, 'y' ", "x", "u", 7, false},
 	} {
 		if got := list.read(&Query{text: []byte(test.text)}, test.key, test.path, test.user) != nil; got != test.found {
 			t.Errorf("%+v: found %v", test, got)
 		}
+	}
+}
+
+// TestStencilsAreBounded checks how many are kept of a number of templates, and that one is no larger than they say.
+func TestStencilsAreBounded(t *testing.T) {
+	for _, test := range []struct{ templates, most int }{{1, 8}, {16, 8}, {31, 8}, {32, 16}, {100, 48}, {8192, 4096}, {1 << 20, 4096}} {
+		if got := len(newStencils(test.templates).sets) * stencilWays; got > test.most || got*4 <= min(test.templates, 8192) {
+			t.Errorf("of %d templates %d stencils are kept", test.templates, got)
+		}
+	}
+	text := []byte("SELECT " + strings.Repeat("1,", maxCuts-1) + "1")
+	text = append(text, bytes.Repeat([]byte(" "), maxStencil-len(text))...)
+	st := newStencil(lexed(text), 0)
+	if size := int(unsafe.Sizeof(*st)) + cap(st.text) + cap(st.cuts)*int(unsafe.Sizeof(cut{})); size > 4<<10 {
+		t.Errorf("a stencil takes %d bytes", size)
+	}
+	if newStencil(lexed(append(text, ' ')), 0) != nil || newStencil(lexed([]byte("SELECT "+strings.Repeat("1,", maxCuts)+"1")), 0) != nil {
+		t.Error("a larger text has a stencil")
 	}
 }
 
