@@ -45,13 +45,9 @@ func (s *stencils) read(q *Query, key uint64, path, user string) *stencil {
 		if st == nil {
 			return nil
 		}
-		if st.key != key || st.tpl.searchPath != path || st.tpl.user != user || !st.fit(q) {
-			continue
+		if st.key == key && st.tpl.searchPath == path && st.tpl.user == user && st.fit(q) {
+			return st
 		}
-		if !st.used.Load() {
-			st.used.Store(true)
-		}
-		return st
 	}
 	return nil
 }

@@ -112,6 +112,16 @@ func TestStencilsKeepWhatIsUsed(t *testing.T) {
 			t.Fatalf("after %d others the stencil of a text that comes often is another, or gone", n)
 		}
 	}
+	var session Query // which looks for nothing that it expects
+	for n := range 20 * replaceEach {
+		read(text(-n))
+		if r.Analyse(&session, text(0), &Env{}); n > 0 && session.habit.expected() != first {
+			t.Fatalf("after %d others the stencil that a session expects is another", n)
+		}
+	}
+	if read(text(0)) != first {
+		t.Error("the stencil of a text that came often, as expected, is gone")
+	}
 	if replaced < 10 || replaced > 20+stencilWays {
 		t.Errorf("of %d texts that come once %d have a stencil", 20*replaceEach, replaced)
 	}
