@@ -173,7 +173,7 @@ func TestStencilsAreBounded(t *testing.T) {
 // TestHabit checks that what comes over and over in one order is expected, and that nothing is which another Router, path or user had.
 func TestHabit(t *testing.T) {
 	r, other := routerFor(t, "shardmap.yaml"), routerFor(t, "shardmap.yaml")
-	for n := 1; n <= 10; n++ {
+	for n := 1; n <= 20; n++ {
 		var q Query
 		expected := 0
 		for i := range 10 * n {
@@ -184,7 +184,7 @@ func TestHabit(t *testing.T) {
 			}
 			r.Analyse(&q, text, &Env{})
 		}
-		if n <= len(q.habit.order) && expected < 7*n {
+		if n <= len(q.habit.stencils) && expected < 7*n {
 			t.Errorf("of %d texts that come in turn only %d of %d were expected", n, expected, 10*n)
 		}
 		for _, under := range []struct {
