@@ -5,14 +5,18 @@ import (
 	"strings"
 )
 
-// habit is the order in which the texts of a Query fitted stencils. Most clients send the same few statements over and over: then the one
-// that a text fits is known before the text is looked at. It belongs to its Query.
+// maxHabit is how many different statements a habit is of. A power of two.
+const maxHabit = 16
+
+// habit is what stencils the texts of a Query fitted lately, and which came after which. Most clients send the same few statements over and
+// over: then the one that a text fits is known before the text is looked at. It belongs to its Query.
 type habit struct {
 	r          *Router // that the stencils are of
 	path, user string  // that they were analysed under, and for
-	order      [8]*stencil
-	known      int // how many of order there are
-	next       int // in order, the one that comes next; below known, or 0
+	stencils   [maxHabit]*stencil
+	after      [maxHabit]uint8 // for each of stencils the place of the one that came after it last
+	known      int             // how many of them there are
+	last       uint8           // the place of the one that came last
 }
 
 // habitOf returns the habit of q under a Router, a search path and a user. Another than before is a new one.
@@ -29,26 +33,24 @@ func (q *Query) habitOf(path, user string) *habit {
 }
 
 // expected returns the stencil that the next text fits by habit; nil: there is none yet.
-func (h *habit) expected() *stencil { return h.order[h.next] }
+func (h *habit) expected() *stencil { return h.stencils[h.next()] }
+
+func (h *habit) next() uint8 { return h.after[h.last%maxHabit] % maxHabit }
 
 // step notes that what was expected came.
-func (h *habit) step() {
-	if h.next++; h.next >= h.known {
-		h.next = 0
-	}
-}
+func (h *habit) step() { h.last = h.next() }
 
-// note notes that another stencil came. One that is new has its place behind what is known; if there is none, the habit begins anew.
+// note notes that another stencil came. If there is no place for it, the habit begins anew.
 func (h *habit) note(st *stencil) {
-	at := slices.Index(h.order[:h.known], st)
-	if at < 0 && h.known == len(h.order) {
-		h.known = 0
+	at := slices.Index(h.stencils[:h.known], st)
+	if at < 0 && h.known == len(h.stencils) {
+		*h = habit{r: h.r, path: h.path, user: h.user}
 	}
 	if at < 0 {
 		at = h.known
-		h.order[at] = st
+		h.stencils[at] = st
 		h.known++
 	}
-	h.next = at
-	h.step()
+	h.after[h.last%maxHabit] = uint8(at)
+	h.last = uint8(at)
 }

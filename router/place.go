@@ -60,7 +60,7 @@ func (r *Router) Inner(q *Query, p Params, env *Env) (route Route, _ error) {
 	return route, nil
 }
 
-// one places one statement.
+// one places one statement in route, which is zero.
 func (q *Query) one(st *Statement, p Params, env *Env, s *session, route *Route) (err *Error) {
 	pl := &st.place
 	q.follow(env)
@@ -79,7 +79,7 @@ func (q *Query) one(st *Statement, p Params, env *Env, s *session, route *Route)
 	if s.misread(env, pl) && !q.r.oneShard() {
 		return foreign(s.key)
 	}
-	*route = Route{Write: st.Write, Unknown: len(pl.unknown) > 0, Tenant: s.key, Source: s.source}
+	route.Write, route.Unknown, route.Tenant, route.Source = st.Write, len(pl.unknown) > 0, s.key, s.source
 	if q.r.oneShard() && len(pl.binds) == 0 {
 		route.single(0, byOneShard)
 		return nil

@@ -55,7 +55,7 @@ func New(m *shardmap.Map, c *Catalog, o Options) *Router {
 	return &Router{
 		m: m, catalog: c, cached: o.Cached, holding: o.Holding, anySize: o.AnySize,
 		templates: newTemplates(o.Templates),
-		stencils:  &stencils{},
+		stencils:  newStencils(o.Templates),
 		parses:    make(chan struct{}, o.Parses),
 		seed:      maphash.MakeSeed(),
 	}

@@ -122,6 +122,9 @@ func (s *stencil) fit(q *Query) bool {
 	if !bytes.Equal(text[at:], s.text[from:]) {
 		return false
 	}
+	if !s.used.Load() { // so that sessions which share it do not write to it
+		s.used.Store(true)
+	}
 	p := s.piece
 	p.end += int32(len(text) - len(s.text))
 	q.slots, q.pieces, q.tpl = slots, append(q.pieces, p), s.tpl

@@ -88,7 +88,7 @@ func TestStencilsReadAsTheLexer(t *testing.T) {
 	fits := 0
 	for _, context := range contexts {
 		var texts [][]byte
-		for n := range 3 * len(fillings) {
+		for n := range min(strings.Count(context, "%s"), 2) * len(fillings) {
 			texts = append(texts, withFillings(context, n))
 		}
 		for _, of := range texts {
@@ -111,7 +111,7 @@ func TestStencilsOfTheCorpus(t *testing.T) {
 	fits := 0
 	for _, text := range corpus(t) {
 		checkStencil(t, []byte(text), []byte(text))
-		for range 200 {
+		for range 50 {
 			if other := changed([]byte(text), rng); checkStencil(t, []byte(text), other) && string(other) != text {
 				fits++
 			}

@@ -2,21 +2,33 @@ package router
 
 import "sync/atomic"
 
-// How many stencils are kept: so many sets, each for as many that share a key. Powers of two.
-const (
-	stencilSets = 512
-	stencilWays = 8
-)
+// stencilWays is how many stencils are kept that share a key.
+const stencilWays = 8
+
+// maxStencilSets bounds how many times as many are kept. A power of two.
+const maxStencilSets = 512
 
 // replaceEach is how many texts that fit nothing a full set sees before it takes in one of them: so texts that do not come again neither
 // drive out those that do, nor cost much.
 const replaceEach = 64
 
-// stencils are the texts that stand for others in front of the lexer. They take at most 4096 times the 4 KB that a stencil may be, next
-// to the templates that they hold on to. They are safe for concurrent use, and read without a lock.
+// stencils are the texts that stand for others in front of the lexer: half as many as templates are kept, 8 at least and 4096 at most. One
+// takes 4 KB at most, and may hold on to a template that is kept no more. They are safe for concurrent use, and read without a lock.
 type stencils struct {
-	sets [stencilSets]stencilSet
+	sets []stencilSet // a power of two
 }
+
+// newStencils returns room for the stencils that go with so many templates.
+func newStencils(templates int) *stencils {
+	n := 1
+	for n < maxStencilSets && 4*n*stencilWays <= templates {
+		n *= 2
+	}
+	return &stencils{make([]stencilSet, n)}
+}
+
+// set returns the set of a key.
+func (s *stencils) set(key uint64) *stencilSet { return &s.sets[key%uint64(len(s.sets))] }
 
 // stencilSet is filled from the front, and never emptied.
 type stencilSet struct {
@@ -27,26 +39,22 @@ type stencilSet struct {
 // read has the text of q read by the stencil that it fits, of those analysed under a search path, for a user, and returns that; nil: none
 // does, and q is to be reset.
 func (s *stencils) read(q *Query, key uint64, path, user string) *stencil {
-	set := &s.sets[key%stencilSets]
+	set := s.set(key)
 	for i := range set.ways {
 		st := set.ways[i].Load()
 		if st == nil {
 			return nil
 		}
-		if st.key != key || st.tpl.searchPath != path || st.tpl.user != user || !st.fit(q) {
-			continue
+		if st.key == key && st.tpl.searchPath == path && st.tpl.user == user && st.fit(q) {
+			return st
 		}
-		if !st.used.Load() {
-			st.used.Store(true)
-		}
-		return st
 	}
 	return nil
 }
 
 // add keeps a stencil of the text in q, which fits none that is kept, if it has one and there is room.
 func (s *stencils) add(q *Query, key uint64) {
-	way := s.sets[key%stencilSets].room()
+	way := s.set(key).room()
 	if way == nil {
 		return
 	}

@@ -1,10 +1,13 @@
 package router
 
 import (
+	"bytes"
 	"fmt"
 	"math/rand/v2"
+	"strings"
 	"sync"
 	"testing"
+	"unsafe"
 )
 
 // fresh is a text read by the lexer, with the template that r has or makes of it.
@@ -52,7 +55,7 @@ func TestStencilsUnderSettings(t *testing.T) {
 	var one Query
 	for at := 0; at < len(texts); at += 5 {
 		few := texts[at:min(at+5, len(texts))]
-		for range 60 {
+		for range 30 {
 			r, env := routers[rng.IntN(len(routers))], differentSettings[rng.IntN(len(differentSettings))]
 			text := []byte(few[rng.IntN(len(few))])
 			if rng.IntN(4) == 0 {
@@ -109,6 +112,16 @@ func TestStencilsKeepWhatIsUsed(t *testing.T) {
 			t.Fatalf("after %d others the stencil of a text that comes often is another, or gone", n)
 		}
 	}
+	var session Query // which looks for nothing that it expects
+	for n := range 20 * replaceEach {
+		read(text(-n))
+		if r.Analyse(&session, text(0), &Env{}); n > 0 && session.habit.expected() != first {
+			t.Fatalf("after %d others the stencil that a session expects is another", n)
+		}
+	}
+	if read(text(0)) != first {
+		t.Error("the stencil of a text that came often, as expected, is gone")
+	}
 	if replaced < 10 || replaced > 20+stencilWays {
 		t.Errorf("of %d texts that come once %d have a stencil", 20*replaceEach, replaced)
 	}
@@ -121,7 +134,7 @@ func TestStencilsKeepWhatIsUsed(t *testing.T) {
 
 // TestStencilsCompareWhole checks that stencils of one key are not taken for each other, whatever of them differs.
 func TestStencilsCompareWhole(t *testing.T) {
-	var list stencils
+	list := newStencils(1)
 	q := lexed([]byte("SELECT a = 1, 'x'"))
 	q.tpl.searchPath, q.tpl.user = "x", "u"
 	list.add(q, 7)
@@ -131,7 +144,7 @@ func TestStencilsCompareWhole(t *testing.T) {
 		found            bool
 	}{
 		{"SELECT a = 2, 'y'", "x", "u", 7, true}, {"SELECT a = 2, 'y'", "y", "u", 7, false}, {"SELECT a = 2, 'y'", "x", "", 7, false},
-		{"SELECT a = 2, 'y'", "x", "u", 7 + stencilSets, false}, {"SELECT b = 2, 'y'", "x", "u", 7, false}, {"SELECT a = 2, 'y' ", "x", "u", 7, false},
+		{"SELECT a = 2, 'y'", "x", "u", 8, false}, {"SELECT b = 2, 'y'", "x", "u", 7, false}, {"SELECT a = 2, 'y' ", "x", "u", 7, false},
 	} {
 		if got := list.read(&Query{text: []byte(test.text)}, test.key, test.path, test.user) != nil; got != test.found {
 			t.Errorf("%+v: found %v", test, got)
@@ -139,10 +152,28 @@ func TestStencilsCompareWhole(t *testing.T) {
 	}
 }
 
+// TestStencilsAreBounded checks how many are kept of a number of templates, and that one is no larger than they say.
+func TestStencilsAreBounded(t *testing.T) {
+	for _, test := range []struct{ templates, most int }{{1, 8}, {16, 8}, {31, 8}, {32, 16}, {100, 48}, {8192, 4096}, {1 << 20, 4096}} {
+		if got := len(newStencils(test.templates).sets) * stencilWays; got > test.most || got*4 <= min(test.templates, 8192) {
+			t.Errorf("of %d templates %d stencils are kept", test.templates, got)
+		}
+	}
+	text := []byte("SELECT " + strings.Repeat("1,", maxCuts-1) + "1")
+	text = append(text, bytes.Repeat([]byte(" "), maxStencil-len(text))...)
+	st := newStencil(lexed(text), 0)
+	if size := int(unsafe.Sizeof(*st)) + cap(st.text) + cap(st.cuts)*int(unsafe.Sizeof(cut{})); size > 4<<10 {
+		t.Errorf("a stencil takes %d bytes", size)
+	}
+	if newStencil(lexed(append(text, ' ')), 0) != nil || newStencil(lexed([]byte("SELECT "+strings.Repeat("1,", maxCuts)+"1")), 0) != nil {
+		t.Error("a larger text has a stencil")
+	}
+}
+
 // TestHabit checks that what comes over and over in one order is expected, and that nothing is which another Router, path or user had.
 func TestHabit(t *testing.T) {
 	r, other := routerFor(t, "shardmap.yaml"), routerFor(t, "shardmap.yaml")
-	for n := 1; n <= 10; n++ {
+	for n := 1; n <= 20; n++ {
 		var q Query
 		expected := 0
 		for i := range 10 * n {
@@ -153,7 +184,7 @@ func TestHabit(t *testing.T) {
 			}
 			r.Analyse(&q, text, &Env{})
 		}
-		if n <= len(q.habit.order) && expected < 7*n {
+		if n <= len(q.habit.stencils) && expected < 7*n {
 			t.Errorf("of %d texts that come in turn only %d of %d were expected", n, expected, 10*n)
 		}
 		for _, under := range []struct {
