@@ -136,9 +136,13 @@ func (b *Backend) end(reason string) {
 // mustBeHeld panics, with n.mu released, unless somebody holds b.
 func (b *Backend) mustBeHeld(verb string) {
 	if b.state != held {
-		b.node.mu.Unlock()
-		panic("pool: " + verb + " of a backend that nobody holds") // a programmer's mistake
+		b.nobodyHolds(verb)
 	}
+}
+
+func (b *Backend) nobodyHolds(verb string) {
+	b.node.mu.Unlock()
+	panic("pool: " + verb + " of a backend that nobody holds") // a programmer's mistake
 }
 
 // given does what give has decided, with no lock held.

@@ -12,31 +12,25 @@ var errElsewhere = errors.New("choose another node")
 // takeOrQueue gives r an idle backend or queues it. With a choice of nodes it is errElsewhere if this one is not able to serve.
 func (n *Node) takeOrQueue(r *Request, choice bool) (*Backend, error) {
 	for {
-		b, err := n.take(r, choice)
-		if b == nil || b.quiet() {
-			return b, err
+		n.mu.Lock()
+		b := n.takeIdle(r)
+		if b == nil {
+			err := n.enqueue(r, choice, r.now())
+			n.mu.Unlock()
+			return nil, err
+		}
+		var now time.Time
+		if !r.since.IsZero() {
+			now = r.now()
+		}
+		n.grant(b, r, now)
+		n.loaded()
+		n.mu.Unlock()
+		if b.quiet() {
+			return b, nil
 		}
 		b.drop(reasonDied)
 	}
-}
-
-// take does the work of takeOrQueue, but that the backend may have died while it was idle.
-func (n *Node) take(r *Request, choice bool) (*Backend, error) {
-	n.mu.Lock()
-	b := n.takeIdle(r)
-	if b == nil {
-		err := n.enqueue(r, choice, r.now())
-		n.mu.Unlock()
-		return nil, err
-	}
-	var now time.Time
-	if !r.since.IsZero() {
-		now = r.now()
-	}
-	n.grant(b, r, now)
-	n.published()
-	n.mu.Unlock()
-	return b, nil
 }
 
 // enqueue has r wait, or says why it can not. With n.mu held.
@@ -116,25 +110,21 @@ func (n *Node) grant(b *Backend, r *Request, now time.Time) {
 // give passes on a backend that nobody holds: to the oldest waiter, else to the idle ones, else, when it is not to be kept,
 // to nobody. What it returns is for b.given, after n.mu, which the caller holds, is released.
 func (n *Node) give(b *Backend, now time.Time) (wake func(), closing bool) {
-	wake, closing = n.pass(b, now)
-	n.published()
-	return wake, closing
-}
-
-// pass does the work of give.
-func (n *Node) pass(b *Backend, now time.Time) (wake func(), closing bool) {
 	b.holder = nil
 	if reason := n.unfit(b, now); reason != "" {
 		n.forget(b, reason)
+		n.published()
 		return nil, true
 	}
 	if r := n.queue.pop(); r != nil {
 		r.state, r.granted = stateGranted, b
 		n.grant(b, r, now)
+		n.loaded()
 		return r.Notify, false
 	}
 	b.state, b.idleSince = idle, now
 	n.idle = append(n.idle, b)
+	n.loaded()
 	return nil, false
 }
 
@@ -151,7 +141,7 @@ func (n *Node) unfit(b *Backend, now time.Time) string {
 		return reasonRemoved
 	case n.drained && n.queue.len == 0 && n.Role() == Replica:
 		return reasonDrained
-	case b.born.Before(n.renewed):
+	case !n.renewed.IsZero() && b.born.Before(n.renewed):
 		return reasonRenewed
 	case !b.expires.IsZero() && now.After(b.expires):
 		return reasonLifetime
@@ -183,12 +173,18 @@ func (n *Node) forget(b *Backend, reason string) {
 	n.cluster.lost()
 }
 
-// published tells the policy how much is in flight. With n.mu held, after each change.
-func (n *Node) published() {
-	if load := int64(len(n.all) - len(n.idle) + n.queue.len); load != n.load {
-		n.inFlight.Add(load - n.load)
+// loaded tells the policy how much is in flight. With n.mu held, after each change of that.
+func (n *Node) loaded() {
+	load := int64(len(n.all) - len(n.idle) + n.queue.len)
+	if more := load - n.load; more != 0 {
 		n.load = load
+		n.inFlight.Add(more)
 	}
+}
+
+// published tells the policy whether reads may be sent here, too. With n.mu held, after each change.
+func (n *Node) published() {
+	n.loaded()
 	if able := n.up.Load() && !n.drained && (n.trouble == nil || len(n.all) > 0); able != n.able.Load() {
 		n.able.Store(able)
 	}

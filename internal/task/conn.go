@@ -158,7 +158,9 @@ func (c *Conn) Close() {
 
 // Quiet reports that the peer has neither sent anything nor closed: what a pool wants to know of an idle backend.
 // When it is false, Buffered or ReadErr says why.
-func (c *Conn) Quiet() bool { return c.r == c.w && c.readErr == nil && !c.fill(nil) }
+func (c *Conn) Quiet() bool {
+	return c.r == c.w && c.readErr == nil && (c.tls == nil && c.wire.silent() || !c.fill(nil))
+}
 
 // Gone reports that the peer has closed or reset the connection, if nothing that it sent before stands in the way of seeing that.
 // It reads nothing and does not block.

@@ -108,12 +108,14 @@ func (l *loop) line(t *Task) {
 // step resumes a task until it parks.
 func (l *loop) step(t *Task) {
 	l.steps.Add(1)
-	if l.audit == nil {
-		t.resume()
-	} else {
-		l.audit.run(t.resume)
+	if l.audit != nil {
+		l.audit.begin()
 	}
+	t.resume()
 	l.steps.Add(1)
+	if l.audit != nil {
+		l.audit.end()
+	}
 }
 
 // sleep waits for events and returns their number. It does not wait if somebody has posted a task.

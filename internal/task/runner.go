@@ -40,7 +40,7 @@ func (r *runner) run(yield func(struct{}) bool) {
 // succeed takes out the next task whose turn begins, for a runner that has come to the end of one: it goes on with that at once, which saves the
 // switches to the loop and back. Nil: the loop goes on.
 func (l *loop) succeed() *Task {
-	if l.begun == len(l.fresh) || l.audit != nil {
+	if l.begun == len(l.fresh) {
 		return nil
 	}
 	t := l.fresh[l.begun]
@@ -48,7 +48,13 @@ func (l *loop) succeed() *Task {
 		return nil
 	}
 	l.begun++
+	if l.audit != nil {
+		l.audit.end()
+	}
 	l.steps.Add(2)
+	if l.audit != nil {
+		l.audit.begin()
+	}
 	return t
 }
 

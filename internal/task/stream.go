@@ -75,8 +75,10 @@ func (c *Conn) fill(l *loop) bool {
 	if len(room) == 0 {
 		return true
 	}
-	n, err := c.wire.tryRead(room)
-	return c.filled(n, err)
+	if c.wire.loops != nil {
+		return c.filled(c.wire.readReady(room))
+	}
+	return c.filled(c.wire.readNow(room))
 }
 
 // full reports whether there is no room for more.
