@@ -108,8 +108,11 @@ func readiness(events uint32) (ready uint32) {
 }
 
 // add has waits tell when a descriptor becomes ready, and once at the beginning if it is. The serial number tells this use of the descriptor
-// from others.
-func (p *poller) add(fd int, serial uint32) error {
+// from others. Of one that listens each wait tells that somebody is there.
+func (p *poller) add(fd int, serial uint32, listens bool) error {
+	if listens {
+		return p.control(fd, unix.EPOLLIN, serial)
+	}
 	return p.control(fd, unix.EPOLLIN|unix.EPOLLOUT|unix.EPOLLRDHUP|unix.EPOLLET, serial)
 }
 
@@ -121,7 +124,12 @@ func (p *poller) control(fd int, events, serial uint32) error {
 // remove undoes add.
 func (p *poller) remove(fd int) { _ = unix.EpollCtl(p.epoll, unix.EPOLL_CTL_DEL, fd, nil) }
 
-// rawRead and rawWrite are read(2) and write(2) for sockets that never block: Go's scheduler need not be told.
+// rawClose, rawRead and rawWrite are close(2), read(2) and write(2) for sockets that never block: Go's scheduler need not be told.
+func rawClose(fd int) unix.Errno {
+	_, _, e := syscall.RawSyscall(unix.SYS_CLOSE, uintptr(fd), 0, 0)
+	return e
+}
+
 func rawRead(fd int, p []byte) (int, unix.Errno) {
 	n, _, e := syscall.RawSyscall6(unix.SYS_READ, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(p))), uintptr(len(p)), 0, 0, 0)
 	return int(n), e

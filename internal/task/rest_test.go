@@ -33,7 +33,7 @@ func TestRest(t *testing.T) {
 			c, peer := pairOn(t, loops)
 			g := Group{Loops: loops}
 			var rests atomic.Int64
-			g.GoTurns(c, echoTurns(c, &rests))
+			g.GoTurns(nil, c, echoTurns(c, &rests))
 			_ = peer.SetDeadline(time.Now().Add(patience))
 			for range 1000 {
 				if _, err := peer.Write([]byte("hello")); err != nil {
@@ -59,7 +59,7 @@ func TestWakeEndsRest(t *testing.T) {
 	g := Group{Loops: loops}
 	self := make(chan *Task, 1)
 	var asked, seen atomic.Int64
-	g.GoTurns(c, func(tk *Task) bool {
+	g.GoTurns(nil, c, func(tk *Task) bool {
 		select {
 		case self <- tk:
 		default:
@@ -93,7 +93,7 @@ func TestRestHasNoStack(t *testing.T) {
 	for range 4 * spareRunners {
 		c, peer := pairOn(t, loops)
 		peers = append(peers, peer)
-		g.GoTurns(c, echoTurns(c, &rests))
+		g.GoTurns(nil, c, echoTurns(c, &rests))
 	}
 	for deadline := time.Now().Add(patience); rests.Load() < 4*spareRunners; time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
