@@ -212,7 +212,7 @@ func (s *session) scram(v *Verifier, until time.Time) (proven bool, e *pgwire.Er
 			return false, e
 		}
 	}
-	answer, e := x.first(first, binding)
+	answer, e := x.first(first)
 	if e != nil {
 		return false, e
 	}
@@ -227,7 +227,7 @@ func (s *session) scram(v *Verifier, until time.Time) (proven bool, e *pgwire.Er
 		return false, e
 	}
 	if s.passesThrough() {
-		s.login.keys = x.keys(last)
+		s.login.keys = x.keys()
 	}
 	s.consume(len(frame))
 	s.client.SetQueue(pgwire.AppendAuthenticationSASLFinal(s.client.QueueBuffer(), answer))

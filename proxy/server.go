@@ -120,7 +120,7 @@ func (s *Server) acceptOnLoop(ln *task.Listener, t *task.Task) {
 			s.config.Load().Log.Error("accept failed", "error", err)
 			t.Wait(time.Now().Add(acceptPause))
 		case client != nil:
-			s.admit(client)
+			s.admit(t, client)
 		}
 	}
 }
@@ -161,7 +161,7 @@ func (s *Server) acceptAll(ln net.Listener) error {
 			s.config.Load().Log.Error("connection refused", "error", err)
 			continue
 		}
-		s.admit(client)
+		s.admit(nil, client)
 	}
 }
 
@@ -183,9 +183,9 @@ func (s *Server) closing() bool {
 	return s.draining
 }
 
-// admit starts the session of a connection.
-func (s *Server) admit(client *task.Conn) {
-	s.group.GoTurns(client, newSession(s, s.config.Load(), client).turn)
+// admit starts the session of a connection. by is the task that accepted it; nil: a goroutine did.
+func (s *Server) admit(by *task.Task, client *task.Conn) {
+	s.group.GoTurns(by, client, newSession(s, s.config.Load(), client).turn)
 }
 
 func (s *Server) enter(ss *session) bool {

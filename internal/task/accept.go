@@ -15,7 +15,8 @@ import (
 // poller never hears of them.
 type Listener struct {
 	socket *Conn
-	here   *net.TCPAddr // nil: connections may have come to any address of this machine
+	here   *net.TCPAddr        // nil: connections may have come to any address of this machine
+	peer   unix.RawSockaddrAny // of the connection that is being accepted
 }
 
 // Listen makes a Listener of a TCP listener, which it closes: its socket goes on by another descriptor, of which Go's own poller does not hear, and which
@@ -42,7 +43,7 @@ func (l *Loops) Listen(ln net.Listener) (listener *Listener, ok bool, err error)
 		return nil, true, fmt.Errorf("socket of %s: %w", ln.Addr(), err)
 	}
 	_ = tcp.Close()
-	listener = &Listener{socket: &Conn{wire: &Wire{fd: fd, told: told{loops: l}}}}
+	listener = &Listener{socket: &Conn{wire: &Wire{fd: fd, told: told{loops: l, listens: true}}}}
 	if at, ok := ln.Addr().(*net.TCPAddr); ok && !at.IP.IsUnspecified() {
 		listener.here = at
 	}
@@ -75,39 +76,47 @@ func (a *Listener) Accept(t *Task) (*Conn, error) {
 // Close ends the listener. Its task calls it.
 func (a *Listener) Close() { _ = a.socket.wire.Close() }
 
-// try accepts a connection if there is one.
+// try accepts a connection if there is one. Whether there is another the loop tells at its next look.
 func (a *Listener) try() (*Conn, error) {
 	w := a.socket.wire
 	for w.at == nil || w.ready.Load()&(canRead|ended) != 0 {
 		w.ready.And(^canRead)
-		fd, peer, err := accept(w.fd)
-		switch err {
-		case nil:
-			w.ready.Or(canRead)
+		fd, peer, e := a.accept()
+		switch e {
+		case 0:
 			return a.welcome(fd, peer), nil
-		case syscall.EAGAIN:
+		case unix.EAGAIN:
 			return nil, nil
-		case syscall.EINTR, syscall.ECONNABORTED:
+		case unix.EINTR, unix.ECONNABORTED:
 			w.ready.Or(canRead)
 		default:
-			w.ready.Or(canRead)
-			return nil, os.NewSyscallError("accept4", err)
+			w.leave() // else who waits to be accepted would let the loop not sleep until the task comes again
+			return nil, os.NewSyscallError("accept4", e)
 		}
 	}
 	return nil, nil
 }
 
-// welcome makes a Conn of an accepted socket.
-func (a *Listener) welcome(fd int, peer syscall.Sockaddr) *Conn {
-	of := &ends{peer: addrPort(peer)}
+// accepted is the memory of an accepted connection.
+type accepted struct {
+	conn Conn
+	wire Wire
+	ends ends
+}
+
+// welcome makes a Conn of an accepted socket. Its peer may have sent something: clients speak first.
+func (a *Listener) welcome(fd int, peer netip.AddrPort) *Conn {
+	c := &accepted{}
+	c.ends.peer = peer
 	if a.here != nil {
-		of.here = a.here
+		c.ends.here = a.here
 	} else if here, err := syscall.Getsockname(fd); err == nil {
-		of.here = net.TCPAddrFromAddrPort(addrPort(here))
+		c.ends.here = net.TCPAddrFromAddrPort(addrPort(here))
 	}
-	w := &Wire{Conn: of, fd: fd, async: true, told: told{loops: a.socket.wire.loops}}
-	w.ready.Store(canWrite)
-	return &Conn{wire: w}
+	c.wire.Conn, c.wire.fd, c.wire.async, c.wire.loops = &c.ends, fd, true, a.socket.wire.loops
+	c.wire.ready.Store(canRead | canWrite)
+	c.conn.wire = &c.wire
+	return &c.conn
 }
 
 // ends are the addresses of an accepted socket, in the place of a net.Conn that knows more.

@@ -1,8 +1,11 @@
 package task
 
 import (
+	"encoding/binary"
+	"net/netip"
 	"os"
 	"syscall"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -24,6 +27,29 @@ func bequeath(fd int) error {
 	return nil
 }
 
-func accept(fd int) (int, syscall.Sockaddr, error) {
-	return syscall.Accept4(fd, syscall.SOCK_NONBLOCK|syscall.SOCK_CLOEXEC) // that of unix asks for the protocol, too
+// accept is accept4(2), which never blocks here. peer is the zero AddrPort for other sockets than TCP's.
+func (a *Listener) accept() (fd int, peer netip.AddrPort, e unix.Errno) {
+	size := uint32(unsafe.Sizeof(a.peer))
+	n, _, e := syscall.RawSyscall6(unix.SYS_ACCEPT4, uintptr(a.socket.wire.fd), uintptr(unsafe.Pointer(&a.peer)), uintptr(unsafe.Pointer(&size)),
+		unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0, 0)
+	if e != 0 {
+		return -1, peer, e
+	}
+	at := unsafe.Pointer(&a.peer)
+	switch a.peer.Addr.Family {
+	case unix.AF_INET:
+		v := (*unix.RawSockaddrInet4)(at)
+		peer = netip.AddrPortFrom(netip.AddrFrom4(v.Addr), hostOrder(v.Port))
+	case unix.AF_INET6:
+		v := (*unix.RawSockaddrInet6)(at)
+		peer = netip.AddrPortFrom(netip.AddrFrom16(v.Addr), hostOrder(v.Port))
+	}
+	return int(n), peer, 0
+}
+
+// hostOrder is a port as the processor has numbers, of one as the network has them.
+func hostOrder(port uint16) uint16 {
+	var b [2]byte
+	binary.NativeEndian.PutUint16(b[:], port)
+	return binary.BigEndian.Uint16(b[:])
 }

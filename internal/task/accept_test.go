@@ -35,7 +35,7 @@ func TestAccept(t *testing.T) {
 						t.Error(err)
 					} else if c != nil {
 						accepted <- c
-						g.GoTurns(c, closing(c, echoTurns(c, new(atomic.Int64))))
+						g.GoTurns(tk, c, closing(c, echoTurns(c, new(atomic.Int64))))
 					}
 				}
 			})
@@ -85,6 +85,71 @@ func visit(t *testing.T, address string, accepted <-chan *Conn) {
 	if _, err := io.ReadFull(peer, make([]byte, 5)); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// listenHere is a Listener of a loop, and its address.
+func listenHere(t *testing.T) (*Listener, *Loops, string) {
+	t.Helper()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	loops := startLoops(t, 1, Watch{})
+	a, ok, err := loops.Listen(ln)
+	if !ok || err != nil {
+		t.Fatal(ok, err)
+	}
+	return a, loops, ln.Addr().String()
+}
+
+// TestAcceptAll has many wait already when a task begins to accept.
+func TestAcceptAll(t *testing.T) {
+	a, loops, address := listenHere(t)
+	const n = 50
+	for range n {
+		peer, err := net.Dial("tcp", address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer peer.Close()
+	}
+	g := Group{Loops: loops}
+	g.Go(func(tk *Task) {
+		defer a.Close()
+		for range n {
+			c, err := a.Accept(tk)
+			if c == nil || err != nil {
+				t.Error(c, err)
+				return
+			}
+			c.Close()
+		}
+	})
+	g.Wait()
+}
+
+// TestAcceptFails has no loop tell of a listening socket that nobody can be accepted from: that would be at each look, and it would not sleep.
+func TestAcceptFails(t *testing.T) {
+	a, loops, _ := listenHere(t)
+	g := Group{Loops: loops}
+	g.Go(func(tk *Task) {
+		defer a.Close()
+		fd := a.socket.wire.fd
+		for range 2 {
+			if err := a.socket.wire.attach(tk.loop); err != nil {
+				t.Error(err)
+			}
+			a.socket.wire.ready.Or(canRead)
+			_ = unix.Shutdown(fd, unix.SHUT_RDWR)
+			if c, err := a.Accept(tk); c != nil || err == nil {
+				t.Error("accepted")
+			}
+			if a.socket.wire.at != nil {
+				t.Error("a loop tells of it")
+			}
+		}
+	})
+	g.Wait()
 }
 
 // TestListenElsewhere has no Listener where there are no loops, or the listener is not TCP's.

@@ -154,10 +154,10 @@ func (l *loop) note(n int) {
 		if w == nil || w.serial != serial {
 			continue // that was another use of the descriptor
 		}
-		w.ready.Or(ready)
+		before := w.ready.Or(ready)
 		t := w.waiter.Load()
 		switch {
-		case t == nil:
+		case t == nil, ready == canWrite && before&canWrite != 0: // as at the beginning: nobody waits for what is known
 		case t.loop == l:
 			l.line(t)
 		case t.loop != nil: // the wire is on its way to another loop
@@ -197,7 +197,7 @@ func (l *loop) register(w *Wire) error {
 	l.serial++
 	w.serial = l.serial
 	l.wires[w.fd] = w
-	if err := l.poll.add(w.fd, w.serial); err != nil {
+	if err := l.poll.add(w.fd, w.serial, w.listens); err != nil {
 		l.wires[w.fd] = nil
 		return err
 	}

@@ -97,8 +97,9 @@ func (l *Loops) Adopt(nc net.Conn) (*Conn, error) {
 // Near reports whether waiting for c costs t nothing extra: they are of one loop already, or of none.
 func (t *Task) Near(c *Conn) bool { return t.loop == c.wire.at }
 
-// start runs turns as a task of a group, on the loop that has the fewest, which tells of its connection from the beginning.
-func (l *Loops) start(g *Group, c *Conn, turn func(*Task) (rests bool)) {
+// start runs turns as a task of a group, on the loop that has the fewest, which tells of its connection from the beginning. by is the task that
+// calls; nil: another goroutine does.
+func (l *Loops) start(g *Group, by *Task, c *Conn, turn func(*Task) (rests bool)) {
 	t := &Task{}
 	t.loop, t.group, t.of, t.turn = l.emptiest(), g, c, turn
 	t.loop.tasks.Add(1)
@@ -107,6 +108,10 @@ func (l *Loops) start(g *Group, c *Conn, turn func(*Task) (rests bool)) {
 		if err := c.wire.attach(t.loop); err != nil {
 			c.readErr, c.writeErr = err, err
 		}
+	}
+	if by != nil && by.loop == t.loop {
+		t.loop.runnable = append(t.loop.runnable, t) // before the next sleep, for which a post would not let it
+		return
 	}
 	t.loop.post(t)
 }

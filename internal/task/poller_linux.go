@@ -111,8 +111,11 @@ func readiness(events uint32) (ready uint32) {
 }
 
 // add has waits tell when a descriptor becomes ready, and once at the beginning if it is. The serial number tells this use of the descriptor
-// from others.
-func (p *poller) add(fd int, serial uint32) error {
+// from others. Of one that listens each wait tells that somebody is there.
+func (p *poller) add(fd int, serial uint32, listens bool) error {
+	if listens {
+		return p.control(fd, unix.EPOLLIN, serial)
+	}
 	return p.control(fd, unix.EPOLLIN|unix.EPOLLOUT|unix.EPOLLRDHUP|unix.EPOLLET, serial)
 }
 
@@ -123,6 +126,12 @@ func (p *poller) control(fd int, events, serial uint32) error {
 
 // remove undoes add.
 func (p *poller) remove(fd int) { _ = unix.EpollCtl(p.epoll, unix.EPOLL_CTL_DEL, fd, nil) }
+
+// rawClose is close(2), without Go's scheduler being told: no socket lingers here.
+func rawClose(fd int) unix.Errno {
+	_, _, e := syscall.RawSyscall(unix.SYS_CLOSE, uintptr(fd), 0, 0)
+	return e
+}
 
 // rawRead and rawWrite are recv(2) and send(2) for sockets that never block: Go's scheduler need not be told. They are cheaper than read(2) and
 // write(2), which go through what files have besides.

@@ -4,7 +4,7 @@ package task
 
 import (
 	"errors"
-	"syscall"
+	"net/netip"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -25,7 +25,7 @@ func (*poller) wait(int) int { return 0 }
 
 func (*poller) event(int) (fd int, serial, ready uint32, ok bool) { return 0, 0, 0, false }
 
-func (*poller) add(int, uint32) error { return errors.ErrUnsupported }
+func (*poller) add(int, uint32, bool) error { return errors.ErrUnsupported }
 
 func (*poller) remove(int) {}
 
@@ -35,6 +35,10 @@ func rawWrite(int, []byte) (int, unix.Errno) { return 0, unix.ENOTSUP }
 
 func bequeath(int) error { return unix.ENOTSUP }
 
-func accept(int) (int, syscall.Sockaddr, error) { return -1, nil, unix.ENOTSUP }
+func rawClose(int) unix.Errno { return unix.ENOTSUP }
+
+func (a *Listener) accept() (fd int, peer netip.AddrPort, e unix.Errno) {
+	return -1, peer, unix.ENOTSUP
+}
 
 func threadTime() (thread int, used time.Duration) { return 0, 0 }

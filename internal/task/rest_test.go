@@ -36,7 +36,7 @@ func TestRest(t *testing.T) {
 			c, peer := pairOn(t, loops)
 			g := Group{Loops: loops}
 			var rests atomic.Int64
-			g.GoTurns(c, echoTurns(c, &rests))
+			g.GoTurns(nil, c, echoTurns(c, &rests))
 			_ = peer.SetDeadline(time.Now().Add(patience))
 			for range 1000 {
 				if _, err := peer.Write([]byte("hello")); err != nil {
@@ -62,7 +62,7 @@ func TestWakeEndsRest(t *testing.T) {
 	g := Group{Loops: loops}
 	self := make(chan *Task, 1)
 	var asked, seen atomic.Int64
-	g.GoTurns(c, func(tk *Task) bool {
+	g.GoTurns(nil, c, func(tk *Task) bool {
 		select {
 		case self <- tk:
 		default:
@@ -96,7 +96,7 @@ func TestRestHasNoStack(t *testing.T) {
 	for range 4 * spareRunners {
 		c, peer := pairOn(t, loops)
 		peers = append(peers, peer)
-		g.GoTurns(c, echoTurns(c, &rests))
+		g.GoTurns(nil, c, echoTurns(c, &rests))
 	}
 	for deadline := time.Now().Add(patience); rests.Load() < 4*spareRunners; time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
@@ -121,7 +121,7 @@ func TestRunnerGoesOn(t *testing.T) {
 	g := Group{Loops: loops}
 	var runners []*runner // of the parked task's only turn, and the resting one's last
 	rested := make(chan bool, 1)
-	g.GoTurns(resting, func(tk *Task) bool {
+	g.GoTurns(nil, resting, func(tk *Task) bool {
 		if tk.Rest() {
 			rested <- true
 			return true

@@ -50,7 +50,7 @@ func TestLoopGivesUpBuffers(t *testing.T) {
 	c, peer := pairOn(t, loops)
 	g := Group{Loops: loops}
 	var rests atomic.Int64
-	g.GoTurns(c, echoTurns(c, &rests))
+	g.GoTurns(nil, c, echoTurns(c, &rests))
 	_ = peer.SetDeadline(time.Now().Add(patience))
 	if _, err := peer.Write([]byte("hello")); err != nil {
 		t.Fatal(err)

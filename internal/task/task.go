@@ -15,20 +15,20 @@ type Group struct {
 
 // Go runs f as a task of the group. It returns at once.
 func (g *Group) Go(f func(*Task)) {
-	g.start(nil, func(t *Task) bool {
+	g.start(nil, nil, func(t *Task) bool {
 		f(t)
 		return false
 	})
 }
 
 // GoTurns runs turn as a task of the group, and again after each rest, which a turn begins by returning true when Rest has said so. It rests for
-// c, which is the task's from now on. GoTurns returns at once.
-func (g *Group) GoTurns(c *Conn, turn func(*Task) (rests bool)) { g.start(c, turn) }
+// c, which is the task's from now on. GoTurns returns at once. by is the task that calls, nil for other goroutines.
+func (g *Group) GoTurns(by *Task, c *Conn, turn func(*Task) (rests bool)) { g.start(by, c, turn) }
 
-func (g *Group) start(c *Conn, turn func(*Task) (rests bool)) {
+func (g *Group) start(by *Task, c *Conn, turn func(*Task) (rests bool)) {
 	g.wg.Add(1)
 	if g.Loops != nil {
-		g.Loops.start(g, c, turn)
+		g.Loops.start(g, by, c, turn)
 		return
 	}
 	go func() {

@@ -46,6 +46,8 @@ type told struct {
 	waiter atomic.Pointer[Task] // whom to tell
 	at     *loop                // that tells
 	serial uint32               // of its descriptor there
+
+	listens bool // it accepts connections, one each time that it is told of
 }
 
 // NewWire wraps a connected TCP or Unix socket and owns it from then on.
@@ -165,7 +167,10 @@ func (w *Wire) Close() error {
 	if w.at != nil {
 		w.at.drop(w)
 	}
-	return syscall.Close(w.fd)
+	if e := rawClose(w.fd); e != 0 {
+		return os.NewSyscallError("close", e)
+	}
+	return nil
 }
 
 // Sever ends both directions of the connection, so that its owner sees its end. Anyone may call it.
