@@ -20,7 +20,7 @@ func (s *session) extended(frame []byte) bool {
 		s.enterTransaction()
 	}
 	goOn := false
-	if s.direct() && s.batch.link == nil {
+	if s.batch.link == nil && s.direct() {
 		if e := s.startDirect(); e != nil {
 			return s.fail(e)
 		}
