@@ -16,7 +16,7 @@ type again struct {
 }
 
 // hasReplicas reports whether there may be replicas where a route leads.
-func (s *session) hasReplicas(r router.Route) bool {
+func (s *session) hasReplicas(r *router.Route) bool {
 	return r.Kind != router.Single || s.nodes.HasReplicas(r.Shard)
 }
 

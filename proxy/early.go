@@ -109,8 +109,8 @@ func (s *session) describes() bool {
 
 // settleAside has a backend that served Parse and Describe only run the batch's statement too if it is the one to do so, and else
 // gives it back. It reports whether the batch goes on; if not, the client has been told.
-func (s *session) settleAside(r router.Route) bool {
-	if s.batch.link == nil && !s.parts(r) {
+func (s *session) settleAside(r *router.Route) bool {
+	if s.batch.link == nil && s.place.shards.BySchema() && !s.parts(*r) {
 		return false
 	}
 	l := s.batch.link

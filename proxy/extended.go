@@ -12,19 +12,49 @@ var (
 	closeComplete = pgwire.AppendCloseComplete(nil)
 )
 
-// extended takes one message of the extended protocol.
+// extended takes a message of the extended protocol, and those that follow it in its batch as far as they have arrived.
 func (s *session) extended(frame []byte) bool {
 	if !s.batch.open {
 		s.batch.open = true
 		s.publish(ClientActive)
 		s.enterTransaction()
 	}
-	goOn := false
-	if s.direct() && s.batch.link == nil {
+	for s.ofBatch(frame) {
+		if frame = s.following(); frame == nil {
+			return true
+		}
+	}
+	return false
+}
+
+// following makes the next message the one in hand, if it has arrived whole and is another of the batch in hand; nil if not, or if
+// something else comes first.
+func (s *session) following() []byte {
+	if s.skipping || s.tape.mending || s.copyRest > 0 || s.cut.Load() {
+		return nil
+	}
+	b := s.client.Buffered()[s.cur:]
+	typ, size, err := pgwire.Peek(b, s.cfg.MaxFrame)
+	if err != nil || size == 0 || size > len(b) {
+		return nil
+	}
+	switch typ {
+	case pgwire.MsgParse, pgwire.MsgBind, pgwire.MsgDescribe, pgwire.MsgExecute, pgwire.MsgClose:
+		s.take()
+		s.cur = size
+		return b[:size]
+	}
+	return nil
+}
+
+// ofBatch takes one message of a batch. It reports whether the session goes on.
+func (s *session) ofBatch(frame []byte) bool {
+	if s.batch.link == nil && s.direct() {
 		if e := s.startDirect(); e != nil {
 			return s.fail(e)
 		}
 	}
+	goOn := false
 	switch frame[0] {
 	case pgwire.MsgParse:
 		goOn = s.parse(frame)

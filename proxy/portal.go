@@ -66,7 +66,7 @@ func (s *session) bind(frame []byte) bool {
 	if s.refusesAborted(p) {
 		return s.mistake(s.abortedError())
 	}
-	if old := s.portals[string(m.Portal)]; old != nil && !old.ended() && (old.own || p.own) {
+	if old := s.namedPortal(m.Portal); old != nil && !old.ended() && (old.own || p.own) {
 		return s.mistake(&pgwire.Error{Code: "42P03", Message: "cursor \"" + string(m.Portal) + "\" already exists"})
 	}
 	at := s.newPortal(m.Portal)
@@ -90,7 +90,7 @@ func (s *session) bind(frame []byte) bool {
 		return s.fail(e)
 	}
 	s.timed()
-	if !s.settleAside(at.route) {
+	if !s.settleAside(&at.route) {
 		return !s.cut.Load()
 	}
 	if s.isForSeveral(&p.query, &at.route) || at.route.Kind >= router.Scatter {
@@ -113,7 +113,7 @@ func (s *session) bindForAll(frame []byte, at *portal) {
 func (s *session) bindOnShard(frame []byte, at *portal) bool {
 	p, r := at.stmt, at.route
 	alone, described := false, false
-	if s.db.cache != nil || s.hasReplicas(r) {
+	if s.db.cache != nil || s.hasReplicas(&at.route) {
 		alone, described = s.standsAlone(frame)
 	}
 	if !alone && !s.tx.open {
@@ -130,7 +130,9 @@ func (s *session) bindOnShard(frame []byte, at *portal) bool {
 			r.Write = true
 		}
 	}
-	s.markWrite(&p.query, &at.route)
+	if s.db.cache != nil {
+		s.markWrite(&p.query, &at.route)
+	}
 	l, e := s.onShard(r)
 	if e != nil {
 		s.dropPortal(at)
@@ -195,14 +197,22 @@ func (s *session) newPortal(name []byte) *portal {
 
 // portalOf is the portal of a name; nil if PgDrover knows none, such as one that DECLARE made.
 func (s *session) portalOf(name []byte) *portal {
-	at := s.portals[string(name)]
-	if len(name) == 0 {
-		at = &s.portal
+	at := &s.portal
+	if len(name) > 0 {
+		at = s.namedPortal(name)
 	}
 	if at == nil || at.stmt == nil || at.ended() {
 		return nil
 	}
 	return at
+}
+
+// namedPortal is the portal of a name that is not empty; nil if there is none.
+func (s *session) namedPortal(name []byte) *portal {
+	if len(s.portals) == 0 {
+		return nil
+	}
+	return s.portals[string(name)]
 }
 
 // dropPortal forgets a portal that was not made after all.

@@ -39,10 +39,10 @@ func (s *session) record(frame []byte) (from, to int32) {
 	if !s.tape.on {
 		return 0, 0
 	}
-	return s.tape.keep(frame)
+	return s.tape.add(frame)
 }
 
-func (t *tape) keep(frame []byte) (from, to int32) {
+func (t *tape) add(frame []byte) (from, to int32) {
 	if len(t.frames)+len(frame) > tapeLimit {
 		t.stop()
 		return 0, 0
