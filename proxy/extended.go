@@ -81,7 +81,10 @@ func (s *session) parse(frame []byte) bool {
 	if err := pgwire.DecodeParse(frame, &m); err != nil {
 		return s.malformed(frame)
 	}
-	old := s.statements[string(m.Name)]
+	var old *prepared
+	if len(m.Name) > 0 {
+		old = s.statements[string(m.Name)]
+	}
 	if old != nil && !s.direct() {
 		return s.duplicate(&m)
 	}

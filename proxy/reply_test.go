@@ -37,7 +37,7 @@ func FuzzReplies(f *testing.F) {
 }
 
 // drainedConn is a client's connection that takes whatever is written.
-func drainedConn(f *testing.F) *task.Conn {
+func drainedConn(f testing.TB) *task.Conn {
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		f.Fatal(err)

@@ -228,8 +228,10 @@ func (s *session) effect(l *link, q *router.Query, i int, set []router.Change, r
 	}
 	s.tx.reshaped = s.tx.reshaped || st.Reshapes || st.Redefines
 	s.holdFor(l, st)
-	if run := s.statements[st.Runs]; st.Runs != "" && st.WritesUnknown && run != nil { // EXPLAIN ANALYZE, CREATE TABLE AS
-		s.holdFor(l, &run.query.Statements()[0])
+	if st.Runs != "" && st.WritesUnknown { // EXPLAIN ANALYZE, CREATE TABLE AS
+		if run := s.statements[st.Runs]; run != nil {
+			s.holdFor(l, &run.query.Statements()[0])
+		}
 	}
 	l.wrote = l.wrote || st.Write && !l.isReplica()
 	if set == nil {

@@ -79,3 +79,27 @@ func TestUnnamedRepeats(t *testing.T) {
 		t.Error("the memory of a portal's statement is free")
 	}
 }
+
+// TestHeldBack has what PgDrover answers of a batch wait for the backend's answer, unless something is queued that does not.
+func TestHeldBack(t *testing.T) {
+	server, _, _ := scriptedRig(t, pgtest.Script{Handle: func(*pgtest.Conn, []byte) error { return nil }})
+	q := newReplyFuzz(server, drainedConn(t))
+	s, l := q.s, q.l
+	if s.holdsBack(l) {
+		t.Error("nothing is held back")
+	}
+	s.oweOn(l, deferred{fake: parseComplete})
+	s.oweOn(l, deferred{fake: bindComplete})
+	if !s.holdsBack(l) {
+		t.Error("what PgDrover answers does not wait for the backend")
+	}
+	s.client.Queue(bindComplete)
+	if s.holdsBack(l) {
+		t.Error("a backend's answer is held back")
+	}
+	s.forgetBatch()
+	s.oweOn(l, deferred{fake: parseComplete})
+	if s.holdsBack(l) {
+		t.Error("the answer to the batch before is held back")
+	}
+}
