@@ -61,10 +61,9 @@ func (s *session) mayAskAgain(l *link, at *portal, frame []byte) {
 	s.again.route, s.again.portal, s.again.bind = at.route, at, append(s.again.bind[:0], frame...)
 }
 
-// finishBatch ends a batch and relays the answers, asking another node if a replica could not give them. It returns the link that
+// finishBatch relays the answers to a batch that has ended, asking another node if a replica could not give them. It returns the link that
 // did, nil if none, and whether the session goes on.
 func (s *session) finishBatch(l *link) (*link, bool) {
-	l.send(pgwire.AppendSync(l.conn.QueueBuffer()), reply{kind: pgwire.MsgSync})
 	for {
 		if !s.finish(l) {
 			return l, false

@@ -354,22 +354,38 @@ func (s *session) sync() bool {
 	}
 	s.sent(l)
 	if l.aside {
-		l.send(pgwire.AppendSync(l.conn.QueueBuffer()), reply{kind: pgwire.MsgSync, do: skip})
-		ok := s.finish(l)
-		if l.lost == nil {
-			return ok && s.syncAlone()
-		}
-	} else {
-		var ok bool
-		if l, ok = s.finishBatch(l); !ok {
-			return false
-		}
-		if l == nil {
-			return s.syncAlone()
-		}
-		if l.unsynced && l.lost == nil {
-			return !s.cut.Load()
-		}
+		return s.syncAside(l)
+	}
+	l.conn.SetQueue(pgwire.AppendSync(l.conn.QueueBuffer()))
+	l.replies.add(pgwire.MsgSync)
+	_ = l.conn.Flush()
+	if s.mayAnswerLater(l) {
+		return s.answerLater(l)
+	}
+	return s.synchronise(l)
+}
+
+// synchronise ends a batch whose Sync was sent, once it is answered.
+func (s *session) synchronise(l *link) bool {
+	l, ok := s.finishBatch(l)
+	switch {
+	case !ok:
+		return false
+	case l == nil:
+		return s.syncAlone()
+	case l.unsynced && l.lost == nil:
+		return !s.cut.Load()
+	}
+	s.batchEnd()
+	return s.unitEnd()
+}
+
+// syncAside ends a batch of which a backend has seen what takes no part in the open transaction.
+func (s *session) syncAside(l *link) bool {
+	l.send(pgwire.AppendSync(l.conn.QueueBuffer()), reply{kind: pgwire.MsgSync, do: skip})
+	ok := s.finish(l)
+	if l.lost == nil {
+		return ok && s.syncAlone()
 	}
 	s.batchEnd()
 	return s.unitEnd()

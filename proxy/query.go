@@ -145,7 +145,7 @@ func (s *session) simpleOnShard(frame []byte, q *router.Query, r *router.Route) 
 		l.retry = l.role == pool.Replica && l.hold == 0 && !s.tx.open
 		l.mark = s.client.Queued()
 		s.sent(l)
-		if w == nil && c == nil && s.mayAnswerLater(l, q) {
+		if w == nil && c == nil && q.Plain() && s.mayAnswerLater(l) {
 			return s.answerLater(l)
 		}
 		if !s.finish(l) {
