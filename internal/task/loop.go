@@ -80,6 +80,9 @@ func (l *loop) run() {
 	l.dismissAll()
 }
 
+// line has a task resumed in this turn of the loop.
+func (l *loop) line(t *Task) { l.runnable = append(l.runnable, t) }
+
 // step resumes a task until it parks.
 func (l *loop) step(t *Task) {
 	l.steps.Add(1)

@@ -108,7 +108,7 @@ func (l *Loops) start(g *Group, by *Task, c *Conn, turn func(*Task) (rests bool)
 		}
 	}
 	if by != nil && by.loop == t.loop {
-		t.loop.runnable = append(t.loop.runnable, t) // before the next sleep, for which a post would not let it
+		t.loop.line(t) // before the next sleep, for which a post would not let it
 		return
 	}
 	t.loop.post(t)
