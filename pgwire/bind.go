@@ -24,6 +24,9 @@ type Bind struct {
 	next, offset int
 }
 
+// Holds reports whether b is a view of a frame.
+func (b *Bind) Holds() bool { return b.tail != nil }
+
 // DecodeBind makes b a view of a Bind frame. It does not require that the
 // number of formats suits the number of parameters: the server checks that.
 // When it fails, b is undefined.

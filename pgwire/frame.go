@@ -69,6 +69,13 @@ func body(frame []byte, typ byte) ([]byte, bool) {
 
 // cutString splits b after its first NUL byte, and drops the NUL.
 func cutString(b []byte) (s, rest []byte, ok bool) {
+	if len(b) > 0 && b[0] == 0 { // most names are empty
+		return b[:0:0], b[1:], true
+	}
+	return cutLongString(b)
+}
+
+func cutLongString(b []byte) (s, rest []byte, ok bool) {
 	i := bytes.IndexByte(b, 0)
 	if i < 0 {
 		return nil, nil, false

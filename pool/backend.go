@@ -136,9 +136,13 @@ func (b *Backend) end(reason string) {
 // mustBeHeld panics, with n.mu released, unless somebody holds b.
 func (b *Backend) mustBeHeld(verb string) {
 	if b.state != held {
-		b.node.mu.Unlock()
-		panic("pool: " + verb + " of a backend that nobody holds") // a programmer's mistake
+		b.nobodyHolds(verb)
 	}
+}
+
+func (b *Backend) nobodyHolds(verb string) {
+	b.node.mu.Unlock()
+	panic("pool: " + verb + " of a backend that nobody holds") // a programmer's mistake
 }
 
 // given does what give has decided, with no lock held.
@@ -177,7 +181,7 @@ func (b *Backend) quiet() bool {
 
 // tidy reports whether nothing is unread or unsent.
 func (b *Backend) tidy() bool {
-	return b.Conn.Pending() == 0 && b.Conn.ReadErr() == nil && b.Conn.WriteErr() == nil && b.swallow()
+	return b.Conn.Pending() == 0 && b.Conn.ReadErr() == nil && b.Conn.WriteErr() == nil && (len(b.Conn.Buffered()) == 0 || b.swallow())
 }
 
 // swallow consumes the buffered messages; it is false when one is incomplete or means something.

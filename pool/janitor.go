@@ -8,6 +8,9 @@ import (
 // linger is how long a node that left the map is kept for those who began with an older map.
 const linger = time.Minute
 
+// seldom is for how long an idle backend keeps its buffers.
+const seldom = time.Second
+
 // clean ends what is idle or old until ctx ends.
 func (c *Cluster) clean(ctx context.Context) {
 	defer c.spares.end()
@@ -48,6 +51,9 @@ func (n *Node) sweep(now time.Time) {
 			reason = reasonIdle
 		}
 		if reason == "" {
+			if now.Sub(b.idleSince) >= seldom {
+				b.Conn.Rest()
+			}
 			kept = append(kept, b)
 			continue
 		}

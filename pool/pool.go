@@ -9,38 +9,44 @@ import (
 // errElsewhere says that a node was not able to serve after all.
 var errElsewhere = errors.New("choose another node")
 
-// acquire gives r an idle backend or queues it. With a choice of nodes it is errElsewhere if this one is not able to serve.
-func (n *Node) acquire(r *Request, choice bool) (*Backend, error) {
+// takeOrQueue gives r an idle backend or queues it. With a choice of nodes it is errElsewhere if this one is not able to serve.
+func (n *Node) takeOrQueue(r *Request, choice bool) (*Backend, error) {
 	for {
-		b, err := n.takeOrQueue(r, choice)
-		if b == nil || b.quiet() {
-			return b, err
+		n.mu.Lock()
+		b := n.takeIdle(r)
+		if b == nil {
+			err := n.enqueue(r, choice, r.now())
+			n.mu.Unlock()
+			return nil, err
+		}
+		var now time.Time
+		if !r.since.IsZero() {
+			now = r.now()
+		}
+		n.grant(b, r, now)
+		n.loaded()
+		n.mu.Unlock()
+		if b.quiet() {
+			return b, nil
 		}
 		b.drop(reasonDied)
 	}
 }
 
-func (n *Node) takeOrQueue(r *Request, choice bool) (*Backend, error) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	now := r.now()
-	if b := n.takeIdle(r); b != nil {
-		n.grant(b, r, now)
-		n.published()
-		return b, nil
-	}
+// enqueue has r wait, or says why it can not. With n.mu held.
+func (n *Node) enqueue(r *Request, choice bool, now time.Time) error {
 	l := n.cluster.limits.Load()
 	switch {
 	case n.closed:
-		return nil, n.gone()
+		return n.gone()
 	case choice && !n.able.Load():
-		return nil, errElsewhere
+		return errElsewhere
 	case n.hopeless(now) && (!n.up.Load() || now.Before(n.retryAt)):
 		n.counts.Failed++
-		return nil, n.trouble.err
+		return n.trouble.err
 	case n.queue.len >= l.maxWaiting:
 		n.counts.Rejected++
-		return nil, n.queueFull(l.maxWaiting)
+		return n.queueFull(l.maxWaiting)
 	}
 	if r.since.IsZero() {
 		r.since, r.deadline = now, now.Add(r.patience(l))
@@ -52,7 +58,7 @@ func (n *Node) takeOrQueue(r *Request, choice bool) (*Backend, error) {
 	if n.trouble != nil || len(n.all)+n.dialing < l.size {
 		ring(n.kick)
 	}
-	return nil, nil
+	return nil
 }
 
 // attend starts the keeper of a login's pool when it is first needed. With n.mu held, and n not closed.
@@ -80,13 +86,15 @@ func (n *Node) takeIdle(r *Request) *Backend {
 		}
 	}
 	b := n.idle[at]
-	copy(n.idle[at:], n.idle[at+1:])
+	if at < top {
+		copy(n.idle[at:], n.idle[at+1:])
+	}
 	n.idle[top] = nil
 	n.idle = n.idle[:top]
 	return b
 }
 
-// grant makes r the holder of b; if it has waited, until now. With n.mu held.
+// grant makes r the holder of b; if it has waited, until now, which is not looked at else. With n.mu held.
 func (n *Node) grant(b *Backend, r *Request, now time.Time) {
 	b.state, b.holder = held, r
 	n.counts.Acquired++
@@ -102,19 +110,21 @@ func (n *Node) grant(b *Backend, r *Request, now time.Time) {
 // give passes on a backend that nobody holds: to the oldest waiter, else to the idle ones, else, when it is not to be kept,
 // to nobody. What it returns is for b.given, after n.mu, which the caller holds, is released.
 func (n *Node) give(b *Backend, now time.Time) (wake func(), closing bool) {
-	defer n.published()
 	b.holder = nil
 	if reason := n.unfit(b, now); reason != "" {
 		n.forget(b, reason)
+		n.published()
 		return nil, true
 	}
 	if r := n.queue.pop(); r != nil {
 		r.state, r.granted = stateGranted, b
 		n.grant(b, r, now)
+		n.loaded()
 		return r.Notify, false
 	}
 	b.state, b.idleSince = idle, now
 	n.idle = append(n.idle, b)
+	n.loaded()
 	return nil, false
 }
 
@@ -131,7 +141,7 @@ func (n *Node) unfit(b *Backend, now time.Time) string {
 		return reasonRemoved
 	case n.drained && n.queue.len == 0 && n.Role() == Replica:
 		return reasonDrained
-	case b.born.Before(n.renewed):
+	case !n.renewed.IsZero() && b.born.Before(n.renewed):
 		return reasonRenewed
 	case !b.expires.IsZero() && now.After(b.expires):
 		return reasonLifetime
@@ -163,12 +173,21 @@ func (n *Node) forget(b *Backend, reason string) {
 	n.cluster.lost()
 }
 
-// published tells the policy how much is in flight. With n.mu held, after each change.
-func (n *Node) published() {
+// loaded tells the policy how much is in flight. With n.mu held, after each change of that.
+func (n *Node) loaded() {
 	load := int64(len(n.all) - len(n.idle) + n.queue.len)
-	n.inFlight.Add(load - n.load)
-	n.load = load
-	n.able.Store(n.up.Load() && !n.drained && (n.trouble == nil || len(n.all) > 0))
+	if more := load - n.load; more != 0 {
+		n.load = load
+		n.inFlight.Add(more)
+	}
+}
+
+// published tells the policy whether reads may be sent here, too. With n.mu held, after each change.
+func (n *Node) published() {
+	n.loaded()
+	if able := n.up.Load() && !n.drained && (n.trouble == nil || len(n.all) > 0); able != n.able.Load() {
+		n.able.Store(able)
+	}
 }
 
 // failAll ends every wait with err and returns whom to notify. With n.mu held.

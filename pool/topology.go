@@ -32,7 +32,7 @@ func (t *Topology) acquire(r *Request) (*Backend, error) {
 	s := &t.shards[r.shard]
 	for {
 		n := s.pick(r.role, r.Exclude)
-		b, err := n.acquire(r, n != s.primary.node)
+		b, err := n.takeOrQueue(r, n != s.primary.node)
 		if err != errElsewhere {
 			return b, err
 		}
@@ -65,3 +65,6 @@ func (t *Topology) Replicas(shard int) []*Node {
 	}
 	return nodes
 }
+
+// HasReplicas reports whether a shard has any.
+func (t *Topology) HasReplicas(shard int) bool { return len(t.shards[shard].replicas) > 0 }

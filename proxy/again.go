@@ -15,6 +15,11 @@ type again struct {
 	bind   []byte // the Bind; its memory is used for the next one
 }
 
+// hasReplicas reports whether there may be replicas where a route leads.
+func (s *session) hasReplicas(r router.Route) bool {
+	return r.Kind != router.Single || s.nodes.HasReplicas(r.Shard)
+}
+
 // standsAlone reports whether the batch is this one statement, already here up to its Sync, outside a transaction, and whether
 // it asks for the description of its rows.
 func (s *session) standsAlone(frame []byte) (alone, described bool) {

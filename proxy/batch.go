@@ -14,6 +14,7 @@ type batch struct {
 	executes bool  // its backend has an Execute of it
 	deferred []deferred
 	text     int // size of the statements that are deferred, in bytes
+	ahead    int // what PgDrover has answered of it before its backend does, if nothing else waits to be written to the client, in bytes
 }
 
 // batchLimit is how many messages of a batch may wait for its backend, or for their replies, until the client is given what it is
@@ -34,8 +35,10 @@ type deferred struct {
 
 // settled empties the list of what was deferred, whose memory is used again.
 func (b *batch) settled() {
-	clear(b.deferred)
-	b.deferred, b.text = b.deferred[:0], 0
+	if len(b.deferred) > 0 {
+		clear(b.deferred)
+		b.deferred, b.text = b.deferred[:0], 0
+	}
 }
 
 // isLong reports whether more of a batch is outstanding than may be.
@@ -55,14 +58,19 @@ func (s *session) batchEnd() {
 			s.store(l, &s.cached)
 		}
 	}
-	s.atRest()
-	s.batch.settled()
-	s.batch = batch{deferred: s.batch.deferred}
-	s.tape.rewind()
 	s.skipping = false
 	if !s.tx.open {
 		s.endPortals()
 	}
+	s.forgetBatch()
+}
+
+// forgetBatch makes ready for the next batch.
+func (s *session) forgetBatch() {
+	s.batch.settled()
+	s.batch = batch{deferred: s.batch.deferred}
+	s.tape.rewind()
+	s.freeSpaces()
 }
 
 // closeBatch ends a batch that a Query follows without a Sync. If that has failed, s.skipping is set, and the Query is discarded too.
@@ -83,9 +91,7 @@ func (s *session) closeBatch() bool {
 		if s.tx.ofBatch {
 			s.commitBatch()
 		}
-		s.batch.settled()
-		s.batch = batch{deferred: s.batch.deferred}
-		s.tape.rewind()
+		s.forgetBatch()
 	}
 	return true
 }

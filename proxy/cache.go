@@ -50,7 +50,7 @@ func unkeyed(name string) bool {
 
 // cacheable prepares a read for the cache; nil when the cache has nothing to do with it. The key holds all that the answer
 // depends on (design, "Cache").
-func (s *session) cacheable(q *router.Query, r router.Route, b *pgwire.Bind) *cacheQuery {
+func (s *session) cacheable(q *router.Query, r *router.Route, b *pgwire.Bind) *cacheQuery {
 	if s.db.cache == nil || !r.Cacheable || r.NoCache || s.tx.open || r.Tenant.IsZero() || len(s.links) > 0 || s.mode == ModeSession {
 		return nil
 	}
@@ -201,7 +201,7 @@ func (c *capture) body() (body []byte, empty, ok bool) {
 }
 
 // markWrite makes what a statement writes dirty, before it is sent: until the outcome is known nobody gets it from the cache.
-func (s *session) markWrite(q *router.Query, r router.Route) {
+func (s *session) markWrite(q *router.Query, r *router.Route) {
 	if s.db.cache == nil {
 		return
 	}

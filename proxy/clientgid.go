@@ -12,7 +12,7 @@ import (
 
 // namesGID reports whether a query is a statement of two-phase commit that the client itself carries out.
 func namesGID(q *router.Query) bool {
-	if len(q.Statements()) != 1 {
+	if q.Plain() || len(q.Statements()) != 1 {
 		return false
 	}
 	switch q.Statements()[0].Verb {
@@ -23,10 +23,10 @@ func namesGID(q *router.Query) bool {
 }
 
 // routeGID routes such a statement: PREPARE TRANSACTION to the shard of the transaction, the others to the shard where the transaction lies.
-func (s *session) routeGID(q *router.Query, r router.Route) (router.Route, *pgwire.Error) {
+func (s *session) routeGID(q *router.Query, r *router.Route) *pgwire.Error {
 	st := &q.Statements()[0]
 	if strings.HasPrefix(st.Name, gidPrefix) {
-		return r, &pgwire.Error{Code: "42939", Message: "transaction identifier \"" + st.Name + "\" is reserved",
+		return &pgwire.Error{Code: "42939", Message: "transaction identifier \"" + st.Name + "\" is reserved",
 			Detail: "PgDrover prepares its own transactions under such identifiers.", Hint: "use an identifier that does not begin with " + gidPrefix}
 	}
 	joined := s.inTransaction()
@@ -38,28 +38,28 @@ func (s *session) routeGID(q *router.Query, r router.Route) (router.Route, *pgwi
 	case r.Tenant.IsZero():
 		return s.findGID(st.Name, r)
 	}
-	return r, nil
+	return nil
 }
 
 // findGID routes to the one shard where a transaction is prepared; to the first, which will say so, if it is on none.
-func (s *session) findGID(gid string, r router.Route) (router.Route, *pgwire.Error) {
+func (s *session) findGID(gid string, r *router.Route) *pgwire.Error {
 	var on []int
 	var failed error
 	s.t.Await(func() { on, failed = s.db.preparedAt(gid) })
 	r.Kind = router.Single
 	switch {
 	case len(on) > 1:
-		return r, &pgwire.Error{Code: "42725", Message: "transaction identifier \"" + gid + "\" is in use on several shards",
+		return &pgwire.Error{Code: "42725", Message: "transaction identifier \"" + gid + "\" is in use on several shards",
 			Hint: "name the tenant, as in /* pgdrover: tenant=42 */, to say which shard is meant"}
 	case len(on) == 1:
 		r.Shard = on[0]
 	case failed != nil:
-		return r, &pgwire.Error{Code: "08006", Message: "it is not known whether \"" + gid + "\" is prepared on a shard that does not answer",
+		return &pgwire.Error{Code: "08006", Message: "it is not known whether \"" + gid + "\" is prepared on a shard that does not answer",
 			Detail: failed.Error(), Hint: "try again, or name the tenant, as in /* pgdrover: tenant=42 */"}
 	default:
 		r.Shard = s.place.home()
 	}
-	return r, nil
+	return nil
 }
 
 // preparedAt asks the primaries which of them has a prepared transaction. It blocks.

@@ -1,6 +1,10 @@
 package proxy
 
-import "time"
+import (
+	"time"
+
+	"github.com/pgdrover/pgdrover/internal/task"
+)
 
 // ClientState is what a session is doing.
 type ClientState uint8
@@ -73,7 +77,7 @@ func (s *session) asSeen() Client {
 		c.Wait = max(0, time.Since(time.Unix(0, s.waitingSince.Load())))
 	}
 	if since := s.busySince.Load(); since != 0 {
-		c.Asked = time.Unix(0, max(since, -since))
+		c.Asked = task.Moment(max(since, -since)).Time()
 	}
 	if set := s.set.Load(); set != nil {
 		name, _ := set.lookup("application_name")

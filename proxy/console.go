@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"strconv"
-	"time"
 
 	"github.com/pgdrover/pgdrover/pgwire"
 )
@@ -40,7 +39,7 @@ func (s *session) consoleStep() bool {
 	if !ok {
 		return false
 	}
-	s.busySince.Store(-time.Now().UnixNano())
+	s.busySince.Store(-int64(s.t.Moment()))
 	s.publish(ClientActive)
 	s.cur = len(frame)
 	goOn := s.consoleMessage(frame)

@@ -112,7 +112,7 @@ func (ld *loader) load(r router.Route, described bool) (int64, *pgwire.Error, bo
 	}
 	ld.rows = newSplitter(ld.how)
 	ld.byShard = make([]*outlet, s.place.shards.ShardCount())
-	s.markWrite(ld.q, r)
+	s.markWrite(ld.q, &r)
 	defer s.answeredBySeveral()
 	e := ld.open(described)
 	if e == nil {
@@ -132,7 +132,7 @@ func (ld *loader) load(r router.Route, described bool) (int64, *pgwire.Error, bo
 // of its comes; otherwise all do now, in order, so that two that do so cannot wait for each other.
 func (ld *loader) open(described bool) *pgwire.Error {
 	s := ld.s
-	first := s.shardFor(router.Route{})
+	first := s.shardFor(&router.Route{})
 	if ld.how.Every {
 		first = 0
 	}
@@ -171,7 +171,7 @@ func (ld *loader) open(described bool) *pgwire.Error {
 func (ld *loader) join(shard int) (*outlet, *pgwire.Error) {
 	s := ld.s
 	if !ld.own && !ld.how.Every {
-		if e := s.mayJoin(shard, router.Route{Kind: router.Single, Shard: shard, Write: true}); e != nil {
+		if e := s.mayJoin(shard, &router.Route{Kind: router.Single, Shard: shard, Write: true}); e != nil {
 			return nil, e
 		}
 	}

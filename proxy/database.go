@@ -84,7 +84,7 @@ func (p *placement) home() int {
 func (p *placement) single() bool { return p.shards.ShardCount() == 1 }
 
 // agrees reports whether a statement that was routed by p would go to the same shards by o.
-func (p *placement) agrees(o *placement, r router.Route) bool {
+func (p *placement) agrees(o *placement, r *router.Route) bool {
 	if p.shards == o.shards {
 		return true
 	}

@@ -46,7 +46,7 @@ func (s *session) startDirect() *pgwire.Error {
 			return e
 		}
 	}
-	l, e := s.enlist(router.Route{Kind: router.Single, Write: true})
+	l, e := s.enlist(&router.Route{Kind: router.Single, Write: true})
 	if e == nil {
 		s.batch.link = l
 	}

@@ -9,7 +9,7 @@ import (
 // isEarly reports whether a statement inside a transaction is about the transaction or the session's settings, so that it enlists
 // no shard: before the first routed statement it is answered as PostgreSQL would and sent along, and once several shards take
 // part all of them hear of it (design, "Transactions").
-func (s *session) isEarly(q *router.Query, r router.Route) bool {
+func (s *session) isEarly(q *router.Query, r *router.Route) bool {
 	if !s.tx.open || r.Kind != router.Any || len(q.Statements()) != 1 {
 		return false
 	}
@@ -50,7 +50,7 @@ func (s *session) early(q *router.Query, set []router.Change, send sender) ([]by
 // ahead runs a statement on a backend that begins the transaction for it, and rolls it back there: what it set is kept in the
 // session and its prelude.
 func (s *session) ahead(q *router.Query, set []router.Change, send sender) ([]byte, *pgwire.Error) {
-	l, e := s.join(s.shardFor(router.Route{}), pool.Primary)
+	l, e := s.join(s.shardFor(&router.Route{}), pool.Primary)
 	if e != nil {
 		return nil, e
 	}
@@ -211,9 +211,9 @@ func (s *session) beginBatch() *pgwire.Error {
 	var l *link
 	var e *pgwire.Error
 	if !s.place.single() && !s.joinedBy(r) {
-		l, e = s.stepAside(s.shardFor(r))
+		l, e = s.stepAside(s.shardFor(&r))
 	} else {
-		l, e = s.enlist(r)
+		l, e = s.enlist(&r)
 	}
 	if e != nil {
 		return e

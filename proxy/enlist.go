@@ -11,7 +11,7 @@ import (
 
 // enlist gives the session a backend for a route: one that it has already, or one of the pool, with the session's settings in
 // force there and, inside a transaction, with the transaction begun.
-func (s *session) enlist(r router.Route) (*link, *pgwire.Error) {
+func (s *session) enlist(r *router.Route) (*link, *pgwire.Error) {
 	shard := s.shardFor(r)
 	if e := s.mayJoin(shard, r); e != nil {
 		return nil, e
@@ -43,7 +43,7 @@ func (s *session) join(shard int, role pool.Role) (*link, *pgwire.Error) {
 }
 
 // shardFor is the shard of a route; any shard will do for some, and then the one in use is best.
-func (s *session) shardFor(r router.Route) int {
+func (s *session) shardFor(r *router.Route) int {
 	if r.Kind == router.Single {
 		s.lastShard = r.Shard
 		return r.Shard
@@ -74,7 +74,7 @@ func (s *session) linkTo(shard int, role pool.Role) *link {
 
 // mayJoin says why a statement may not run in the open transaction on a shard; nil if it may. DDL and writes to reference tables
 // do not ask.
-func (s *session) mayJoin(shard int, r router.Route) *pgwire.Error {
+func (s *session) mayJoin(shard int, r *router.Route) *pgwire.Error {
 	if !s.tx.open {
 		return nil
 	}
@@ -213,14 +213,23 @@ func (s *session) unlink(l *link) {
 		s.db.senders.remove(processOf(l.backend))
 	}
 	s.mu.Lock()
-	s.serving = slices.DeleteFunc(s.serving, func(o *link) bool { return o == l })
+	s.serving = without(s.serving, l)
 	s.mu.Unlock()
-	s.links = slices.DeleteFunc(s.links, func(o *link) bool { return o == l })
+	s.links = without(s.links, l)
 	if s.batch.link == l {
 		s.batch.link = nil
 	}
 	l.reset()
 	s.spare = append(s.spare, l)
+}
+
+// without takes a link out of a list, which keeps its order.
+func without(list []*link, l *link) []*link {
+	if len(list) == 1 && list[0] == l {
+		list[0] = nil
+		return list[:0]
+	}
+	return slices.DeleteFunc(list, func(o *link) bool { return o == l })
 }
 
 // prepareLink puts the session's settings in force on a backend and begins the transaction there, if one is open.

@@ -181,13 +181,18 @@ func (s *session) owe(d deferred) {
 }
 
 func (s *session) oweOn(l *link, d deferred) {
-	r := reply{do: fake, fake: d.fake, stmt: d.stmt, gone: d.gone, made: d.made}
 	if l == nil || !l.busy() {
+		if s.client.Pending() == s.batch.ahead {
+			s.batch.ahead += len(d.fake)
+		}
 		s.client.Queue(d.fake)
-		s.settled(&r)
+		if d.gone != nil {
+			s.releaseName(d.gone)
+		}
 		return
 	}
-	l.replies.push(r)
+	r := l.replies.add(0)
+	r.do, r.fake, r.stmt, r.gone, r.made = fake, d.fake, d.stmt, d.gone, d.made
 }
 
 // onShard makes sure that the batch has a backend, and sends it what was deferred.
@@ -198,7 +203,7 @@ func (s *session) onShard(r router.Route) (*link, *pgwire.Error) {
 		}
 		return l, nil
 	}
-	l, e := s.enlist(r)
+	l, e := s.enlist(&r)
 	if e != nil {
 		return nil, e
 	}

@@ -13,7 +13,7 @@ func (s *session) frame(l *link, frame []byte) verdict {
 	switch frame[0] {
 	case pgwire.MsgDataRow, pgwire.MsgCopyData, pgwire.MsgCopyDone, pgwire.MsgCopyOut, pgwire.MsgFunctionCallResponse:
 		s.answering(l)
-		return l.passed(frame)
+		return l.passed(first, frame)
 	case pgwire.MsgNoticeResponse:
 		return s.notice(l, first, frame)
 	case pgwire.MsgParameterStatus:
@@ -25,9 +25,16 @@ func (s *session) frame(l *link, frame []byte) verdict {
 		return s.unasked(l, frame)
 	}
 	switch frame[0] {
-	case pgwire.MsgParseComplete, pgwire.MsgBindComplete, pgwire.MsgCloseComplete, pgwire.MsgNoData, pgwire.MsgRowDescription,
-		pgwire.MsgParameterDescription:
-		return s.prepareStep(l, first, frame)
+	case pgwire.MsgParseComplete:
+		return s.prepareStep(l, first, frame, pgwire.MsgParse)
+	case pgwire.MsgBindComplete:
+		return s.prepareStep(l, first, frame, pgwire.MsgBind)
+	case pgwire.MsgCloseComplete:
+		return s.prepareStep(l, first, frame, pgwire.MsgClose)
+	case pgwire.MsgNoData, pgwire.MsgRowDescription:
+		return s.described(l, first, frame)
+	case pgwire.MsgParameterDescription:
+		return l.parameters(first, frame)
 	case pgwire.MsgCopyIn:
 		l.copyIn = true
 		if l.replies.has(pgwire.MsgSync) { // the server ignores one that came before the data (manual, "COPY Operations")
@@ -35,7 +42,7 @@ func (s *session) frame(l *link, frame []byte) verdict {
 			l.unsynced, l.replies.open = true, true
 		}
 		s.answering(l)
-		return l.passed(frame)
+		return l.passed(first, frame)
 	case pgwire.MsgCommandComplete, pgwire.MsgEmptyQuery, pgwire.MsgPortalSuspended:
 		return s.executed(l, first, frame)
 	case pgwire.MsgErrorResponse:
@@ -63,9 +70,9 @@ func (s *session) notice(l *link, first *reply, frame []byte) verdict {
 	return pass
 }
 
-// passed is the verdict on a frame of the answer that is arriving.
-func (l *link) passed(frame []byte) verdict {
-	if l.forwards() {
+// passed is the verdict on a frame of the answer that is arriving, to the oldest message; nil: to none.
+func (l *link) passed(first *reply, frame []byte) verdict {
+	if first == nil || first.do == forward {
 		return pass
 	}
 	l.collect(frame)
@@ -87,44 +94,38 @@ func (s *session) unasked(l *link, frame []byte) verdict {
 	return stop
 }
 
-// prepareStep is a reply to Parse, Bind, Close or Describe.
-func (s *session) prepareStep(l *link, first *reply, frame []byte) verdict {
-	v := l.passed(frame)
-	done := byte(0)
-	switch frame[0] {
-	case pgwire.MsgParseComplete:
-		done = pgwire.MsgParse
-	case pgwire.MsgBindComplete:
-		done = pgwire.MsgBind
-	case pgwire.MsgCloseComplete:
-		done = pgwire.MsgClose
-	case pgwire.MsgParameterDescription:
-		return l.parameters(first, frame)
-	case pgwire.MsgRowDescription, pgwire.MsgNoData:
-		if first.kind == pgwire.MsgQuery || first.kind == pgwire.MsgExecute {
-			return v
-		}
-		if first.kind == describeStatement && first.name != nil {
-			s.see(l, first, frame)
-		}
-		done = first.kind
-		if done != pgwire.MsgDescribe && done != describeStatement {
-			done = 0
-		}
-	}
-	if first.kind != done {
+// prepareStep is the reply to a message of a kind, which is the last to it: Parse, Bind, Close or Describe.
+func (s *session) prepareStep(l *link, first *reply, frame []byte, kind byte) verdict {
+	if first.kind != kind {
 		l.lost = protocolError(frame[0])
 		return stop
 	}
-	r := l.replies.pop()
-	if r.of != nil && r.do == forward {
-		r.of.proven = true
+	v := l.passed(first, frame)
+	if v == pass {
+		if first.of != nil {
+			first.of.proven = true
+		}
+		if s.tape.on {
+			s.tape.done(first)
+		}
 	}
-	if s.tape.on && r.do == forward {
-		s.tape.done(&r)
-	}
-	s.settled(&r)
+	s.settled(first)
+	l.replies.drop()
 	return v
+}
+
+// described is what a backend says of the rows that are asked for, or that come.
+func (s *session) described(l *link, first *reply, frame []byte) verdict {
+	switch first.kind {
+	case pgwire.MsgQuery, pgwire.MsgExecute:
+		return l.passed(first, frame)
+	case describeStatement:
+		if first.name != nil {
+			s.see(l, first, frame)
+		}
+		return s.prepareStep(l, first, frame, describeStatement)
+	}
+	return s.prepareStep(l, first, frame, pgwire.MsgDescribe)
 }
 
 // parameters is the first of the two replies to Describe of a statement.
@@ -135,13 +136,13 @@ func (l *link) parameters(first *reply, frame []byte) verdict {
 		return drop
 	}
 	first.half = first.do == forward
-	return l.passed(frame)
+	return l.passed(first, frame)
 }
 
 // executed is the end of one statement.
 func (s *session) executed(l *link, first *reply, frame []byte) verdict {
 	s.answering(l)
-	v := l.passed(frame)
+	v := l.passed(first, frame)
 	l.copyIn = false
 	if frame[0] == pgwire.MsgCommandComplete {
 		tag, err := pgwire.CommandTag(frame)
@@ -159,7 +160,7 @@ func (s *session) executed(l *link, first *reply, frame []byte) verdict {
 		if first.do == forward {
 			s.tape.stop()
 		}
-		l.replies.pop()
+		l.replies.drop()
 	}
 	return v
 }
@@ -273,10 +274,11 @@ func (s *session) readyAgain(l *link, first *reply, frame []byte) verdict {
 		l.lost = protocolError(frame[0])
 		return stop
 	}
-	r := l.replies.pop()
+	skipped := first.do == skip
+	l.replies.drop()
 	l.status = status
 	l.copyIn, l.unsynced = false, false
-	if r.do == skip {
+	if skipped {
 		s.tape.ready = s.tape.mending && l == s.batch.link
 		return drop
 	}

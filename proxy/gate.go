@@ -78,7 +78,7 @@ func (c *closure) concerns(partition int64) bool {
 //
 // The session announces first and looks at the gate second; who closes the gate does it the other way round. So either the
 // session sees the closed gate, or the other sees the transaction.
-func (s *session) enterGate(r router.Route) (bool, *pgwire.Error) {
+func (s *session) enterGate(r *router.Route) (bool, *pgwire.Error) {
 	p, was := s.partitionOf(r), s.partition.Load()
 	if p == noTransaction || p == was || was == anyTransaction {
 		return true, nil
@@ -137,7 +137,7 @@ func (p *placement) serves(shard int, n *pool.Node) bool {
 
 // partitionOf is what a statement's transaction is announced as. What touches no tenant's rows adds nothing to what it has been
 // announced as already: the end of a transaction must not wait for those who wait for it.
-func (s *session) partitionOf(r router.Route) int64 {
+func (s *session) partitionOf(r *router.Route) int64 {
 	was := s.partition.Load()
 	switch {
 	case s.place.single():

@@ -87,7 +87,7 @@ func (g *gatherer) find(r router.Route) *pgwire.Error {
 		return g.write(r)
 	}
 	g.copy.how = g.plan.Copy()
-	e := g.enlist(s.role(r))
+	e := g.enlist(s.role(&r))
 	if e == nil && g.copy.how == nil {
 		e = g.describe()
 	}

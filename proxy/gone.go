@@ -1,6 +1,10 @@
 package proxy
 
-import "time"
+import (
+	"time"
+
+	"github.com/pgdrover/pgdrover/internal/task"
+)
 
 // slowAfter is how long an answer may take until the session begins to look whether its client is still there to read it.
 const slowAfter = time.Second
@@ -35,7 +39,7 @@ func (s *Server) watchSlow() {
 
 // watchClient has a session whose statement takes long look for its client. It is not the session's.
 func (s *session) watchClient(now time.Time) {
-	if since := s.busySince.Load(); since > 0 && since < now.Add(-slowAfter).UnixNano() {
+	if since := s.busySince.Load(); since > 0 && since < int64(task.MomentOf(now.Add(-slowAfter))) {
 		s.slow.Store(true)
 		s.t.Wake()
 	}

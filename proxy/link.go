@@ -145,7 +145,7 @@ func (l *link) reset() {
 	l.rest, l.restSkip, l.copyIn, l.retry, l.mark, l.need = 0, false, false, false, 0, 0
 	l.lost, l.sink, l.captured, l.aside, l.unsynced, l.room, l.changed = nil, nil, nil, false, false, 0, false
 	for l.replies.n > 0 {
-		l.replies.pop()
+		l.replies.drop()
 	}
 	l.replies.open = false
 }

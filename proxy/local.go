@@ -150,7 +150,7 @@ func (s *session) explain(q *router.Query, r router.Route) []string {
 	if r.Kind == router.Single {
 		shard = s.place.shards.Shard(r.Shard).Name
 	}
-	if s.role(r) == pool.Replica {
+	if s.role(&r) == pool.Replica {
 		role = "replica"
 	}
 	return []string{"shard: " + shard, "role: " + role, "why: " + q.Why(r)}

@@ -13,7 +13,7 @@ import (
 
 // mayMake refuses to make something in the tenant's schema that the search path begins with where there is no such schema: PostgreSQL
 // would make it in the next one of the path, a shared one, on the tenant's shard alone.
-func (s *session) mayMake(q *router.Query, r router.Route) *pgwire.Error {
+func (s *session) mayMake(q *router.Query, r *router.Route) *pgwire.Error {
 	if r.Kind != router.Single || s.place.single() || !makesByPath(q) || s.tx.aborted {
 		return nil
 	}

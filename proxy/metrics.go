@@ -6,6 +6,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/pgdrover/pgdrover/internal/task"
 )
 
 // Metrics are the counters of a Server. They only grow, and may be read at any time.
@@ -104,7 +106,7 @@ func (h *Histogram) Snapshot() (bounds []float64, cumulative []uint64, count uin
 
 // timing measures the statement, or the batch, in hand.
 type timing struct {
-	began  time.Time     // zero: nothing is in hand
+	began  task.Moment   // 0: nothing is in hand
 	waited time.Duration // for a backend
 	took   time.Duration // until the last answer of a backend
 	first  *Meter        // of the first of several backends that are told of it; nil: not of several
@@ -112,16 +114,16 @@ type timing struct {
 
 // timed begins to measure.
 func (s *session) timed() {
-	if s.timing.began.IsZero() {
-		s.timing = timing{began: s.t.Now()}
-		s.busySince.Store(s.timing.began.UnixNano())
+	if s.timing.began == 0 {
+		s.timing = timing{began: s.t.Moment()}
+		s.busySince.Store(int64(s.timing.began))
 	}
 }
 
 // sent notes that what is in hand is on its way to a backend.
 func (s *session) sent(l *link) {
-	if !s.timing.began.IsZero() {
-		l.notes.meter.Own.Observe(time.Since(s.timing.began) - s.timing.waited)
+	if s.timing.began != 0 {
+		l.notes.meter.Own.Observe(s.timing.began.Since() - s.timing.waited)
 	}
 }
 
@@ -145,8 +147,8 @@ func (s *session) answeredBySeveral() {
 }
 
 func (s *session) answeredFor(m *Meter) {
-	if !s.timing.began.IsZero() {
-		s.timing.took = s.t.Now().Sub(s.timing.began)
+	if s.timing.began != 0 {
+		s.timing.took = time.Duration(s.t.Moment() - s.timing.began)
 		m.Statements.Observe(s.timing.took)
 	}
 }

@@ -12,8 +12,8 @@ import (
 
 // portal is a bound statement.
 type portal struct {
-	stmt  *prepared
-	link  *link // where it is; nil: on no backend
+	stmt  *prepared // nil: there is no portal, and nothing else is looked at
+	link  *link     // where it is; nil: on no backend
 	route router.Route
 	set   []router.Change // settings that running it changes
 
@@ -84,17 +84,16 @@ func (s *session) bind(frame []byte) bool {
 		s.analyse(&p.query, p.sql())
 	}
 	s.params = bindParams{m, p}
-	r, e := s.route(&p.query, &s.params)
-	if e != nil {
+	at.route = router.Route{}
+	if e := s.route(&p.query, &s.params, &at.route); e != nil {
 		s.dropPortal(at)
 		return s.fail(e)
 	}
-	at.route = r
 	s.timed()
-	if !s.settleAside(r) {
+	if !s.settleAside(at.route) {
 		return !s.cut.Load()
 	}
-	if s.isForSeveral(&p.query, r) || r.Kind >= router.Scatter {
+	if s.isForSeveral(&p.query, &at.route) || at.route.Kind >= router.Scatter {
 		s.bindForAll(frame, at)
 		return true
 	}
@@ -113,13 +112,16 @@ func (s *session) bindForAll(frame []byte, at *portal) {
 // bindOnShard sends a Bind to the shard of its route, unless the cache has the answer.
 func (s *session) bindOnShard(frame []byte, at *portal) bool {
 	p, r := at.stmt, at.route
-	alone, described := s.standsAlone(frame)
+	alone, described := false, false
+	if s.db.cache != nil || s.hasReplicas(r) {
+		alone, described = s.standsAlone(frame)
+	}
 	if !alone && !s.tx.open {
 		r.Write = true // one backend serves the whole batch: the primary can
 	}
 	var c *cacheQuery
 	if alone {
-		if c = s.cacheable(&p.query, r, &s.bound); c != nil {
+		if c = s.cacheable(&p.query, &r, &s.bound); c != nil {
 			c.describe(described)
 			if s.answerCached(c) {
 				at.answered = true
@@ -128,7 +130,7 @@ func (s *session) bindOnShard(frame []byte, at *portal) bool {
 			r.Write = true
 		}
 	}
-	s.markWrite(&p.query, at.route)
+	s.markWrite(&p.query, &at.route)
 	l, e := s.onShard(r)
 	if e != nil {
 		s.dropPortal(at)
@@ -148,9 +150,9 @@ func (s *session) bindOnShard(frame []byte, at *portal) bool {
 			return !s.cut.Load()
 		}
 	}
-	ask := reply{kind: pgwire.MsgBind, made: at, of: p}
-	s.record(frame, &ask)
-	s.sendBind(l, frame, &s.bound, ask)
+	from, to := s.record(frame)
+	ask := s.sendBind(l, frame, &s.bound, p)
+	ask.made, ask.from, ask.to = at, from, to
 	at.link = l
 	if alone && c == nil {
 		s.mayAskAgain(l, at, frame)
@@ -161,9 +163,9 @@ func (s *session) bindOnShard(frame []byte, at *portal) bool {
 	return s.relieve(l)
 }
 
-// sendBind sends the Bind in frame, which m is a view of, to a backend. ask is the reply that is owed to it.
-func (s *session) sendBind(l *link, frame []byte, m *pgwire.Bind, ask reply) {
-	p := ask.of
+// sendBind sends the Bind of p in frame, which m is a view of, to a backend. It returns the reply that is owed to it, for the caller to say
+// the rest of.
+func (s *session) sendBind(l *link, frame []byte, m *pgwire.Bind, p *prepared) *reply {
 	s.know(l, p)
 	if p.names && s.tape.on && !s.tape.used {
 		l.check(p.words.uses)
@@ -173,8 +175,9 @@ func (s *session) sendBind(l *link, frame []byte, m *pgwire.Bind, ask reply) {
 	} else {
 		l.conn.SetQueue(pgwire.AppendBindNamed(l.conn.QueueBuffer(), m, p.backendName()))
 	}
-	ask.name, ask.words = p.shared, p.saying()
-	l.replies.push(ask)
+	ask := l.replies.add(pgwire.MsgBind)
+	ask.of, ask.name, ask.words = p, p.shared, p.saying()
+	return ask
 }
 
 // newPortal is the place of a portal of a name.
@@ -213,8 +216,12 @@ func (s *session) dropPortal(at *portal) {
 
 // endPortals forgets all portals: they end with their transaction.
 func (s *session) endPortals() {
-	clear(s.portals)
-	s.portal = portal{}
+	if len(s.portals) > 0 {
+		clear(s.portals)
+	}
+	if s.portal.stmt != nil {
+		s.portal = portal{}
+	}
 }
 
 // linkOf is where a message about a portal goes.
@@ -252,15 +259,16 @@ func (s *session) describePortal(frame, name []byte) bool {
 	if e != nil {
 		return s.mistake(e)
 	}
-	return s.passOn(l, frame, reply{kind: pgwire.MsgDescribe})
+	s.passOn(l, frame)
+	return s.relieve(l)
 }
 
-// passOn sends a message of the client's as it is.
-func (s *session) passOn(l *link, frame []byte, r reply) bool {
-	s.record(frame, &r)
+// passOn sends a message of the client's as it is. It returns the reply that is owed to it, for the caller to say the rest of.
+func (s *session) passOn(l *link, frame []byte) *reply {
 	l.conn.Queue(frame)
-	l.replies.push(r)
-	return s.relieve(l)
+	r := l.replies.add(frame[0])
+	r.from, r.to = s.record(frame)
+	return r
 }
 
 // portalLink is linkOf, with the batch begun there.
@@ -292,7 +300,8 @@ func (s *session) closePortal(frame, name []byte) bool {
 		return true
 	}
 	if l, e := s.portalLink(&portal{link: l}, name); e == nil {
-		return s.passOn(l, frame, reply{kind: pgwire.MsgClose})
+		s.passOn(l, frame)
+		return s.relieve(l)
 	}
 	s.owe(deferred{fake: closeComplete})
 	return true
@@ -329,15 +338,14 @@ func (s *session) execute(frame []byte) bool {
 	if e != nil {
 		return s.mistake(e)
 	}
-	r := reply{kind: pgwire.MsgExecute}
 	if at != nil {
-		r.text, r.set, r.words = &at.stmt.query, at.set, at.stmt.saying()
 		s.knowUses(l, at.stmt)
-		s.suspect(l, r.text)
+		s.suspect(l, &at.stmt.query)
 	}
 	s.tellApart(l)
-	s.passOn(l, frame, r)
+	r := s.passOn(l, frame)
 	if at != nil {
+		r.text, r.set, r.words = &at.stmt.query, at.set, at.stmt.saying()
 		if back := s.resets(&at.stmt.query); back != "" {
 			s.sendBack(l, back)
 		}

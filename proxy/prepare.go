@@ -102,7 +102,7 @@ func (s *session) checking(q *router.Query) (*link, *pgwire.Error) {
 	aside := !s.place.single() && !s.joinedBy(r)
 	switch {
 	case s.batch.open && s.batch.link == nil && aside:
-		l, e := s.stepAside(s.shardFor(r))
+		l, e := s.stepAside(s.shardFor(&r))
 		if e != nil {
 			return nil, e
 		}
@@ -111,9 +111,9 @@ func (s *session) checking(q *router.Query) (*link, *pgwire.Error) {
 	case s.batch.open:
 		return s.onShard(r)
 	case s.tx.open && aside:
-		return s.stepAside(s.shardFor(r))
+		return s.stepAside(s.shardFor(&r))
 	}
-	return s.enlist(r)
+	return s.enlist(&r)
 }
 
 var (

@@ -1,7 +1,6 @@
 package proxy
 
 import (
-	"bytes"
 	"encoding/binary"
 	"strconv"
 	"sync"
@@ -18,7 +17,9 @@ type prepared struct {
 	text   []byte
 	oids   []byte // the declared parameter types as Parse carries them: count and OIDs
 	query  router.Query
-	under  *settings      // of an unnamed statement: those that query was analysed under
+	sense  uint64         // of an unnamed statement: that of the settings that query was analysed under
+	user   string         // of an unnamed statement: for whom it was
+	reused reusedAs       // of an unnamed statement: what was found when it was last reused
 	own    bool           // PgDrover answers it itself
 	sent   bool           // a backend has been told of it, or is about to be
 	proven bool           // a backend has carried out something with it
@@ -239,19 +240,19 @@ func (s *session) statement(name []byte) *prepared {
 	return s.statements[string(name)]
 }
 
-// newPrepared copies a Parse and has its text analysed. The memory of unnamed statements is used again, and what is known of their text
-// if it comes again.
+// newPrepared copies a Parse and has its text analysed, unless that is known.
 func (s *session) newPrepared(m *pgwire.Parse) *prepared {
 	var p *prepared
+	known := false
 	if len(m.Name) == 0 {
-		p = s.unnamedSpace()
+		p, known = s.unnamedSpace(m)
 		s.batch.parsed = true // what runs in this batch may still refer to it
 	} else {
 		p = &prepared{name: string(m.Name)}
 	}
-	p.sent, p.proven, p.seen, p.fresh, p.names, p.shared = false, false, false, false, false, nil
+	p.sent, p.proven, p.seen, p.fresh, p.names, p.shared, p.words = false, false, false, false, false, nil, nil
 	p.serial = s.srv.serials.Add(1)
-	if p.under == s.settings && p.query.Router() == s.router() && bytes.Equal(p.text, m.Text) && bytes.Equal(p.oids, m.OIDs) {
+	if known {
 		return p
 	}
 	p.text = append(p.text[:0], m.Text...)
@@ -262,7 +263,7 @@ func (s *session) newPrepared(m *pgwire.Parse) *prepared {
 		}
 	}
 	s.analyse(&p.query, p.text)
-	p.under = s.settings
+	p.sense, p.user, p.reused = s.settings.sense, s.userName, reusedAs{}
 	return p
 }
 
@@ -272,22 +273,6 @@ func declared(oids []byte, i int) uint32 {
 		return binary.BigEndian.Uint32(oids[at:])
 	}
 	return 0
-}
-
-// unnamedSpace is memory for an unnamed statement: of an earlier one, if nothing refers to that any more.
-func (s *session) unnamedSpace() *prepared {
-	for i := range s.unnamedSpaces {
-		p := s.unnamedSpaces[i]
-		switch {
-		case s.batch.parsed || len(s.portals) > 0:
-		case p == nil:
-			s.unnamedSpaces[i] = &prepared{}
-			return s.unnamedSpaces[i]
-		case p != s.unnamed && p != s.portal.stmt:
-			return p
-		}
-	}
-	return &prepared{}
 }
 
 // keep registers a statement under its name.
@@ -331,9 +316,13 @@ func (s *session) releaseName(p *prepared) {
 
 // forgetUnnamed ends the unnamed statement, and the unnamed portal unless the Query that ends them is refused.
 func (s *session) forgetUnnamed() {
+	old := s.unnamed
 	s.unnamed = nil
-	if !s.tx.aborted {
+	if s.portal.stmt != nil && !s.tx.aborted {
 		s.portal = portal{}
+	}
+	if old != nil {
+		s.freeSpace(old)
 	}
 }
 

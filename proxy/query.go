@@ -24,6 +24,21 @@ func (s *session) simple(frame []byte) bool {
 	s.enterTransaction()
 	q := &s.query
 	s.analyse(q, text)
+	if !q.Plain() || s.tx.aborted || s.tx.poisoned {
+		return s.simpleAny(frame, q)
+	}
+	r := &s.routed
+	if e := s.route(q, nil, r); e != nil {
+		return s.refuseSimple(e)
+	}
+	if r.Kind != router.Single {
+		return s.simpleRouted(frame, q, r)
+	}
+	return s.simpleOnShard(frame, q, r)
+}
+
+// simpleAny is simple for what may be PgDrover's own business, and in a transaction that was aborted.
+func (s *session) simpleAny(frame []byte, q *router.Query) bool {
 	sts := q.Statements()
 	if e := s.modeError(q); e != nil {
 		return s.refuseSimple(e)
@@ -44,26 +59,30 @@ func (s *session) simple(frame []byte) bool {
 		return s.refuseSimple(s.abortedError())
 	}
 	if l := s.abortedOn(q); l != nil {
-		return s.simpleOnShard(frame, q, router.Route{Kind: router.Single, Shard: l.shard, Write: true})
+		return s.simpleOnShard(frame, q, &router.Route{Kind: router.Single, Shard: l.shard, Write: true})
 	}
-	r, e := s.route(q, nil)
-	if e != nil {
+	if e := s.route(q, nil, &s.routed); e != nil {
 		return s.refuseSimple(e)
 	}
-	switch {
+	return s.simpleRouted(frame, q, &s.routed)
+}
+
+// simpleRouted carries out a Query whose route is known.
+func (s *session) simpleRouted(frame []byte, q *router.Query, r *router.Route) bool {
+	switch sts := q.Statements(); {
 	case r.Kind == router.Local:
 		s.answerRoute(q)
 		return s.unitEnd()
 	case r.Kind == router.ByRow:
-		return s.copySimple(q, r)
+		return s.copySimple(q, *r)
 	case r.Kind == router.InTurn:
 		s.inTurn(q)
 		return s.unitEnd()
 	case r.Kind >= router.Scatter:
-		s.gatherSimple(q, r)
+		s.gatherSimple(q, *r)
 		return s.unitEnd()
 	case s.isForSeveral(q, r):
-		s.everySimple(q, r)
+		s.everySimple(q, *r)
 		return s.unitEnd()
 	case len(sts) == 1 && sts[0].Verb == router.Prepare && !s.direct():
 		return s.simplePrepare(q)
@@ -87,7 +106,7 @@ func (s *session) analyse(q *router.Query, text []byte) {
 const longText = 8 << 10
 
 // simpleOnShard sends a Query to the shard that its route names and relays the answer.
-func (s *session) simpleOnShard(frame []byte, q *router.Query, r router.Route) bool {
+func (s *session) simpleOnShard(frame []byte, q *router.Query, r *router.Route) bool {
 	c := s.cacheable(q, r, nil)
 	if c != nil {
 		c.describe(true)
@@ -98,10 +117,13 @@ func (s *session) simpleOnShard(frame []byte, q *router.Query, r router.Route) b
 		r.Write = true // filled from the primary only
 	}
 	s.markWrite(q, r)
-	if e := s.foresee(q); e != nil {
-		return s.refuseSimple(e)
+	var w *wording
+	if !q.Plain() {
+		if e := s.foresee(q); e != nil {
+			return s.refuseSimple(e)
+		}
+		w = s.wordsOf(q)
 	}
-	w := s.wordsOf(q)
 	var not *pool.Node
 	for {
 		l, e := s.enlistSimple(r, not)
@@ -121,14 +143,17 @@ func (s *session) simpleOnShard(frame []byte, q *router.Query, r router.Route) b
 		s.sayListens(l, q, false)
 		s.sendSimple(l, frame, q, w)
 		l.retry = l.role == pool.Replica && l.hold == 0 && !s.tx.open
-		l.mark = len(s.client.QueueBuffer())
+		l.mark = s.client.Queued()
 		s.sent(l)
+		if w == nil && c == nil && s.mayAnswerLater(l, q) {
+			return s.answerLater(l)
+		}
 		if !s.finish(l) {
 			return false
 		}
 		s.skipping = false
 		if l.lost != nil && l.retry {
-			not = s.elsewhere(l, &r)
+			not = s.elsewhere(l, r)
 			continue
 		}
 		if w != nil && w.again && l.lost == nil {
@@ -143,7 +168,7 @@ func (s *session) simpleOnShard(frame []byte, q *router.Query, r router.Route) b
 }
 
 // enlistSimple is enlist for a statement that another node may have failed to answer.
-func (s *session) enlistSimple(r router.Route, not *pool.Node) (*link, *pgwire.Error) {
+func (s *session) enlistSimple(r *router.Route, not *pool.Node) (*link, *pgwire.Error) {
 	if not == nil {
 		return s.enlist(r)
 	}
@@ -249,7 +274,7 @@ func (s *session) legacy(frame []byte) bool {
 	case !s.env.Tenant.IsZero():
 		r.Kind, r.Shard = router.Single, s.place.shards.Locate(s.env.Tenant)
 	}
-	l, e := s.enlist(r)
+	l, e := s.enlist(&r)
 	if e != nil {
 		return s.refuseSimple(e)
 	}
@@ -266,5 +291,7 @@ func (s *session) legacy(frame []byte) bool {
 // forgetMessage lets go of what still names the last message: an idle client would keep the buffer that it was in.
 func (s *session) forgetMessage() {
 	s.query.Forget()
-	s.bound = pgwire.Bind{}
+	if s.bound.Holds() {
+		s.bound = pgwire.Bind{}
+	}
 }

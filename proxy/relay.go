@@ -38,7 +38,7 @@ func (s *session) relayAll(l *link) bool {
 		if l.copyIn && !s.copyFromClient(l) {
 			return false
 		}
-		if !l.retry && s.client.Flush() != nil || s.cut.Load() {
+		if !s.holdsBack(l) && s.client.Flush() != nil || s.cut.Load() {
 			return false
 		}
 		if s.abandoned() && !l.copyIn {
@@ -53,15 +53,22 @@ func (s *session) relayAll(l *link) bool {
 // waitFor parks until the backend sent something, or there is room for what waits to be written. While one side is being written
 // the other is being read, so that neither can block both.
 func (s *session) waitFor(l *link) {
-	clientFull := !l.retry && s.client.Pending() > queueLimit
+	held := s.holdsBack(l)
+	clientFull := !held && s.client.Pending() > queueLimit
 	var on [2]task.Interest
 	on[0] = task.Interest{Conn: l.conn, Read: !clientFull, Write: l.conn.Pending() > 0}
 	n := 1
-	if l.copyIn || clientFull || !l.retry && s.client.Pending() > 0 {
-		on[1] = task.Interest{Conn: s.client, Read: l.copyIn && l.conn.Pending() <= queueLimit, Write: !l.retry && s.client.Pending() > 0}
+	if l.copyIn || clientFull || !held && s.client.Pending() > 0 {
+		on[1] = task.Interest{Conn: s.client, Read: l.copyIn && l.conn.Pending() <= queueLimit, Write: !held && s.client.Pending() > 0}
 		n = 2
 	}
 	s.t.Wait(time.Time{}, on[:n]...)
+}
+
+// holdsBack reports whether what is queued for the client is not to be written yet: another node may still answer instead, or it is only
+// what PgDrover has answered itself of a batch, which goes out with what the backend says.
+func (s *session) holdsBack(l *link) bool {
+	return l.retry || s.batch.ahead > 0 && s.batch.ahead == s.client.Pending()
 }
 
 // pump relays what has arrived on a link.
@@ -100,8 +107,12 @@ func (s *session) pump(l *link) {
 // relay forwards the whole frames at the head of b, in as few writes as can be, and the begun large one. It returns how many
 // bytes it is done with; false when the link is lost.
 func (s *session) relay(l *link, b []byte) (int, bool) {
-	start, i := 0, 0 // b[start:i] is to be forwarded
 	l.need = 0
+	if s.plainAnswer(l, b) {
+		s.pass(l, b)
+		return len(b), true
+	}
+	start, i := 0, 0 // b[start:i] is to be forwarded
 	for i < len(b) {
 		if l.rest > 0 {
 			n := min(l.rest, len(b)-i)
@@ -131,6 +142,11 @@ func (s *session) relay(l *link, b []byte) (int, bool) {
 			if !l.restSkip {
 				s.answering(l)
 			}
+			continue
+		}
+		if typ == pgwire.MsgDataRow && l.forwards() {
+			s.answering(l)
+			i += size
 			continue
 		}
 		v := s.frame(l, b[i:i+size])
@@ -187,7 +203,7 @@ func (s *session) fakes(l *link) {
 	for f := l.replies.first(); f != nil && f.do == fake; f = l.replies.first() {
 		s.client.Queue(f.fake)
 		s.settled(f)
-		l.replies.pop()
+		l.replies.drop()
 	}
 }
 

@@ -34,19 +34,22 @@ func (s *session) startTape(l *link) {
 	}
 }
 
-// record keeps a message of the client's for its reply.
-func (s *session) record(frame []byte, r *reply) {
-	t := &s.tape
-	if !t.on {
-		return
+// record keeps a message of the client's, and returns what the tape has of it for its reply.
+func (s *session) record(frame []byte) (from, to int32) {
+	if !s.tape.on {
+		return 0, 0
 	}
+	return s.tape.keep(frame)
+}
+
+func (t *tape) keep(frame []byte) (from, to int32) {
 	if len(t.frames)+len(frame) > tapeLimit {
 		t.stop()
-		return
+		return 0, 0
 	}
-	r.from = int32(len(t.frames))
+	from = int32(len(t.frames))
 	t.frames = append(t.frames, frame...)
-	r.to = int32(len(t.frames))
+	return from, int32(len(t.frames))
 }
 
 // stop ends it for this batch: something is done, and would be done again.
@@ -68,8 +71,10 @@ func (t *tape) rewind() {
 		*t = tape{}
 		return
 	}
-	clear(t.bound)
-	clear(t.owed)
+	if len(t.bound)+len(t.owed) > 0 {
+		clear(t.bound)
+		clear(t.owed)
+	}
 	*t = tape{frames: t.frames[:0], bound: t.bound[:0], owed: t.owed[:0]}
 }
 
@@ -213,7 +218,9 @@ func (s *session) resend(l *link, r reply) {
 	case r.kind == pgwire.MsgBind:
 		var m pgwire.Bind
 		if pgwire.DecodeBind(frame, &m) == nil { // as it was before
-			s.sendBind(l, frame, &m, r)
+			ask := s.sendBind(l, frame, &m, r.of)
+			r.name, r.words = ask.name, ask.words
+			*ask = r
 		}
 	case r.stmt != nil && r.stmt.bySQL:
 		s.know(l, r.stmt)

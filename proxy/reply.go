@@ -52,7 +52,7 @@ func (r *reply) statement() int {
 
 // replies are the replies outstanding on one link, oldest first. A backend whose queue is not empty belongs to its session.
 type replies struct {
-	ring []reply // as many as a power of two, so that a place in it needs no division
+	ring []reply // as many as a power of two, so that a place in it needs no division; places that are not in use are zero
 	head int
 	n    int
 	open bool // messages of the extended protocol were sent that no Sync, Query or function call followed
@@ -61,20 +61,21 @@ type replies struct {
 // at is the i-th place from the oldest reply on.
 func (q *replies) at(i int) *reply { return &q.ring[(q.head+i)&(len(q.ring)-1)] }
 
-func (q *replies) push(r reply) {
-	switch r.kind {
-	case 0:
-	case pgwire.MsgSync, pgwire.MsgQuery, pgwire.MsgFunctionCall:
-		q.open = false
-	default:
-		q.open = true
+// add makes room for the reply to a message of a kind, for the caller to say the rest of. It is valid until the queue changes.
+func (q *replies) add(kind byte) *reply {
+	if kind != 0 {
+		q.open = kind != pgwire.MsgSync && kind != pgwire.MsgQuery && kind != pgwire.MsgFunctionCall
 	}
 	if q.n == len(q.ring) {
 		q.grow()
 	}
-	*q.at(q.n) = r
+	r := q.at(q.n)
+	r.kind = kind
 	q.n++
+	return r
 }
+
+func (q *replies) push(r reply) { *q.add(r.kind) = r }
 
 // pushFront makes r the oldest reply.
 func (q *replies) pushFront(r reply) {
@@ -100,11 +101,18 @@ func (q *replies) first() *reply {
 	return &q.ring[q.head]
 }
 
+// drop ends the oldest reply.
+func (q *replies) drop() {
+	at := q.head
+	q.ring[at] = reply{}
+	q.head = (at + 1) & (len(q.ring) - 1)
+	q.n--
+}
+
+// pop is the oldest reply, which is not in the queue any more.
 func (q *replies) pop() reply {
 	r := q.ring[q.head]
-	q.ring[q.head] = reply{}
-	q.head = (q.head + 1) & (len(q.ring) - 1)
-	q.n--
+	q.drop()
 	return r
 }
 

@@ -15,14 +15,18 @@ import (
 func (s *session) sendSimple(l *link, frame []byte, q *router.Query, w *wording) {
 	l.notes.unnamed = 0
 	s.suspect(l, q)
-	back := s.resets(q)
+	back := ""
+	if !q.Plain() {
+		back = s.resets(q)
+	}
 	if back == "" {
 		if w == nil {
 			l.conn.QueueOrWrite(frame)
 		} else {
 			l.conn.SetQueue(pgwire.AppendQuery(l.conn.QueueBuffer(), string(w.text)))
 		}
-		l.replies.push(reply{kind: pgwire.MsgQuery, text: q, words: w})
+		r := l.replies.add(pgwire.MsgQuery)
+		r.text, r.words = q, w
 		return
 	}
 	if s.direct() { // a Query would have ended the unnamed statement there

@@ -2,7 +2,6 @@ package proxy
 
 import (
 	"runtime/debug"
-	"slices"
 	"time"
 
 	"github.com/pgdrover/pgdrover/internal/task"
@@ -44,7 +43,8 @@ func (s *session) run() (rests bool) {
 		s.loggedIn = true
 	}
 	s.resting = false
-	for s.advance() && !s.killed.Load() {
+	for goOn := s.answeredLater(); goOn && !s.killed.Load(); {
+		goOn = s.advance()
 	}
 	if !s.resting {
 		s.farewell()
@@ -77,7 +77,12 @@ func (s *session) mayRest() bool {
 	if s.batch.open || s.ear != nil || s.client.Flush() != nil || s.client.Pending() > 0 || s.cut.Load() {
 		return false
 	}
-	return !slices.ContainsFunc(s.links, func(l *link) bool { return l.busy() || l.hold != 0 })
+	for _, l := range s.links {
+		if l.busy() || l.hold != 0 {
+			return false
+		}
+	}
+	return true
 }
 
 // rest waits for the client's next message, in a turn to come if it is not there yet. It reports whether the session goes on at once.

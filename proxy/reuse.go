@@ -131,13 +131,38 @@ func (r *reusedTexts) unlink(t *reusedText) {
 
 // reuse gives the unnamed statement p a name on backends, if that is of use and the client cannot tell.
 func (s *session) reuse(p *prepared) {
-	if !s.db.options().Reuse || !s.mends() || len(p.text) > reuseText || s.db.catalog.behind() || !p.query.OnePlan(p.oids[2:]) {
+	if !s.db.options().Reuse || !s.mends() || len(p.text) > reuseText || s.db.catalog.behind() {
 		return
 	}
 	if s.reusedAt == 0 {
 		s.reusedAt = time.Now().UnixNano()
 	}
-	p.shared = s.db.names.reuse(s.settings.sense, p.text, p.oids, s.reusedAt, max(1, s.cfg.Statements/2))
+	names := &s.db.names
+	age := names.age.Load()
+	if p.reused.holds(age, s.reusedAt) {
+		p.shared = p.reused.name
+		return
+	}
+	if !p.query.OnePlan(p.oids[2:]) {
+		return
+	}
+	p.shared = names.reuse(s.settings.sense, p.text, p.oids, s.reusedAt, max(1, s.cfg.Statements/2))
+	p.reused = reusedAs{p.shared, age, s.reusedAt}
+}
+
+// reusedAs is the name that an unnamed statement had when it was last looked up, which need not be asked for again for a while.
+type reusedAs struct {
+	name *statementName
+	age  uint64 // of the names at that time
+	at   int64  // that time, in Unix nanoseconds
+}
+
+// lookupTime is how long a name is used without another look at whether it is among those that are used most.
+const lookupTime = reuseTime / 5
+
+// holds reports whether the names, being of an age, have no other for it now.
+func (r *reusedAs) holds(age uint64, now int64) bool {
+	return r.name != nil && r.age == age && now-r.at < int64(lookupTime) && !r.name.stale.Load()
 }
 
 // mends reports whether what is wrong with a statement that is used now could be mended, as repair.go does it: nothing of the batch is
@@ -169,10 +194,7 @@ func (s *session) renewReused(l *link, p *prepared) {
 	if p.name != "" || p.shared == nil {
 		return
 	}
-	now := s.timing.began
-	if now.IsZero() {
-		now = time.Now()
-	}
+	now := s.t.Now()
 	s.reusedAt = now.UnixNano()
 	s.db.reviewCatalog(s.reusedAt)
 	if l.notes.known.outlived(p.shared, now.Add(-s.db.options().ReuseFor)) {

@@ -86,38 +86,38 @@ func (s *session) leaveTransaction() {
 	}
 }
 
-// route asks the router where the statement in q goes, and waits while the placement of its tenant is being changed.
-func (s *session) route(q *router.Query, p router.Params) (router.Route, *pgwire.Error) {
+// route asks the router where the statement in q goes, which it writes to r, and waits while the placement of its tenant is being changed.
+func (s *session) route(q *router.Query, p router.Params, r *router.Route) *pgwire.Error {
 	if e := s.redefine(q); e != nil {
-		return router.Route{}, e
+		return e
 	}
 	for {
 		s.env.TempTables = s.holds(router.HoldTempTable)
-		r, err := s.ask(q, p)
-		if s.mayBeOld(r, err) {
-			r, err = s.routeUnknown(q, p, r, err)
+		err := s.ask(q, p, r)
+		if (err != nil || !s.place.single()) && s.mayBeOld(r, err) {
+			err = s.routeUnknown(q, p, r, err)
 		}
 		if err != nil {
-			return r, clientError(err)
+			return clientError(err)
 		}
 		if namesGID(q) {
 			return s.routeGID(q, r)
 		}
 		if e := s.mayMake(q, r); e != nil {
-			return r, e
+			return e
 		}
 		entered, e := s.enterGate(r)
 		if e != nil {
-			return r, e
+			return e
 		}
 		if entered {
 			if s.db.dry.route.Load() != nil {
 				s.routeDry(q, p)
 			}
-			return r, nil
+			return nil
 		}
 		if e := s.follow(); e != nil { // it was changed meanwhile
-			return r, e
+			return e
 		}
 		s.analyse(q, q.SQL())
 	}
@@ -134,7 +134,7 @@ func undefinedTable(err error) bool {
 
 // mayBeOld reports whether a newer catalog may route a statement that the one in force does not know a relation of, or that it
 // refuses while it is behind.
-func (s *session) mayBeOld(r router.Route, err error) bool {
+func (s *session) mayBeOld(r *router.Route, err error) bool {
 	if s.place.single() {
 		return err != nil && s.db.catalog.behind()
 	}
@@ -143,7 +143,7 @@ func (s *session) mayBeOld(r router.Route, err error) bool {
 
 // routeUnknown routes such a statement after reading the catalog again. What is still unknown is refused as PostgreSQL would: on the
 // wrong shard it could be created or written.
-func (s *session) routeUnknown(q *router.Query, p router.Params, r router.Route, unknown error) (router.Route, error) {
+func (s *session) routeUnknown(q *router.Query, p router.Params, r *router.Route, unknown error) error {
 	if !s.tx.ddl && (s.db.catalog.behind() || time.Since(s.lookup.asked) > time.Second) {
 		s.lookup.asked = time.Now()
 		s.t.Await(func() { s.refreshCatalog() })
@@ -152,27 +152,27 @@ func (s *session) routeUnknown(q *router.Query, p router.Params, r router.Route,
 		s.stand(now) // only its catalog differs, if anything
 	}
 	if q.Router() == s.router() {
-		return r, unknown
+		return unknown
 	}
 	s.analyse(q, q.SQL())
-	return s.ask(q, p)
+	return s.ask(q, p, r)
 }
 
 // ask asks the router. What takes long is waited for where it does not hold up others.
-func (s *session) ask(q *router.Query, p router.Params) (router.Route, error) {
+func (s *session) ask(q *router.Query, p router.Params, r *router.Route) (err error) {
 	s.env.Brief = true
-	r, err := s.router().Route(q, p, &s.env)
+	*r, err = s.router().Route(q, p, &s.env)
 	s.env.Brief = false
 	if err == router.ErrLong {
-		return s.askLong(q, p)
+		return s.askLong(q, p, r)
 	}
-	return r, err
+	return err
 }
 
 // askLong is ask for a statement that is planned for several shards.
-func (s *session) askLong(q *router.Query, p router.Params) (r router.Route, err error) {
-	s.t.Await(func() { r, err = s.router().Route(q, p, &s.env) })
-	return r, err
+func (s *session) askLong(q *router.Query, p router.Params, r *router.Route) (err error) {
+	s.t.Await(func() { *r, err = s.router().Route(q, p, &s.env) })
+	return err
 }
 
 // askInner is ask for the query in EXPLAIN (ROUTE).

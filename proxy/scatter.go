@@ -38,7 +38,7 @@ func (s *session) everySimple(q *router.Query, r router.Route) {
 }
 
 // isForSeveral reports whether several backends, or another number than one, are told of a statement.
-func (s *session) isForSeveral(q *router.Query, r router.Route) bool {
+func (s *session) isForSeveral(q *router.Query, r *router.Route) bool {
 	return !s.place.single() && (r.Kind == router.Every || s.isEarly(q, r) || s.preparesSeveral(q))
 }
 
@@ -121,7 +121,7 @@ func (s *session) every(q *router.Query, r router.Route, send sender) ([]byte, *
 		return nil, &pgwire.Error{Code: "0A000", Message: "a " + s.tx.strict + " transaction cannot span shards",
 			Hint: "use READ COMMITTED for DDL and for writes to reference tables"}
 	}
-	s.markWrite(q, r)
+	s.markWrite(q, &r)
 	if noBlock(q) >= 0 {
 		return s.oneByOne(q, send)
 	}

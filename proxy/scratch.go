@@ -9,13 +9,15 @@ import (
 // scratch is what a session has in hand while it works. Between transactions nothing is in hand: a session that rests then gives its scratch to
 // whoever works next, who uses its memory again.
 type scratch struct {
-	query router.Query // the statement in hand
+	query  router.Query // the statement in hand
+	routed router.Route // where a Query goes
 
 	portal portal // the unnamed one
 	batch  batch
 	tape   tape
 	bound  pgwire.Bind // the Bind in hand, and its parameters
 	params bindParams
+	spaces unnamedSpaces
 	words  wording // the text of the query string in hand, as backends are told it
 
 	again   again // the read that a replica has
@@ -30,7 +32,7 @@ type scratch struct {
 // takeScratch gives the session a scratch, if it has none.
 func (s *session) takeScratch() {
 	if s.scratch == nil {
-		s.scratch = s.srv.scratches.Get().(*scratch)
+		s.scratch = s.srv.scratches.Take(s.t)
 	}
 }
 
@@ -44,23 +46,16 @@ func (s *session) putScratch() {
 		l.req.Notify, l.req.Task = nil, nil
 	}
 	s.scratch = nil
-	s.srv.scratches.Put(w)
+	s.srv.scratches.Give(s.t, w)
 }
 
 // empty reports whether nothing is in hand.
 func (w *scratch) empty() bool {
-	return w.tx.isZero() && w.portal.isZero() && w.mark.Empty() && !w.tape.on && !w.batch.open && w.batch.link == nil && len(w.batch.deferred) == 0
+	return w.tx.isZero() && w.portal.stmt == nil && w.mark.Empty() && !w.tape.on && !w.batch.open && w.batch.link == nil && len(w.batch.deferred) == 0 && len(w.spaces.taken) == 0
 }
 
 // isZero reports whether a transaction is neither open nor has left anything.
 func (t *transaction) isZero() bool {
-	return !t.open && !t.aborted && !t.poisoned && !t.faulted && !t.readOnly && !t.ofBatch && !t.severed && !t.ddl && !t.redefined && !t.reshaped && !t.path.set && !t.local && !t.joint &&
-		t.strict == "" && t.tenant.IsZero() && t.told == nil && t.reason == nil && t.router == nil &&
+	return t.condition == condition{} && !t.path.set && t.strict == "" && t.tenant.IsZero() && t.told == nil && t.reason == nil && t.router == nil &&
 		len(t.prelude) == 0 && len(t.marks) == 0 && len(t.listens) == 0
-}
-
-// isZero reports whether there is no portal.
-func (p *portal) isZero() bool {
-	return p.stmt == nil && p.link == nil && p.set == nil && p.bind == nil && p.gathering == nil && p.splitting == nil && p.held == nil &&
-		!p.own && !p.ran && !p.answered && !p.every && !p.described
 }

@@ -34,7 +34,7 @@ type Server struct {
 	background sync.WaitGroup // for that, and for Serve
 
 	usages    usages
-	scratches sync.Pool // of *scratch, for sessions
+	scratches *task.Spares[scratch] // for sessions
 
 	mu        sync.Mutex // guards what follows
 	listeners map[net.Listener]struct{}
@@ -52,7 +52,7 @@ func NewServer(cfg Config) (*Server, error) {
 	s := &Server{nobody: nobody, stop: make(chan struct{}), listeners: map[net.Listener]struct{}{},
 		acceptors: map[*task.Task]struct{}{}, sessions: map[*session]struct{}{}}
 	s.group.Loops = cfg.Loops
-	s.scratches.New = func() any { return new(scratch) }
+	s.scratches = task.NewSpares[scratch](cfg.Loops)
 	s.keys.init()
 	s.cancels.init(cancelsAtOnce, cancelsWaiting)
 	s.usages.latest.at = time.Now()

@@ -28,7 +28,7 @@ type session struct {
 	client   *task.Conn
 	entered  bool // it is one of the server's sessions
 	loggedIn bool
-	resting  bool // the turn is over, and nothing is in flight
+	resting  bool // the turn is over, and nothing is in flight but what awaited says
 	cur      int  // size of the frame in hand, which is consumed when it is done with
 	copyRest int  // bytes that are still to come of a CopyData
 
@@ -53,15 +53,15 @@ type session struct {
 	statements map[string]*prepared
 	unnamed    *prepared
 
-	unnamedSpaces [2]*prepared // memory of the last unnamed statements, used again
-	portals       map[string]*portal
-	reusedAt      int64 // when an unnamed statement was last reused, in Unix nanoseconds
-	unsure        bool  // some of it may be committed, whatever becomes of the rest
-	timing        timing
-	work          work
-	dry           *dryWork // for a dry run; nil: it has seen none
+	portals  map[string]*portal
+	reusedAt int64 // when an unnamed statement was last reused, in Unix nanoseconds
+	unsure   bool  // some of it may be committed, whatever becomes of the rest
+	timing   timing
+	work     work
+	dry      *dryWork // for a dry run; nil: it has seen none
 
 	links       []*link // in use, in the order of enlistment
+	awaited     *link   // whose answer to a Query the turn ended to wait for; the frame of the Query is still in hand
 	lastShard   int
 	temporary   bool        // it has had a temporary table
 	held        router.Hold // why backends are kept, as SHOW CLIENTS says it
@@ -83,7 +83,7 @@ type session struct {
 	partition     atomic.Int64  // of the open transaction's tenant, plus one; -1: any; 0: no transaction
 	state         atomic.Uint32 // a ClientState
 	waitingSince  atomic.Int64  // when that began, in Unix nanoseconds
-	busySince     atomic.Int64  // when the statement in hand arrived, in Unix nanoseconds; negative: when the last one did, which is over
+	busySince     atomic.Int64  // when the statement in hand arrived, a task.Moment; negative: when the last one did, which is over
 	slow          atomic.Bool   // it has taken long
 	channels      atomic.Int32  // that it listens to
 	overdue       overdue
@@ -122,6 +122,9 @@ func (s *session) step() bool {
 	}
 	s.cur = len(frame)
 	goOn := s.handle(frame)
+	if s.resting {
+		return false
+	}
 	s.take()
 	return goOn && !s.cut.Load()
 }
@@ -354,7 +357,7 @@ func (s *session) releaseAfter() {
 }
 
 // role is where a statement may run.
-func (s *session) role(r router.Route) pool.Role {
+func (s *session) role(r *router.Route) pool.Role {
 	if r.Write || !s.db.options().Replicas || s.mode == ModeSession || s.tx.open && !s.tx.readOnly {
 		return pool.Primary
 	}

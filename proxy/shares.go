@@ -19,7 +19,7 @@ func (g *gatherer) write(r router.Route) *pgwire.Error {
 	if e := g.mayWrite(); e != nil {
 		return e
 	}
-	s.markWrite(g.q, r)
+	s.markWrite(g.q, &r)
 	own := !s.tx.open
 	if own {
 		s.begin(&router.Statement{Verb: router.Begin}, "BEGIN")

@@ -13,27 +13,32 @@ import (
 
 // transaction is what the client's open transaction is, as far as it is not on backends.
 type transaction struct {
+	condition
+	strict  string // isolation level above READ COMMITTED, if any
+	prelude prelude
+	marks   []savepoint
+	tenant  shardmap.Key   // SET LOCAL pgdrover.tenant
+	path    localPath      // SET LOCAL search_path
+	listens []listening    // LISTEN and UNLISTEN, in order: they are carried out when it is committed
+	told    *params        // what the client had been told when it began
+	reason  *pgwire.Error  // why it is poisoned, until the client was told
+	router  *router.Router // made from a catalog that sees the transaction's own DDL
+}
+
+// condition is what is to be said of a transaction with yes or no.
+type condition struct {
 	open      bool
 	aborted   bool // by an error: only its end is accepted
 	poisoned  bool // the error was PgDrover's own, or a backend was lost: backends may not know that it is aborted
 	faulted   bool // an error was met since the settings were last committed
 	readOnly  bool
-	strict    string // isolation level above READ COMMITTED, if any
-	prelude   prelude
-	marks     []savepoint
-	tenant    shardmap.Key // SET LOCAL pgdrover.tenant
-	path      localPath    // SET LOCAL search_path
-	ofBatch   bool         // it is that of a batch, and ends with the Sync
-	severed   bool         // a backend was lost with what it had of the transaction: no savepoint brings that back
-	listens   []listening  // LISTEN and UNLISTEN, in order: they are carried out when it is committed
-	joint     bool         // it may write on several shards, and is committed on all or none
+	ofBatch   bool // it is that of a batch, and ends with the Sync
+	severed   bool // a backend was lost with what it had of the transaction: no savepoint brings that back
+	joint     bool // it may write on several shards, and is committed on all or none
 	ddl       bool
-	redefined bool           // by DDL that router does not know of
-	reshaped  bool           // by DDL, be it in a tenant's schema, which router need not know of
-	local     bool           // it has settings of its own (SET LOCAL)
-	told      *params        // what the client had been told when it began
-	reason    *pgwire.Error  // why it is poisoned, until the client was told
-	router    *router.Router // made from a catalog that sees the transaction's own DDL
+	redefined bool // by DDL that router does not know of
+	reshaped  bool // by DDL, be it in a tenant's schema, which router need not know of
+	local     bool // it has settings of its own (SET LOCAL)
 }
 
 // savepoint is a savepoint of the open transaction and what was in force when it was made.
@@ -129,7 +134,20 @@ func (s *session) transactionEnded(wrote bool) {
 	if wrote {
 		s.stickyUntil = time.Now().Add(s.db.options().Sticky)
 	}
-	hadOwn := !s.tx.tenant.IsZero() || s.tx.path.set
+	hadOwn := false
+	if !s.tx.isZero() {
+		hadOwn = s.closeTransaction()
+	}
+	if hadOwn || s.settings != s.lookup.settings {
+		s.lookup.settings = s.settings
+		s.applyEnv()
+	}
+}
+
+// closeTransaction forgets the transaction that is over, and has others know what it did to the catalog. It reports whether routing went
+// by settings of its own.
+func (s *session) closeTransaction() (hadOwn bool) {
+	hadOwn = !s.tx.tenant.IsZero() || s.tx.path.set
 	if s.tx.reshaped && !s.tx.faulted {
 		s.db.reshaped()
 	}
@@ -138,10 +156,7 @@ func (s *session) transactionEnded(wrote bool) {
 		s.db.catalog.changed()
 	}
 	s.tx = transaction{prelude: s.tx.prelude[:0], marks: s.tx.marks[:0], listens: s.tx.listens[:0]}
-	if hadOwn || s.settings != s.lookup.settings {
-		s.lookup.settings = s.settings
-		s.applyEnv()
-	}
+	return hadOwn
 }
 
 // settleNotes notes that backends have for good the settings that they have, or went back to those they had when the transaction
@@ -176,6 +191,10 @@ func (s *session) completed(l *link, r *reply, tag []byte) {
 // effect carries over to the session what the i-th statement of q did on a backend. rolledBack says that its tag was ROLLBACK.
 func (s *session) effect(l *link, q *router.Query, i int, set []router.Change, rolledBack bool) {
 	st := &q.Statements()[i]
+	if q.Plain() {
+		l.wrote = l.wrote || st.Write && !l.isReplica()
+		return
+	}
 	switch st.Verb {
 	case router.Begin:
 		if !s.tx.open {

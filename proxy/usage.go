@@ -4,6 +4,8 @@ import (
 	"maps"
 	"sync"
 	"time"
+
+	"github.com/pgdrover/pgdrover/internal/task"
 )
 
 // Usage is what the clients of one database have done. All of it only grows.
@@ -48,30 +50,30 @@ func (u Usage) since(o Usage) Usage {
 // work is what a session has done. It costs a statement no more than additions: others see it when a transaction ends.
 type work struct {
 	Usage
-	began time.Time // the first statement of the open transaction; zero: there was none
-	ended time.Time // the last one's answer
+	began task.Moment // the first statement of the open transaction; 0: there was none
+	ended task.Moment // the last one's answer
 }
 
 // statement notes the time of a statement that is over.
 func (w *work) statement(t *timing) {
-	if t.began.IsZero() {
+	if t.began == 0 {
 		return
 	}
-	if w.began.IsZero() {
+	if w.began == 0 {
 		w.began = t.began
 	}
-	w.ended = t.began.Add(t.took)
+	w.ended = t.began + task.Moment(t.took)
 }
 
 // countTransaction counts the transaction that has ended, and shows others what the session has done.
 func (s *session) countTransaction() {
 	w := &s.work
-	if w.began.IsZero() {
+	if w.began == 0 {
 		return
 	}
 	w.Transactions++
-	w.TransactionTime += w.ended.Sub(w.began)
-	w.began = time.Time{}
+	w.TransactionTime += time.Duration(w.ended - w.began)
+	w.began = 0
 	s.showWork()
 }
 
@@ -80,8 +82,8 @@ func (s *session) showWork() {
 	received, sent := s.client.Traffic()
 	s.work.Received, s.work.Sent = int64(received), int64(sent)
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.shown = shownWork{s.work.Usage, len(s.statements)}
+	s.shown.usage, s.shown.statements = s.work.Usage, len(s.statements)
+	s.mu.Unlock()
 }
 
 // shownWork is what others see of a session's work.

@@ -37,7 +37,17 @@ func (r *Router) compile(q *Query, searchPath, user string) *Template {
 		t.statements = append(t.statements, st)
 	}
 	linkPrepared(t.statements)
+	t.plain = len(t.statements) == 1 && t.statements[0].plain()
 	return t
+}
+
+// plain is Query.Plain for one statement.
+func (st *Statement) plain() bool {
+	switch st.Verb {
+	case Select, Insert, Update, Delete, Merge:
+		return !st.names() && len(st.changes) == 0 && st.Hold|st.Frees == 0 && !st.Unsettles && !st.Redefines && !st.Reshapes && !st.MadeByPath
+	}
+	return false
 }
 
 // parse returns the tree of piece i.

@@ -117,13 +117,13 @@ var errUnprepared = &Error{Code: codeNotSupported, Message: "no such prepared st
 
 // run places a statement that runs a prepared one: where that goes with the
 // arguments in place of its parameters.
-func (q *Query) run(st *Statement, env *Env, s *session) (Route, *Error) {
+func (q *Query) run(st *Statement, env *Env, s *session) (route Route, _ *Error) {
 	own := *s
 	of, what, err := q.ran(st, env, &own)
 	if err != nil {
 		return Route{}, err
 	}
-	route, err := of.one(what, &q.args, env, &own)
+	err = of.one(what, &q.args, env, &own, &route)
 	if err != nil && err.Code == codeNoParameter { // PostgreSQL says so, on any shard
 		route, err = Route{Kind: Any, Write: true, Tenant: s.key, Source: s.source, reason: byNothing}, nil
 	}
@@ -178,9 +178,5 @@ func (q *Query) hinted(s *session, by *Query) *Error {
 	if by.hint.tenant.end != 0 || q.hint.tenant.end == 0 {
 		return nil
 	}
-	named, err := q.session(&Env{Tenant: s.key, TenantSource: s.source})
-	if err == nil {
-		*s = named
-	}
-	return err
+	return q.session(&Env{Tenant: s.key, TenantSource: s.source}, s)
 }

@@ -7,9 +7,9 @@ import "github.com/pgdrover/pgdrover/shardmap"
 // when it succeeds. Route.Tenant may share memory with the text, the
 // parameters and q: it is valid until q's next Route or Analyse; Clone keeps
 // it. A non-nil error is an *[Error].
-func (r *Router) Route(q *Query, p Params, env *Env) (Route, error) {
+func (r *Router) Route(q *Query, p Params, env *Env) (route Route, _ error) {
 	q.scratch, q.gathering, q.splitting, q.turns = q.scratch[:0], nil, nil, nil
-	route, err := q.whole(p, env)
+	err := q.whole(p, env, &route)
 	if err != nil && err.nokey && env.Foreign && r.m.TenantType() == shardmap.Text {
 		err = refuse("SET client_encoding TO 'UTF8'.", "a tenant is not ASCII, and the client's encoding is not UTF8")
 	}
@@ -20,19 +20,20 @@ func (r *Router) Route(q *Query, p Params, env *Env) (Route, error) {
 	return route, nil
 }
 
-// whole places a query string.
-func (q *Query) whole(p Params, env *Env) (Route, *Error) {
-	s, err := q.session(env)
-	if err != nil {
-		return Route{}, err
+// whole places a query string. With an error, route is undefined; so it is of what whole calls.
+func (q *Query) whole(p Params, env *Env, route *Route) (err *Error) {
+	var s session
+	if err := q.session(env, &s); err != nil {
+		return err
 	}
 	if len(q.tpl.statements) != 1 {
-		return q.statements(p, env, s)
+		*route, err = q.statements(p, env, s)
+		return err
 	}
 	if err := q.change(&s, 0, p); err != nil {
-		return Route{}, err
+		return err
 	}
-	return q.one(&q.tpl.statements[0], p, env, &s)
+	return q.one(&q.tpl.statements[0], p, env, &s, route)
 }
 
 // Gathers reports whether Route may plan a read of all shards for q, which runs
@@ -42,43 +43,53 @@ func (q *Query) Gathers(env *Env) bool {
 }
 
 // Inner answers where the query in EXPLAIN (ROUTE) would go.
-func (r *Router) Inner(q *Query, p Params, env *Env) (Route, error) {
+func (r *Router) Inner(q *Query, p Params, env *Env) (route Route, _ error) {
 	q.scratch = q.scratch[:0]
 	st := &q.tpl.statements[0]
 	if st.Verb != ExplainRoute {
 		return Route{}, &Error{Code: codeInvalid, Message: "the statement is not EXPLAIN (ROUTE)"}
 	}
-	s, err := q.session(env)
-	if err != nil {
+	var s session
+	if err := q.session(env, &s); err != nil {
 		return Route{}, err
 	}
-	route, err := q.one(st.inner, p, env, &s)
-	if err != nil {
+	if err := q.one(st.inner, p, env, &s, &route); err != nil {
 		return Route{}, err
 	}
 	route.inner = true
 	return route, nil
 }
 
-// one places one statement.
-func (q *Query) one(st *Statement, p Params, env *Env, s *session) (Route, *Error) {
+// one places one statement in route, which is zero.
+func (q *Query) one(st *Statement, p Params, env *Env, s *session, route *Route) (err *Error) {
 	pl := &st.place
 	q.follow(env)
 	if pl.local {
-		return Route{Kind: Local, reason: byProxy, Tenant: s.key, Source: s.source}, nil
+		*route = Route{Kind: Local, reason: byProxy, Tenant: s.key, Source: s.source}
+		return nil
 	}
 	if st.along {
-		if route, err := q.run(st, env, s); err != errUnprepared {
-			return route, err
+		if *route, err = q.run(st, env, s); err != errUnprepared {
+			return err
 		}
 	}
 	if err := q.permit(st, p, env, s); err != nil {
-		return Route{}, err
+		return err
 	}
 	if s.misread(env, pl) && !q.r.oneShard() {
-		return Route{}, foreign(s.key)
+		return foreign(s.key)
 	}
-	route := Route{Write: st.Write, Unknown: len(pl.unknown) > 0, Tenant: s.key, Source: s.source}
+	route.Write, route.Unknown, route.Tenant, route.Source = st.Write, len(pl.unknown) > 0, s.key, s.source
+	if q.r.oneShard() && len(pl.binds) == 0 {
+		route.single(0, byOneShard)
+		return nil
+	}
+	return q.byTenants(st, p, env, s, route)
+}
+
+// byTenants is the rest of one, where it matters which tenants the statement names.
+func (q *Query) byTenants(st *Statement, p Params, env *Env, s *session, route *Route) (err *Error) {
+	pl := &st.place
 	t := tally{m: q.r.m, session: *s, foreign: env.Foreign, oneShard: q.r.oneShard()}
 	t.unvalued, _ = p.(*unvalued)
 	for i := range pl.binds {
@@ -88,32 +99,29 @@ func (q *Query) one(st *Statement, p Params, env *Env, s *session) (Route, *Erro
 				break
 			}
 			if err.spread && len(q.tpl.statements) == 1 {
-				return q.several(st, p, env, s, err)
+				*route, err = q.several(st, p, env, s, err)
+				return err
 			}
 			if err.unread && s.explicit() && !s.bound() { // as of a table that nothing binds
 				t.unread = true
 				continue
 			}
-			return Route{}, err
+			return err
 		}
 	}
 	if t.keys == 1 && !s.explicit() && (len(pl.unbound) == 0 || t.oneShard) {
 		route.Tenant, route.Source = t.key, SourceSQL
 	}
-	var err *Error
 	if t.oneShard {
-		route.Kind, route.Shard, route.reason = Single, 0, byOneShard
-	} else {
-		err = q.shards(st, p, &t, env, &route)
-	}
-	if err != nil {
-		return Route{}, err
+		route.single(0, byOneShard)
+	} else if err = q.shards(st, p, &t, env, route); err != nil {
+		return err
 	}
 	route.Within = !route.Tenant.IsZero() && len(pl.unbound) == 0 && !t.unread && t.keys == 1 && !pl.shared && !pl.strays &&
 		pl.opens == "" && pl.opaque == ""
 	route.Cacheable = st.Cacheable && !q.hint.noCache && route.Kind == Single && !route.Tenant.IsZero() &&
 		len(pl.unbound) == 0 && t.keys == 1 && !env.TempTables && !q.saysNow(p)
-	return route, nil
+	return nil
 }
 
 // tenants adds the tenants of one bind.

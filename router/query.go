@@ -62,6 +62,7 @@ type Query struct {
 	pieces []piece
 	hint   hint
 	path   searchPath
+	habit  *habit // nil: none yet
 
 	scratch []byte    // decoded literals; valid until the next Route
 	args    Arguments // of the EXECUTE that is being placed
@@ -99,6 +100,10 @@ func (q *Query) Template() *Template { return q.tpl }
 // are shared and must not be changed.
 func (q *Query) Statements() []Statement { return q.tpl.statements }
 
+// Plain reports a query string of one statement that reads or writes rows and concerns nothing else: it names no prepared statement, changes no
+// setting and no catalog, and leaves nothing with its session or its backend.
+func (q *Query) Plain() bool { return q.tpl.plain }
+
 // SQL returns the whole text that was analysed.
 func (q *Query) SQL() []byte { return q.text }
 
@@ -131,7 +136,7 @@ func (q *Query) Clone() *Query {
 	c.slots = append([]slot(nil), q.slots...)
 	c.runs = append([]run(nil), q.runs...)
 	c.pieces = append([]piece(nil), q.pieces...)
-	c.scratch, c.args, c.gathering, c.splitting = nil, Arguments{}, nil, nil
+	c.scratch, c.args, c.gathering, c.splitting, c.habit = nil, Arguments{}, nil, nil, nil
 	return &c
 }
 
@@ -141,6 +146,7 @@ type Template struct {
 	searchPath string
 	user       string
 	statements []Statement
+	plain      bool
 }
 
 // Bytes returns the normalised text, which identifies the template together

@@ -26,6 +26,7 @@ type Router struct {
 	cached    func(schema, name string) bool
 	holding   func(schema, name string) bool
 	templates *templates
+	stencils  *stencils
 	parses    chan struct{}
 	anySize   bool
 	seed      maphash.Seed
@@ -54,6 +55,7 @@ func New(m *shardmap.Map, c *Catalog, o Options) *Router {
 	return &Router{
 		m: m, catalog: c, cached: o.Cached, holding: o.Holding, anySize: o.AnySize,
 		templates: newTemplates(o.Templates),
+		stencils:  newStencils(o.Templates),
 		parses:    make(chan struct{}, o.Parses),
 		seed:      maphash.MakeSeed(),
 	}
@@ -84,9 +86,33 @@ func (r *Router) Analyse(q *Query, text []byte, env *Env) {
 // follow, which runs the parser.
 func (r *Router) Recall(q *Query, text []byte, env *Env) bool {
 	q.reset(r, text, env.PlainBackslash)
+	path := q.follow(env)
+	if q.plain {
+		return r.lookUp(q, path, r.schemaOf(env))
+	}
+	h := q.habitOf(path, env.User)
+	if st := h.expected(); st != nil && st.fit(q) {
+		h.step()
+		return true
+	}
+	user := r.schemaOf(env)
+	key := r.hash(text[:literalAt(text[:min(len(text), maxStencil)])], path, user)
+	if st := r.stencils.read(q, key, path, user); st != nil {
+		h.note(st)
+		return true
+	}
+	q.reset(r, text, false)
+	if !r.lookUp(q, path, user) {
+		return false
+	}
+	r.stencils.add(q, key)
+	return true
+}
+
+// lookUp reads the text of q by the lexer, and reports whether its template is known.
+func (r *Router) lookUp(q *Query, path, user string) bool {
 	normalise(q)
-	user, path := r.schemaOf(env), q.follow(env)
-	q.tpl = r.templates.find(r.hash(q, path, user), q.norm, path, user)
+	q.tpl = r.templates.find(r.hash(q.norm, path, user), q.norm, path, user)
 	return q.tpl != nil
 }
 
@@ -94,7 +120,7 @@ func (r *Router) Recall(q *Query, text []byte, env *Env) bool {
 func (r *Router) Learn(q *Query, env *Env) {
 	user, path := r.schemaOf(env), q.follow(env)
 	q.tpl = r.compile(q, path, user)
-	r.templates.add(r.hash(q, path, user), q.tpl)
+	r.templates.add(r.hash(q.norm, path, user), q.tpl)
 }
 
 // schemaOf is the user's name if there is a schema of that name, which a search path may mean.
@@ -105,8 +131,9 @@ func (r *Router) schemaOf(env *Env) string {
 	return ""
 }
 
-func (r *Router) hash(q *Query, path, user string) uint64 {
-	hash := maphash.Bytes(r.seed, q.norm)
+// hash is that of a text or a template under a search path, for a user.
+func (r *Router) hash(text []byte, path, user string) uint64 {
+	hash := maphash.Bytes(r.seed, text)
 	if path != "" || user != "" {
 		hash ^= maphash.String(r.seed, path) + 3*maphash.String(r.seed, user)
 	}

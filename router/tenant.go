@@ -17,30 +17,29 @@ func (s *session) explicit() bool { return s.source != SourceNone }
 // bound reports a tenant that the session cannot leave.
 func (s *session) bound() bool { return s.source == SourceAuth }
 
-// session returns the tenant that the hint or the session names. A bound
+// session makes s the tenant that the hint or the session names. A bound
 // session's hint may only repeat its tenant.
-func (q *Query) session(env *Env) (session, *Error) {
-	s := session{key: env.Tenant, source: env.TenantSource}
+func (q *Query) session(env *Env, s *session) *Error {
+	s.key, s.source = env.Tenant, env.TenantSource
 	if s.key.IsZero() {
 		s.source = SourceNone
 	}
 	if q.hint.err != nil {
-		return s, q.hint.err
+		return q.hint.err
 	}
 	if q.hint.tenant.end == 0 {
-		return s, nil
+		return nil
 	}
 	k, err := q.r.m.TenantType().ParseText(q.text[q.hint.tenant.off:q.hint.tenant.end])
 	if err != nil {
-		return s, keyError(err)
+		return keyError(err)
 	}
-	if s.bound() {
-		if k != s.key {
-			return s, forbid("", "this session is bound to tenant %q: the hint names %q", s.key, k)
-		}
-		return s, nil
+	if !s.bound() {
+		s.key, s.source = k, SourceHint
+	} else if k != s.key {
+		return forbid("", "this session is bound to tenant %q: the hint names %q", s.key, k)
 	}
-	return session{key: k, source: SourceHint}, nil
+	return nil
 }
 
 // change applies SET or RESET of pgdrover.tenant within one query string.

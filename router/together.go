@@ -48,11 +48,12 @@ func (q *Query) together(p Params, env *Env, s *session) (Route, *Error) {
 			}
 			continue
 		}
-		next, err := q.one(st, p, env, s)
-		if err != nil {
+		var next Route
+		if err := q.one(st, p, env, s, &next); err != nil {
 			return Route{}, err
 		}
 		next.statement = i
+		var err *Error
 		if all, err = join(all, next, i-local == 0); err != nil {
 			return Route{}, err
 		}

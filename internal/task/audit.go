@@ -1,14 +1,19 @@
 package task
 
-import "sync/atomic"
+import (
+	"sync/atomic"
+	"time"
+)
 
 // audit counts the processor time that tasks of a loop take between two parks. Threads have a clock for that, and goroutines have not: a task is
 // taken to have used what its thread used if it was seen in several places meanwhile, and ended where it began.
 type audit struct {
-	loop  int
 	of    *loop
 	watch *Watch
 	place atomic.Pointer[place] // nil: nobody has looked yet
+
+	thread int           // in which the step began
+	before time.Duration // what that had used then
 }
 
 // place is where a task was seen.
@@ -30,15 +35,18 @@ func (a *audit) note(stack string, at uintptr) {
 	a.place.Store(p)
 }
 
-// run runs one step of a task.
-func (a *audit) run(step func()) {
+// begin is called before each step of a task.
+func (a *audit) begin() {
 	a.place.Store(nil)
-	thread, before := threadTime()
-	step()
-	ended, after := threadTime()
+	a.thread, a.before = threadTime()
+}
+
+// end is called after it.
+func (a *audit) end() {
+	thread, after := threadTime()
 	p := a.place.Load()
-	if used := after - before; thread == ended && used >= a.watch.Limit && p != nil && p.moves >= 2 {
+	if used := after - a.before; thread == a.thread && used >= a.watch.Limit && p != nil && p.moves >= 2 {
 		a.of.stalls.Add(1)
-		a.watch.Seen(Stall{Loop: a.loop, For: used, Stack: p.stack})
+		a.watch.Seen(Stall{Loop: a.of.number, For: used, Stack: p.stack})
 	}
 }

@@ -23,8 +23,9 @@ type Conn struct {
 	r, w    int     // in.b[r:w] has arrived and was not consumed
 	readErr error   // what ended the read side
 
-	out      *buffer // borrowed while bytes are in it
+	out      *buffer // borrowed while bytes are in it, or will be soon
 	n        int     // out.b[:n] is queued
+	home     *loop   // of the task whose own it is, and which nobody else uses it beside; nil: there is none, or not at present
 	writeErr error   // what ended the write side
 
 	received, sent uint64 // bytes, without TLS's own
@@ -67,7 +68,7 @@ func Adopt(nc net.Conn) (*Conn, error) {
 		if c.tls != nil {
 			return c.wire.poll(fd, unix.POLLIN)
 		}
-		c.progress = c.fill()
+		c.progress = c.fill(nil)
 		return c.progress
 	}
 	return c, nil
@@ -163,13 +164,15 @@ func (c *Conn) Close() {
 	_ = c.wire.Close()
 	c.watchers.Wait()
 	c.wire.queue = nil
-	c.releaseIn()
-	c.releaseOut()
+	c.r, c.w, c.n = 0, 0, 0
+	c.rest(nil)
 }
 
 // Quiet reports that the peer has neither sent anything nor closed: what a pool wants to know of an idle backend.
 // When it is false, Buffered or ReadErr says why.
-func (c *Conn) Quiet() bool { return c.r == c.w && c.readErr == nil && !c.fill() }
+func (c *Conn) Quiet() bool {
+	return c.r == c.w && c.readErr == nil && (c.tls == nil && c.wire.silent() || !c.fill(nil))
+}
 
 // Gone reports that the peer has closed or reset the connection, if nothing that it sent before stands in the way of seeing that.
 // It reads nothing and does not block.
@@ -190,7 +193,7 @@ func (c *Conn) awaitRead() bool {
 	err := c.wire.raw.Read(c.readFn)
 	switch {
 	case err == nil && c.tls != nil:
-		return c.fill()
+		return c.fill(nil)
 	case err == nil:
 		return c.progress
 	case interrupted(err):

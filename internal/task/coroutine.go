@@ -15,7 +15,8 @@ type coroutine struct {
 	turn   func(*Task) (rests bool)
 	runner *runner // that runs the turn; nil between turns
 	rests  bool    // the turn ended in a rest
-	of     *Conn   // what it waits for then
+	on     *Conn   // what it waits for then
+	of     *Conn   // its own connection
 	ended  bool
 
 	posted atomic.Bool // it is in the loop's inbox
@@ -30,34 +31,53 @@ func (t *Task) resume() {
 		return
 	}
 	if t.runner == nil {
-		t.loop.hire(t)
-		if t.rests {
-			t.rests = false
-			ignore([]Interest{Reading(t.of)})
-		}
+		t.begin(t.loop.hire())
 	}
-	t.runner.next()
-	if t.runner.task != nil {
-		return
+	r := t.runner
+	r.next()
+	if r.task == nil {
+		t.loop.dismiss(r)
 	}
-	t.loop.dismiss(t)
+}
+
+// begin has r run the task's next turn.
+func (t *Task) begin(r *runner) {
+	t.runner, r.task = r, t
+	if t.rests {
+		t.rests = false
+		t.on.wire.waiter.Store(nil)
+	}
+}
+
+// finish is the end of a turn: the task rests from now on, or has ended.
+func (t *Task) finish(rests bool) {
+	t.runner, t.rests = nil, rests
 	switch {
-	case !t.rests:
+	case !rests:
 		t.ended = true
 		t.loop.timers.remove(t)
 		t.loop.tasks.Add(-1)
 		t.group.wg.Done()
-	case !heed([]Interest{Reading(t.of)}, t, t.loop):
-		t.loop.post(t)
+	default:
+		if t.on == t.of { // else it is a backend, which will have an answer soon
+			t.on.rest(t.loop)
+		}
+		t.on.follow(t, t.loop)
+		if !t.on.wire.silent() {
+			t.loop.post(t)
+		}
 	}
 }
 
+// wasWoken reports whether the task was woken, once.
+func (t *Task) wasWoken() bool { return t.woken.Load() && t.woken.Swap(false) }
+
 // passed reports that a wait is over before the task has parked.
 func (t *Task) passed(on []Interest) bool {
-	if t.woken.Swap(false) {
+	if t.wasWoken() {
 		return true
 	}
-	if !progressed(on) {
+	if !progressed(on, t.loop) {
 		return false
 	}
 	t.breathe()
@@ -113,20 +133,30 @@ func (t *Task) park(deadline time.Time) {
 // Wires that no loop tells of, or another than l, are told of by l; nil leaves those that have one.
 func heed(on []Interest, t *Task, l *loop) bool {
 	quiet := true
-	for _, i := range on {
-		w := i.Conn.wire
-		w.waiter.Store(t)
-		if l != nil || w.at == nil {
-			if err := w.attach(w.loops.orAny(l)); err != nil {
-				i.Conn.readErr, i.Conn.writeErr = err, err
-				quiet = false
-			}
+	idle := t.of == nil || len(on) != 1 || on[0].Conn == t.of // else it is a backend that t waits for, which will have an answer soon
+	for n := range on {
+		i := &on[n]
+		if idle {
+			i.Conn.rest(t.loop)
 		}
+		i.Conn.follow(t, l)
 		if i.Conn.isReady(i) {
 			quiet = false
 		}
 	}
 	return quiet
+}
+
+// follow has a loop, as heed says which, tell t of c. That this fails is the end of c.
+func (c *Conn) follow(t *Task, l *loop) {
+	w := c.wire
+	w.waiter.Store(t)
+	if w.at == l && l != nil || w.at != nil && l == nil {
+		return
+	}
+	if err := w.attach(w.loops.orAny(l)); err != nil {
+		c.readErr, c.writeErr = err, err
+	}
 }
 
 func ignore(on []Interest) {
@@ -138,7 +168,7 @@ func ignore(on []Interest) {
 // waitBeside is Wait for a goroutine and connections that loops tell of.
 func (t *Task) waitBeside(deadline time.Time, on []Interest) (timedOut bool) {
 	for {
-		if t.woken.Swap(false) || progressed(on) {
+		if t.woken.Swap(false) || progressed(on, nil) {
 			return false
 		}
 		if !deadline.IsZero() && !time.Now().Before(deadline) {
@@ -155,6 +185,10 @@ func (t *Task) waitBeside(deadline time.Time, on []Interest) (timedOut bool) {
 func (t *Task) awaitOnLoop(f func()) {
 	var done atomic.Bool
 	var failure any
+	if t.of != nil { // f may use it
+		t.of.home = nil
+		defer func() { t.of.home = t.loop }()
+	}
 	go func() { // Await waits for it
 		defer func() {
 			failure = recover()

@@ -10,16 +10,21 @@ import (
 // whose time is over. Its tasks run in its goroutine, one at a time.
 type loop struct {
 	poll   *poller
+	number int           // among the loops, from 0
 	tasks  atomic.Int64  // that it runs
 	stalls atomic.Uint64 // how often a task held it up
 	steps  atomic.Uint64 // how often a task began or ceased to run: odd while one runs
 
 	now      time.Time // when it woke last
+	moment   Moment    // the same
 	runnable []*Task   // to resume in this turn
+	fresh    []*Task   // to resume after them: their own turns begin
+	begun    int       // how many of fresh were resumed
 	strays   []*Task   // of other loops
 	timers   timers
 	spare    []*runner
-	audit    *audit // what looks at each step; nil: nothing
+	buffers  []*buffer // spare ones, for its tasks
+	audit    *audit    // what looks at each step; nil: nothing
 
 	sleeping atomic.Bool
 	stopping atomic.Bool
@@ -35,7 +40,9 @@ func newLoop() (*loop, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &loop{poll: p, now: time.Now()}, nil
+	l := &loop{poll: p, now: time.Now()}
+	l.moment = MomentOf(l.now)
+	return l, nil
 }
 
 // stop ends run. Anyone may call it.
@@ -67,31 +74,48 @@ func (l *loop) run() {
 	for !l.stopping.Load() {
 		n := l.sleep()
 		l.now = time.Now() // a look at the clock costs as much as a good part of what a task does between two waits
+		l.moment = MomentOf(l.now)
+		if !l.poll.lively {
+			l.giveBackAll()
+		}
 		l.hear(n)
 		l.expire()
 		l.collect()
-		for i := 0; i < len(l.runnable); i++ {
-			t := l.runnable[i]
-			l.runnable[i] = nil
+		for _, t := range l.runnable {
 			l.step(t)
 		}
-		l.runnable = l.runnable[:0]
+		for l.begun < len(l.fresh) {
+			l.begun++
+			l.step(l.fresh[l.begun-1])
+		}
+		clear(l.runnable)
+		clear(l.fresh)
+		l.runnable, l.fresh, l.begun = l.runnable[:0], l.fresh[:0], 0
 	}
 	l.dismissAll()
+	l.giveBackAll()
 }
 
 // line has a task resumed in this turn of the loop.
-func (l *loop) line(t *Task) { l.runnable = append(l.runnable, t) }
+func (l *loop) line(t *Task) {
+	if t.runner == nil {
+		l.fresh = append(l.fresh, t)
+	} else {
+		l.runnable = append(l.runnable, t)
+	}
+}
 
 // step resumes a task until it parks.
 func (l *loop) step(t *Task) {
 	l.steps.Add(1)
-	if l.audit == nil {
-		t.resume()
-	} else {
-		l.audit.run(t.resume)
+	if l.audit != nil {
+		l.audit.begin()
 	}
+	t.resume()
 	l.steps.Add(1)
+	if l.audit != nil {
+		l.audit.end()
+	}
 }
 
 // sleep waits for events and returns their number. It does not wait if somebody has posted a task.
@@ -135,7 +159,7 @@ func (l *loop) note(n int) {
 		switch {
 		case t == nil, ready == canWrite && before&canWrite != 0: // as at the beginning: nobody waits for what is known
 		case t.loop == l:
-			l.runnable = append(l.runnable, t)
+			l.line(t)
 		case t.loop != nil: // the wire is on its way to another loop
 			l.strays = append(l.strays, t)
 		default:
@@ -147,7 +171,7 @@ func (l *loop) note(n int) {
 // expire makes runnable whose time is over.
 func (l *loop) expire() {
 	for t := l.timers.expired(l.now); t != nil; t = l.timers.expired(l.now) {
-		l.runnable = append(l.runnable, t)
+		l.line(t)
 	}
 }
 
@@ -157,7 +181,7 @@ func (l *loop) collect() {
 	defer l.mu.Unlock()
 	for i, t := range l.inbox {
 		t.posted.Store(false)
-		l.runnable = append(l.runnable, t)
+		l.line(t)
 		l.inbox[i] = nil
 	}
 	l.inbox = l.inbox[:0]

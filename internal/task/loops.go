@@ -32,8 +32,9 @@ func NewLoops(n int, w Watch) (*Loops, error) {
 			l.Close()
 			return nil, fmt.Errorf("event loop: %w", err)
 		}
+		one.number = len(l.all)
 		if w.Exact {
-			one.audit = &audit{loop: len(l.all), of: one, watch: &w}
+			one.audit = &audit{of: one, watch: &w}
 		}
 		l.all = append(l.all, one)
 		addProcessors(1)
@@ -103,6 +104,7 @@ func (l *Loops) start(g *Group, by *Task, c *Conn, turn func(*Task) (rests bool)
 	t.loop, t.group, t.of, t.turn = l.emptiest(), g, c, turn
 	t.loop.tasks.Add(1)
 	if c != nil {
+		c.home = t.loop
 		if err := c.wire.attach(t.loop); err != nil {
 			c.readErr, c.writeErr = err, err
 		}

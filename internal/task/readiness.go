@@ -53,6 +53,9 @@ func (w *Wire) leave() {
 	}
 }
 
+// silent reports that a loop tells of the wire, and has not told of anything to read.
+func (w *Wire) silent() bool { return w.at != nil && w.ready.Load()&(canRead|ended) == 0 }
+
 // readReady is tryRead for a wire that is told of: it asks the kernel only if something may be there, or no loop tells of it yet. What is heard while it
 // reads counts for the next time.
 func (w *Wire) readReady(p []byte) (int, error) {
@@ -99,7 +102,10 @@ func (w *Wire) writeReady(p []byte) (n int, err error) {
 }
 
 // isReady reports whether an interest may find something.
-func (c *Conn) isReady(i Interest) bool {
+func (c *Conn) isReady(i *Interest) bool {
+	if c.wire.at == nil {
+		return true // it could not join a loop
+	}
 	ready := c.wire.ready.Load()
-	return i.Read && ready&(canRead|ended) != 0 || i.Write && c.Pending() > 0 && ready&canWrite != 0
+	return i.Read && ready&(canRead|ended) != 0 || i.Write && ready&canWrite != 0 && c.Pending() > 0
 }

@@ -4,10 +4,13 @@ package task
 
 import (
 	"io"
+	"net"
 	"runtime"
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // echoTurns is a task of turns that sends back what it reads, and counts what ends its rests.
@@ -107,4 +110,63 @@ func TestRestHasNoStack(t *testing.T) {
 		_ = peer.Close()
 	}
 	g.Wait()
+}
+
+// TestRunnerGoesOn has a parked task and a rested one become ready at the same time: what was parked comes first, and its runner goes on with the other's
+// turn.
+func TestRunnerGoesOn(t *testing.T) {
+	loops := startLoops(t, 1, Watch{})
+	resting, first := pairOn(t, loops)
+	parked, second := pairOn(t, loops)
+	g := Group{Loops: loops}
+	var runners []*runner // of the parked task's only turn, and the resting one's last
+	rested := make(chan bool, 1)
+	g.GoTurns(nil, resting, func(tk *Task) bool {
+		if tk.Rest() {
+			rested <- true
+			return true
+		}
+		runners = append(runners, tk.runner)
+		return false
+	})
+	<-rested
+	waits, holds, held := make(chan bool), make(chan bool), make(chan bool)
+	g.Go(func(tk *Task) {
+		close(waits)
+		for len(parked.Buffered()) == 0 {
+			tk.Wait(time.Time{}, Reading(parked))
+		}
+		runners = append(runners, tk.runner)
+	})
+	<-waits
+	g.Go(func(*Task) { // holds up the loop until both are ready
+		close(holds)
+		<-held
+	})
+	<-holds
+	for _, peer := range []net.Conn{first, second} {
+		if _, err := peer.Write([]byte("now")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, c := range []*Conn{resting, parked} {
+		awaitBytes(t, c.wire.fd)
+	}
+	close(held)
+	g.Wait()
+	if len(runners) != 2 || runners[0] != runners[1] {
+		t.Errorf("%d turns by runners %p", len(runners), runners)
+	}
+}
+
+// awaitBytes waits until a socket has something to read.
+func awaitBytes(t *testing.T, fd int) {
+	t.Helper()
+	p := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}
+	for limit := time.Now().Add(patience); time.Now().Before(limit); {
+		if n, _ := unix.Poll(p, 1000); n == 1 {
+			return
+		}
+	}
+	t.Fatal("nothing arrived")
 }

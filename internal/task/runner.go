@@ -24,29 +24,53 @@ func newRunner() *runner {
 func (r *runner) run(yield func(struct{}) bool) {
 	r.yield = yield
 	for {
-		r.task.rests = r.task.turn(r.task)
+		t := r.task
+		t.finish(t.turn(t))
 		r.task = nil
+		if next := t.loop.succeed(); next != nil {
+			next.begin(r)
+			continue
+		}
 		if !yield(struct{}{}) {
 			return
 		}
 	}
 }
 
-// hire gives a task a runner.
-func (l *loop) hire(t *Task) {
-	if last := len(l.spare) - 1; last >= 0 {
-		t.runner, l.spare[last] = l.spare[last], nil
-		l.spare = l.spare[:last]
-	} else {
-		t.runner = newRunner()
+// succeed takes out the next task whose turn begins, for a runner that has come to the end of one: it goes on with that at once, which saves the
+// switches to the loop and back. Nil: the loop goes on.
+func (l *loop) succeed() *Task {
+	if l.begun == len(l.fresh) {
+		return nil
 	}
-	t.runner.task = t
+	t := l.fresh[l.begun]
+	if t.runner != nil || t.ended { // it is there twice
+		return nil
+	}
+	l.begun++
+	if l.audit != nil {
+		l.audit.end()
+	}
+	l.steps.Add(2)
+	if l.audit != nil {
+		l.audit.begin()
+	}
+	return t
 }
 
-// dismiss takes it away at the end of a turn.
-func (l *loop) dismiss(t *Task) {
-	r := t.runner
-	t.runner = nil
+// hire is a runner that has nothing to do.
+func (l *loop) hire() *runner {
+	last := len(l.spare) - 1
+	if last < 0 {
+		return newRunner()
+	}
+	r := l.spare[last]
+	l.spare = l.spare[:last]
+	return r
+}
+
+// dismiss keeps a runner that has nothing to do, or ends it.
+func (l *loop) dismiss(r *runner) {
 	if len(l.spare) < spareRunners {
 		l.spare = append(l.spare, r)
 	} else {

@@ -30,9 +30,12 @@ func (c *Conn) WriteErr() error { return c.writeErr }
 // Reserve makes room for n bytes, counted from the first buffered one, so that a message of n bytes can be buffered whole.
 // The room grows with the bytes that really arrive: a length that was only announced costs nothing.
 func (c *Conn) Reserve(n int) {
-	if c.in == nil || n <= len(c.in.b) && c.r == 0 {
-		return
+	if c.in != nil && (c.r > 0 || n > len(c.in.b)) {
+		c.reserve(n)
 	}
+}
+
+func (c *Conn) reserve(n int) {
 	if n <= len(c.in.b) {
 		c.compact()
 		return
@@ -46,7 +49,7 @@ func (c *Conn) Reserve(n int) {
 	}
 	bigger := &buffer{make([]byte, min(n, 2*len(c.in.b)))}
 	copy(bigger.b, c.in.b[:c.w])
-	giveBack(c.in)
+	(*loop)(nil).giveBack(c.in)
 	c.in = bigger
 }
 
@@ -56,25 +59,33 @@ func (c *Conn) compact() {
 }
 
 // Fill reads what has arrived, without blocking, and reports whether that was anything: bytes, the end, or an error.
-func (c *Conn) Fill() bool { return c.fill() }
+func (c *Conn) Fill() bool { return c.fill(nil) }
 
-func (c *Conn) fill() bool {
-	if c.readErr != nil {
+// fill is Fill for a task that l runs; nil is for whoever else.
+func (c *Conn) fill(l *loop) bool {
+	switch {
+	case c.readErr != nil:
 		return true
+	case c.tls != nil:
+		return c.fillTLS(l)
+	case c.wire.silent():
+		return c.full()
 	}
-	if c.tls != nil {
-		return c.fillTLS()
-	}
-	room := c.room()
+	room := c.room(l)
 	if len(room) == 0 {
 		return true
 	}
-	n, err := c.wire.tryRead(room)
-	return c.filled(n, err)
+	if c.wire.loops != nil {
+		return c.filled(c.wire.readReady(room))
+	}
+	return c.filled(c.wire.readNow(room))
 }
 
-func (c *Conn) fillTLS() bool {
-	room := c.room()
+// full reports whether there is no room for more.
+func (c *Conn) full() bool { return c.in != nil && c.r == 0 && c.w == len(c.in.b) }
+
+func (c *Conn) fillTLS(l *loop) bool {
+	room := c.room(l)
 	if len(room) == 0 {
 		return true
 	}
@@ -95,16 +106,19 @@ func (c *Conn) filled(n int, err error) bool {
 	c.w += n
 	c.received += uint64(n)
 	c.readErr = err
-	if c.r == c.w {
-		c.releaseIn()
+	if n > 0 {
+		return true
 	}
-	return n > 0 || err != nil
+	if c.wire.loops == nil { // else it is given back when the task parks
+		c.restIn(nil)
+	}
+	return err != nil
 }
 
 // room is the free end of the in-buffer, which it borrows if there is none.
-func (c *Conn) room() []byte {
+func (c *Conn) room(l *loop) []byte {
 	if c.in == nil {
-		c.in = borrow()
+		c.in = l.borrow()
 		c.r, c.w = 0, 0
 	}
 	if c.w == len(c.in.b) && c.r > 0 {
@@ -113,12 +127,38 @@ func (c *Conn) room() []byte {
 	return c.in.b[c.w:]
 }
 
-func (c *Conn) releaseIn() {
-	if c.in != nil {
-		giveBack(c.in)
+// Rest gives back the buffers of a connection that will not be used for a while, if nothing is in them, as a task that parks does for those that it
+// waits for.
+func (c *Conn) Rest() { c.rest(nil) }
+
+// rest is Rest for a task that l runs; nil is for whoever else.
+func (c *Conn) rest(l *loop) {
+	c.restIn(l)
+	c.restOut(l)
+}
+
+func (c *Conn) restIn(l *loop) {
+	if c.in != nil && c.r == c.w {
+		l.giveBack(c.in)
 		c.in, c.r, c.w = nil, 0, 0
 	}
 }
+
+func (c *Conn) restOut(l *loop) {
+	if c.out != nil && c.n == 0 {
+		l.giveBack(c.out)
+		c.out = nil
+	}
+}
+
+// releaseIn gives back what has arrived.
+func (c *Conn) releaseIn() {
+	c.r, c.w = 0, 0
+	c.restIn(nil)
+}
+
+// Queued is how many bytes QueueBuffer has.
+func (c *Conn) Queued() int { return c.n }
 
 // Queue appends p to what is to be written; Flush writes it.
 func (c *Conn) Queue(p []byte) {
@@ -128,7 +168,7 @@ func (c *Conn) Queue(p []byte) {
 // QueueBuffer returns the queued bytes for appending to; SetQueue takes the result back. Nothing else may be called between.
 func (c *Conn) QueueBuffer() []byte {
 	if c.out == nil {
-		c.out, c.n = borrow(), 0
+		c.out, c.n = c.home.borrow(), 0
 	}
 	return c.out.b[:c.n]
 }
@@ -167,8 +207,8 @@ func (c *Conn) Flush() error {
 		c.n = 0
 		c.wire.queue = c.wire.queue[:0]
 	}
-	if c.n == 0 {
-		c.releaseOut()
+	if c.wire.loops == nil { // else it is given back when the task parks
+		c.restOut(nil)
 	}
 	return c.writeErr
 }
@@ -193,11 +233,4 @@ func (c *Conn) flush() error {
 		c.wire.queue = nil
 	}
 	return err
-}
-
-func (c *Conn) releaseOut() {
-	if c.out != nil {
-		giveBack(c.out)
-		c.out, c.n = nil, 0
-	}
 }

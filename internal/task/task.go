@@ -125,7 +125,7 @@ func (t *Task) Wait(deadline time.Time, on ...Interest) (timedOut bool) {
 			return false
 		}
 		alone := len(on) == 1 && !on[0].Write && on[0].Conn.parkable()
-		if !(alone && on[0].Conn.readsInPark()) && progressed(on) {
+		if !(alone && on[0].Conn.readsInPark()) && progressed(on, nil) {
 			return false
 		}
 		if !deadline.IsZero() && !time.Now().Before(deadline) {
@@ -141,30 +141,38 @@ func (t *Task) Wait(deadline time.Time, on ...Interest) (timedOut bool) {
 	}
 }
 
-// Rest is Wait for bytes of a task's own connection, or for Wake, by a task of turns. If it reports true nothing has come yet, and the turn must
-// end now: the next one begins when something has, or for no reason. Between turns the task has no stack. False is what Wait's return is.
-func (t *Task) Rest() (rests bool) {
+// Rest is RestOn for the task's own connection.
+func (t *Task) Rest() (rests bool) { return t.RestOn(t.of) }
+
+// RestOn is Wait for bytes of a connection, or for Wake, by a task of turns. If it reports true nothing has come yet, and the turn must end now:
+// the next one begins when something has, or for no reason. Between turns the task has no stack. False is what Wait's return is.
+func (t *Task) RestOn(c *Conn) (rests bool) {
 	if t.loop == nil {
-		t.Wait(time.Time{}, Reading(t.of))
+		t.Wait(time.Time{}, Reading(c))
 		return false
 	}
-	if t.passed([]Interest{Reading(t.of)}) {
+	switch {
+	case t.wasWoken():
+		return false
+	case c.fill(t.loop):
+		t.breathe()
 		return false
 	}
-	t.spent = 0
+	t.spent, t.on = 0, c
 	return true
 }
 
-// progressed tries every interest once, without blocking.
-func progressed(on []Interest) bool {
+// progressed tries every interest once, without blocking, for a task that l runs; nil is for a goroutine.
+func progressed(on []Interest, l *loop) bool {
 	some := false
-	for _, i := range on {
+	for n := range on {
+		i := &on[n]
 		if i.Write && i.Conn.Pending() > 0 {
 			if i.Conn.Flush() != nil || i.Conn.Pending() == 0 {
 				some = true
 			}
 		}
-		if i.Read && i.Conn.fill() {
+		if i.Read && i.Conn.fill(l) {
 			some = true
 		}
 	}

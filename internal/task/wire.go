@@ -194,6 +194,11 @@ func (w *Wire) tryRead(p []byte) (n int, err error) {
 	if w.loops != nil {
 		return w.readReady(p)
 	}
+	return w.readNow(p)
+}
+
+// readNow is tryRead for a wire that no loop tells of.
+func (w *Wire) readNow(p []byte) (n int, err error) {
 	for {
 		n, err = syscall.Read(w.fd, p)
 		switch {
@@ -215,6 +220,11 @@ func (w *Wire) tryWrite(p []byte) (n int, err error) {
 	if w.loops != nil {
 		return w.writeReady(p)
 	}
+	return w.writeNow(p)
+}
+
+// writeNow is tryWrite for a wire that no loop tells of.
+func (w *Wire) writeNow(p []byte) (n int, err error) {
 	for n < len(p) {
 		m, err := syscall.Write(w.fd, p[n:])
 		if err == syscall.EINTR {
