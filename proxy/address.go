@@ -2,7 +2,6 @@ package proxy
 
 import (
 	"fmt"
-	"net"
 	"net/netip"
 	"sync"
 
@@ -56,15 +55,6 @@ func (a *addresses) leave(t *tally, asked bool) {
 	}
 }
 
-// addressOf is the peer's address, without a port and as IPv4 where it is that; the zero Addr for other sockets than TCP's.
-func addressOf(peer net.Addr) netip.Addr {
-	tcp, ok := peer.(*net.TCPAddr)
-	if !ok {
-		return netip.Addr{}
-	}
-	return tcp.AddrPort().Addr().Unmap().WithZone("")
-}
-
 // flooded reports whether an address has so many connections that another is not worth a word: twice the limit, which leaves room
 // for cancel requests and for telling those above the limit why.
 func (c *Config) flooded(connections int) bool {
@@ -73,7 +63,7 @@ func (c *Config) flooded(connections int) bool {
 
 // arrive counts the connection of the session; depart has to be called in the end. It reports whether there is room for it.
 func (s *session) arrive() bool {
-	s.login.from = addressOf(s.client.RemoteAddr())
+	s.login.from = s.client.Peer().Addr().Unmap().WithZone("")
 	var connections int
 	s.login.tally, connections = s.srv.addresses.enter(s.login.from)
 	return !s.cfg.flooded(connections)

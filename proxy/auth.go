@@ -19,7 +19,7 @@ const (
 
 // login is how a client got in.
 type login struct {
-	from    netip.Addr
+	from    netip.Addr // without a port, and IPv4 where it is that; the zero Addr for other sockets than TCP's
 	tally   *tally     // of its address
 	counted bool       // among the sessions of its address
 	entered bool       // it is counted among those of its user and database

@@ -51,6 +51,8 @@ type Database struct {
 	names   statementNames
 	logins  loginParams
 
+	lastStart atomic.Pointer[lastStart]
+
 	catalog  catalogLoads
 	recovery recovery
 

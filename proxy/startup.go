@@ -184,11 +184,30 @@ func (s *session) takeParams(st *pgwire.Startup) bool {
 	return true
 }
 
+// lastStart are the startup settings of the client that logged in to a database last, for the next that says the same. They are the server's alone,
+// so that they do not depend on who says them. It is not changed.
+type lastStart struct {
+	pairs    []pgwire.Param
+	settings *settings
+}
+
 // startSettings are those of the startup message; of one that comes again the last counts.
 func (s *session) startSettings(pairs []pgwire.Param) (*settings, *pgwire.Error) {
 	if len(pairs) == 0 {
 		return noSettings, nil
 	}
+	bound := !s.login.tenant.IsZero()
+	if last := s.db.lastStart.Load(); last != nil && !bound && slices.Equal(last.pairs, pairs) {
+		return last.settings, nil
+	}
+	made, e := s.checkSettings(pairs)
+	if e == nil && !bound && !slices.ContainsFunc(made.list, func(one setting) bool { return isOwn(one.name) }) {
+		s.db.lastStart.Store(&lastStart{pairs, made})
+	}
+	return made, e
+}
+
+func (s *session) checkSettings(pairs []pgwire.Param) (*settings, *pgwire.Error) {
 	list := make([]setting, 0, len(pairs))
 	for _, p := range pairs {
 		one, e := s.startSetting(strings.ToLower(p.Name), p.Value)

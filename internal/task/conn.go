@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"fmt"
 	"net"
+	"net/netip"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -131,6 +132,17 @@ func (c *Conn) Cipher() string {
 
 // RemoteAddr is the peer's address.
 func (c *Conn) RemoteAddr() net.Addr { return c.wire.RemoteAddr() }
+
+// Peer is the peer's address and port in TCP; the zero AddrPort of other sockets.
+func (c *Conn) Peer() netip.AddrPort {
+	if accepted, ok := c.wire.Conn.(*ends); ok {
+		return accepted.peer
+	}
+	if tcp, ok := c.RemoteAddr().(*net.TCPAddr); ok {
+		return tcp.AddrPort()
+	}
+	return netip.AddrPort{}
+}
 
 // LocalAddr is the address at this end.
 func (c *Conn) LocalAddr() net.Addr { return c.wire.LocalAddr() }
