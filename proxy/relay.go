@@ -115,14 +115,7 @@ func (s *session) relay(l *link, b []byte) (int, bool) {
 	start, i := 0, 0 // b[start:i] is to be forwarded
 	for i < len(b) {
 		if l.rest > 0 {
-			n := min(l.rest, len(b)-i)
-			if l.restSkip {
-				s.pass(l, b[start:i])
-				l.collect(b[i : i+n])
-				start = i + n
-			}
-			i += n
-			l.rest -= n
+			start, i = s.relayRest(l, b, start, i)
 			continue
 		}
 		typ, size, err := pgwire.Peek(b[i:], maxBackendFrame)
@@ -167,6 +160,18 @@ func (s *session) relay(l *link, b []byte) (int, bool) {
 	}
 	s.pass(l, b[start:i])
 	return i, true
+}
+
+// relayRest takes more of the large frame that has begun. It returns what start and i of relay are then.
+func (s *session) relayRest(l *link, b []byte, start, i int) (int, int) {
+	n := min(l.rest, len(b)-i)
+	l.rest -= n
+	if !l.restSkip {
+		return start, i + n
+	}
+	s.pass(l, b[start:i])
+	l.collect(b[i : i+n])
+	return i + n, i + n
 }
 
 // streamed reports whether frames of a type are forwarded as they arrive, before they are whole.

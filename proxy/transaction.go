@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/pgdrover/pgdrover/pgwire"
 	"github.com/pgdrover/pgdrover/router"
@@ -118,55 +117,6 @@ func (s *session) synced(l *link, status byte) {
 		s.tx.open, s.tx.aborted = true, s.tx.poisoned
 	case 'E':
 		s.tx.open, s.tx.aborted = true, true
-	}
-}
-
-// transactionEnded settles the session's state once a transaction, or a statement outside one, is over.
-func (s *session) transactionEnded(wrote bool) {
-	s.settle(s.tx.faulted)
-	if s.tx.faulted {
-		s.settings = s.committed
-	}
-	s.committed = s.settings
-	s.settleNotes(s.tx.faulted)
-	s.settleHolds(s.tx.faulted)
-	s.settleListens()
-	if wrote {
-		s.stickyUntil = time.Now().Add(s.db.options().Sticky)
-	}
-	hadOwn := false
-	if !s.tx.isZero() {
-		hadOwn = s.closeTransaction()
-	}
-	if hadOwn || s.settings != s.lookup.settings {
-		s.lookup.settings = s.settings
-		s.applyEnv()
-	}
-}
-
-// closeTransaction forgets the transaction that is over, and has others know what it did to the catalog. It reports whether routing went
-// by settings of its own.
-func (s *session) closeTransaction() (hadOwn bool) {
-	hadOwn = !s.tx.tenant.IsZero() || s.tx.path.set
-	if s.tx.reshaped && !s.tx.faulted {
-		s.db.reshaped()
-	}
-	if s.tx.ddl && !s.tx.faulted {
-		s.lookup.ddl = true
-		s.db.catalog.changed()
-	}
-	s.tx = transaction{prelude: s.tx.prelude[:0], marks: s.tx.marks[:0], listens: s.tx.listens[:0]}
-	return hadOwn
-}
-
-// settleNotes notes that backends have for good the settings that they have, or went back to those they had when the transaction
-// began.
-func (s *session) settleNotes(rolledBack bool) {
-	for _, l := range s.links {
-		if rolledBack {
-			l.notes.settings = l.before
-		}
-		l.before = l.notes.settings
 	}
 }
 
