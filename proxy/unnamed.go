@@ -28,7 +28,9 @@ func (s *session) unnamedSpace(m *pgwire.Parse) (p *prepared, known bool) {
 		w.taken = append(w.taken, s.unnamed)
 	}
 	p, known = w.find(s, m)
-	w.taken = append(w.taken, p)
+	if len(w.taken) <= spacesKept { // what a long batch has beyond is not used again
+		w.taken = append(w.taken, p)
+	}
 	return p, known
 }
 
