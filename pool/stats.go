@@ -22,6 +22,16 @@ func WaitBounds() []float64 {
 	return bounds
 }
 
+// waitLimits is filled once, and never changes.
+var waitLimits = newWaitLimits()
+
+func newWaitLimits() (t [waitBuckets - 1]time.Duration) {
+	for i := range t {
+		t[i] = waitBound(i)
+	}
+	return t
+}
+
 // waitBound is 100 µs, 250 µs, 1 ms, 2.5 ms, … 100 s.
 func waitBound(i int) time.Duration {
 	bound := 100 * time.Microsecond
@@ -35,8 +45,8 @@ func waitBound(i int) time.Duration {
 }
 
 func waitBucket(waited time.Duration) int {
-	for i := range waitBuckets - 1 {
-		if waited <= waitBound(i) {
+	for i, bound := range waitLimits {
+		if waited <= bound {
 			return i
 		}
 	}

@@ -1,7 +1,28 @@
 package proxy
 
-// A session that waits for the answer to a plain Query, or to a batch that has ended, needs no stack: what is to be done with the answer is the same
-// for all of them. So it ends its turn, as one does that waits for its client, and goes on in the next.
+import (
+	"github.com/pgdrover/pgdrover/pgwire"
+	"github.com/pgdrover/pgdrover/pool"
+)
+
+// A session that waits for a backend to send a plain Query to, or for the answer to one or to a batch that has ended, needs no stack: what is to be
+// done then is the same for all of them. So it ends its turn, as one does that waits for its client, and goes on in the next.
+
+// errQueued says that the turn ends, to wait for a backend. No client hears of it.
+var errQueued = &pgwire.Error{Code: "XX000", Message: "the session waits for a backend"}
+
+// queuesLater ends the turn until the pool has served the request of l, if that can be done, which it reports: for a plain Query, which acquire then
+// goes on with.
+func (s *session) queuesLater(l *link, not *pool.Node) bool {
+	if !s.mayQueue || not != nil {
+		return false
+	}
+	s.queued = l
+	if s.resting = s.t.RestUntil(l.req.Deadline()); !s.resting {
+		s.queued = nil
+	}
+	return s.resting
+}
 
 // mayAnswerLater reports whether that can be done. It cannot where another node may have to be asked, and where the time of the statement is
 // limited.
@@ -18,12 +39,20 @@ func (s *session) answerLater(l *link) bool {
 	return s.answeredLater()
 }
 
-// answeredLater does what is left to do of what the last turn ended to wait for, if that was an answer. It reports whether the session goes on.
+// goOn does what is left to do of what the last turn ended to wait for, if that was not the client. It reports whether the session goes on.
+func (s *session) goOn() bool {
+	switch {
+	case s.queued != nil:
+		return s.simpleOnShard(s.client.Buffered()[:s.cur], &s.query, &s.routed)
+	case s.awaited != nil:
+		return s.answeredLater()
+	}
+	return true
+}
+
+// answeredLater does what is left to do of a Query or a batch once its answer has come, or at any other time: then it is waited for here.
 func (s *session) answeredLater() bool {
 	l := s.awaited
-	if l == nil {
-		return true
-	}
 	s.awaited = nil
 	if len(l.conn.Buffered()) > 0 || l.conn.Fill() {
 		s.pump(l)

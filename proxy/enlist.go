@@ -101,18 +101,29 @@ func (s *session) mayJoin(shard int, r *router.Route) *pgwire.Error {
 
 // acquire waits for a backend in the pool's queue. The client hears of a failure and stays connected.
 func (s *session) acquire(shard int, role pool.Role, not *pool.Node) (*link, *pgwire.Error) {
-	if e := s.mayBegin(); e != nil {
-		return nil, e
-	}
-	defer s.acquiring.Store(false)
-	l := s.spareLink()
-	l.req.Affinity, l.req.Likeness = s.settings.id, s.settings.like
-	l.req.Exclude = not
-	l.req.Wait = s.limits.Load().QueryWait
-	b, err := s.nodes.Acquire(&l.req, shard, role)
-	if b == nil && err == nil {
+	l := s.queued
+	var b *pool.Backend
+	var err error
+	if l != nil {
+		s.queued = nil
 		b, err = s.queue(l)
+	} else {
+		if e := s.mayBegin(); e != nil {
+			return nil, e
+		}
+		l = s.spareLink()
+		l.req.Affinity, l.req.Likeness = s.settings.id, s.settings.like
+		l.req.Exclude = not
+		l.req.Wait = s.limits.Load().QueryWait
+		b, err = s.nodes.Acquire(&l.req, shard, role)
+		if b == nil && err == nil {
+			if s.beginQueue(); s.queuesLater(l, not) {
+				return nil, errQueued
+			}
+			b, err = s.queue(l)
+		}
 	}
+	s.acquiring.Store(false)
 	if err != nil {
 		s.spare = append(s.spare, l)
 		return nil, s.noBackend(err)
@@ -150,13 +161,18 @@ func (s *session) spareLink() *link {
 	return l
 }
 
+// beginQueue is before queue.
+func (s *session) beginQueue() {
+	s.cancelled.Store(false)
+	s.beginWait()
+	s.timing.queued = s.t.Moment()
+}
+
 // queue waits until the pool serves the request, its time is over, or the client cancels.
 func (s *session) queue(l *link) (*pool.Backend, error) {
-	s.cancelled.Store(false)
-	began := s.beginWait()
 	defer func() {
 		s.waiting.Store(false)
-		s.timing.waited += s.t.Now().Sub(began)
+		s.timing.waited += time.Duration(s.t.Moment() - s.timing.queued)
 	}()
 	for {
 		b, err, done := l.req.Take()

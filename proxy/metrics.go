@@ -108,6 +108,7 @@ func (h *Histogram) Snapshot() (bounds []float64, cumulative []uint64, count uin
 type timing struct {
 	began  task.Moment   // 0: nothing is in hand
 	waited time.Duration // for a backend
+	queued task.Moment   // when the last such wait began
 	took   time.Duration // until the last answer of a backend
 	first  *Meter        // of the first of several backends that are told of it; nil: not of several
 }

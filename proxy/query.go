@@ -126,7 +126,12 @@ func (s *session) simpleOnShard(frame []byte, q *router.Query, r *router.Route) 
 	}
 	var not *pool.Node
 	for {
+		s.mayQueue = q.Plain() && s.db.cache == nil
 		l, e := s.enlistSimple(r, not)
+		s.mayQueue = false
+		if e == errQueued {
+			return false
+		}
 		if e == nil {
 			e = s.knowAll(l, w)
 		}

@@ -43,7 +43,7 @@ func (s *session) run() (rests bool) {
 		s.loggedIn = true
 	}
 	s.resting = false
-	for goOn := s.answeredLater(); goOn && !s.killed.Load(); {
+	for goOn := s.goOn(); goOn && !s.killed.Load(); {
 		goOn = s.advance()
 	}
 	if !s.resting {

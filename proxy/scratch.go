@@ -39,7 +39,7 @@ func (s *session) takeScratch() {
 // putScratch takes it away, unless something is in hand.
 func (s *session) putScratch() {
 	w := s.scratch
-	if len(s.links) > 0 || !w.empty() {
+	if len(s.links) > 0 || s.queued != nil || !w.empty() {
 		return
 	}
 	for _, l := range w.spare {

@@ -61,6 +61,8 @@ type session struct {
 	dry      *dryWork // for a dry run; nil: it has seen none
 
 	links       []*link // in use, in the order of enlistment
+	queued      *link   // whose request for a backend the turn ended to wait for; the frame of the Query is still in hand
+	mayQueue    bool    // a turn may end for that now
 	awaited     *link   // whose answer to a Query the turn ended to wait for; the frame of the Query is still in hand
 	lastShard   int
 	temporary   bool        // it has had a temporary table
@@ -303,6 +305,9 @@ func (s *session) drain(cut bool) {
 // end gives back what the session has. A backend in a transaction is rolled back before anyone else gets it.
 func (s *session) end() {
 	s.srv.keys.remove(s)
+	if s.queued != nil {
+		s.queued.req.Cancel()
+	}
 	for len(s.links) > 0 {
 		l := s.links[0]
 		if l.busy() || l.replies.open || l.copyIn || s.copyRest > 0 || l.lost != nil || s.replicates {

@@ -15,7 +15,7 @@ type coroutine struct {
 	turn   func(*Task) (rests bool)
 	runner *runner // that runs the turn; nil between turns
 	rests  bool    // the turn ended in a rest
-	on     *Conn   // what it waits for then
+	on     *Conn   // what it waits for then, if that is a connection
 	of     *Conn   // its own connection
 	ended  bool
 
@@ -44,8 +44,11 @@ func (t *Task) resume() {
 func (t *Task) begin(r *runner) {
 	t.runner, r.task = r, t
 	if t.rests {
-		t.rests = false
-		t.on.wire.waiter.Store(nil)
+		t.rests, t.until = false, time.Time{}
+		t.wasWoken() // that the turn begins is all that waking is for
+		if t.on != nil {
+			t.on.wire.waiter.Store(nil)
+		}
 	}
 }
 
@@ -58,6 +61,10 @@ func (t *Task) finish(rests bool) {
 		t.loop.timers.remove(t)
 		t.loop.tasks.Add(-1)
 		t.group.wg.Done()
+	case t.on == nil:
+		if !t.until.IsZero() {
+			t.loop.timers.set(t)
+		}
 	default:
 		if t.on == t.of { // else it is a backend, which will have an answer soon
 			t.on.rest(t.loop)

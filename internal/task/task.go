@@ -162,6 +162,19 @@ func (t *Task) RestOn(c *Conn) (rests bool) {
 	return true
 }
 
+// RestUntil is RestOn for no connection: the next turn begins when somebody wakes the task, or at the deadline, if that is not zero.
+func (t *Task) RestUntil(deadline time.Time) (rests bool) {
+	if t.loop == nil {
+		t.Wait(deadline)
+		return false
+	}
+	if t.wasWoken() {
+		return false
+	}
+	t.spent, t.on, t.until = 0, nil, deadline
+	return true
+}
+
 // progressed tries every interest once, without blocking, for a task that l runs; nil is for a goroutine.
 func progressed(on []Interest, l *loop) bool {
 	some := false
