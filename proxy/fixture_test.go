@@ -28,6 +28,7 @@ type rig struct {
 	server  *Server
 	db      *Database
 	addr    string
+	loops   *task.Loops // nil: sessions are goroutines
 	file    string // the shard map in force, as text
 }
 
@@ -103,6 +104,7 @@ func startRig(t testing.TB, c *pgcluster.Cluster, o rigOptions) *rig {
 	m := r.parse(r.file, nil)
 	log := testLogger(t)
 	loops := o.loops(t)
+	r.loops = loops
 	cl := pool.New(pool.Config{Loops: loops, Database: c.Database, User: c.User, Password: c.Password, Size: o.size, Wait: o.wait, Log: log})
 	cl.Apply(m)
 	catalog, err := LoadCatalog(ctx, cl, m)

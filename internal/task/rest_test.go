@@ -170,3 +170,85 @@ func awaitBytes(t *testing.T, fd int) {
 	}
 	t.Fatal("nothing arrived")
 }
+
+// TestRestOn has a task rest on a connection that is not its own, and be woken: each time it goes on, once.
+func TestRestOn(t *testing.T) {
+	loops := startLoops(t, 1, Watch{})
+	own, _ := pairOn(t, loops)
+	other, peer := pairOn(t, loops)
+	g := Group{Loops: loops}
+	self, turns := make(chan *Task, 1), make(chan string)
+	begun := false
+	g.GoTurns(nil, own, func(tk *Task) bool {
+		if !begun {
+			begun = true
+			self <- tk
+			if tk.RestOn(other) {
+				return true
+			}
+		}
+		for {
+			_ = other.Fill()
+			said := string(other.Buffered())
+			other.Discard(len(said))
+			turns <- said
+			if said == "end" || tk.RestOn(other) {
+				return said != "end"
+			}
+		}
+	})
+	tk := <-self
+	for _, say := range []string{"one", "", "two", "", "", "end"} {
+		if say == "" {
+			tk.Wake()
+		} else if _, err := peer.Write([]byte(say)); err != nil {
+			t.Fatal(err)
+		}
+		select {
+		case said := <-turns:
+			if said != say {
+				t.Fatalf("%q, want %q", said, say)
+			}
+		case <-time.After(patience):
+			t.Fatalf("no turn begins for %q", say)
+		}
+	}
+	g.Wait()
+}
+
+// TestRestUntil has a task rest for a time, and for no time: then only a wake ends it.
+func TestRestUntil(t *testing.T) {
+	for name, loops := range map[string]*Loops{"goroutine": nil, "loops": startLoops(t, 1, Watch{})} {
+		t.Run(name, func(t *testing.T) {
+			c, _ := pairOn(t, loops)
+			g := Group{Loops: loops}
+			const nap = 20 * time.Millisecond
+			began := time.Now()
+			self, step := make(chan *Task, 1), 0
+			g.GoTurns(nil, c, func(tk *Task) bool {
+				for step++; step == 1; step++ {
+					if tk.RestUntil(began.Add(nap)) {
+						return true
+					}
+				}
+				for ; step == 2; step++ {
+					if slept := time.Since(began); slept < nap {
+						t.Errorf("it slept for %v", slept)
+					}
+					self <- tk
+					if tk.RestUntil(time.Time{}) {
+						return true
+					}
+				}
+				return false
+			})
+			select {
+			case tk := <-self:
+				tk.Wake()
+			case <-time.After(patience):
+				t.Fatal("its time is over, and no turn begins")
+			}
+			g.Wait()
+		})
+	}
+}
