@@ -7,6 +7,7 @@ import (
 	"github.com/pgdrover/pgdrover/pgwire"
 	"github.com/pgdrover/pgdrover/pool"
 	"github.com/pgdrover/pgdrover/router"
+	"github.com/pgdrover/pgdrover/shardmap"
 )
 
 // simple carries out a Query message. It reports whether the session goes on.
@@ -296,6 +297,7 @@ func (s *session) legacy(frame []byte) bool {
 // forgetMessage lets go of what still names the last message: an idle client would keep the buffer that it was in.
 func (s *session) forgetMessage() {
 	s.query.Forget()
+	s.routed.Tenant = shardmap.Key{}
 	if s.bound.Holds() {
 		s.bound = pgwire.Bind{}
 	}

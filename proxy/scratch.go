@@ -46,8 +46,16 @@ func (s *session) putScratch() {
 		l.req.Notify, l.req.Task = nil, nil
 	}
 	s.scratch = nil
-	s.srv.scratches.Give(s.t, w)
+	if w.room() <= scratchRoom {
+		s.srv.scratches.Give(s.t, w)
+	}
 }
+
+// scratchRoom is how much memory a scratch may have that is used again, in bytes. What has grown beyond, for one long statement, is dropped.
+const scratchRoom = 256 << 10
+
+// room is how much memory what may grow without a bound has, in bytes.
+func (w *scratch) room() int { return w.query.Room() + cap(w.again.bind) + cap(w.words.text) }
 
 // empty reports whether nothing is in hand.
 func (w *scratch) empty() bool {

@@ -5,6 +5,7 @@ import (
 	"testing"
 	"unsafe"
 
+	"github.com/pgdrover/pgdrover/internal/task"
 	"github.com/pgdrover/pgdrover/shardmap"
 )
 
@@ -60,5 +61,16 @@ func eachField[T any](t *testing.T, of *T, f func(name string)) {
 			t.Fatalf("%s is of a kind that this test does not know", v.Type().Field(i).Name)
 		}
 		f(v.Type().Field(i).Name)
+	}
+}
+
+// TestLargeScratchIsNotKept gives back a scratch whose memory has grown for one long message: it is not kept for others.
+func TestLargeScratchIsNotKept(t *testing.T) {
+	w := &scratch{}
+	s := &session{scratch: w, srv: &Server{scratches: task.NewSpares[scratch](nil)}, t: task.New()}
+	w.again.bind = make([]byte, 0, scratchRoom+1)
+	s.putScratch()
+	if s.takeScratch(); s.scratch == w {
+		t.Error("it is used again")
 	}
 }

@@ -1,6 +1,9 @@
 package router
 
-import "bytes"
+import (
+	"bytes"
+	"unsafe"
+)
 
 // slotKind says how a literal is written.
 type slotKind uint8
@@ -80,6 +83,11 @@ func (q *Query) reset(r *Router, text []byte, plain bool) {
 
 // Forget drops the text, which may stand in memory that is somebody else's by now, and plans. What else was found in it stays.
 func (q *Query) Forget() { q.text, q.gathering, q.splitting, q.turns = nil, nil, nil, nil }
+
+// Room is how much memory q has for the next text, in bytes.
+func (q *Query) Room() int {
+	return cap(q.norm) + cap(q.scratch) + int(unsafe.Sizeof(slot{}))*cap(q.slots) + int(unsafe.Sizeof(run{}))*cap(q.runs) + int(unsafe.Sizeof(piece{}))*cap(q.pieces)
+}
 
 // Router returns the Router that analysed the query. Its answers are as old as
 // that Router: a session with a newer one analyses again.

@@ -45,7 +45,9 @@ func (t *Task) begin(r *runner) {
 	t.runner, r.task = r, t
 	if t.rests {
 		t.rests, t.until = false, time.Time{}
-		t.wasWoken() // that the turn begins is all that waking is for
+		if t.on != t.of {
+			t.wasWoken() // that the turn begins is all that waking is for; whoever rests for the task's own connection looks at what Rest says
+		}
 		if t.on != nil {
 			t.on.wire.waiter.Store(nil)
 		}

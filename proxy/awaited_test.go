@@ -1,0 +1,71 @@
+package proxy
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/pgdrover/pgdrover/internal/pgtest"
+	"github.com/pgdrover/pgdrover/pgwire"
+)
+
+// behind is what a client sends while it waits: two Queries, with a Sync between them.
+var behind = pgwire.AppendQuery(pgwire.AppendSync(pgwire.AppendQuery(nil, "select 'behind'")), "select 'last'")
+
+// TestWhileAnAnswerIsAwaited has things happen to a session that waits for its backend's answer, by either protocol, with more messages behind: the
+// client hears of them in order, once each, and goes on with what came behind unless its session has ended.
+func TestWhileAnAnswerIsAwaited(t *testing.T) {
+	r := startRig(t, sharedCluster(t), rigOptions{size: 2, wait: 20 * time.Second})
+	bind, err := (&step{line: "Bind", rest: "- - 100"}).bind()
+	check(t, err)
+	batch := append(pgwire.AppendParse(nil, "", "select pg_sleep($1)", nil), bind...)
+	cancel := func(c *pgtest.Client) error { return c.Cancel() }
+	kill := func(c *pgtest.Client) error { return r.server.KillClient(t.Context(), c.PID) }
+	stop := func(*pgtest.Client) error {
+		r.on(r.cluster.Shards[0].Primary, "select pg_terminate_backend(pid, 5000) from pg_stat_activity where wait_event = 'PgSleep'")
+		return nil
+	}
+	for how, message := range map[string][]byte{"Query": pgwire.AppendQuery(nil, "select pg_sleep(100)"), "batch": pgwire.AppendSync(pgwire.AppendExecute(batch, "", 0))} {
+		for _, test := range []struct {
+			name  string
+			do    func(*pgtest.Client) error
+			last  string // message behind all others
+			codes string // of errors, in order
+			ready int    // how often it is ready
+		}{
+			{"cancelled", cancel, "", "57014", 4},
+			{"its backend ends", stop, "", "57P01", 4},
+			{"killed", kill, "", "57014 57P01", 1},
+			{"it takes its leave", cancel, "X\x00\x00\x00\x04", "57014", 4},
+			{"it breaks the protocol", cancel, "!\x00\x00\x00\x04", "57014 08P01", 4},
+		} {
+			t.Run(how+", "+test.name, func(t *testing.T) { r.whileAwaited(t, message, test.do, test.last, test.codes, test.ready) })
+		}
+	}
+}
+
+func (r *rig) whileAwaited(t *testing.T, message []byte, do func(*pgtest.Client) error, last, codes string, ready int) {
+	c := pgtest.Connect(t, r.addr, pgtest.Options{User: rigUser, Password: rigPassword, Database: r.cluster.Database, Timeout: 30 * time.Second})
+	check(t, c.SendBytes(message))
+	r.eventually("it runs", func() bool {
+		return r.on(r.cluster.Shards[0].Primary, "select count(*) from pg_stat_activity where wait_event = 'PgSleep'") == "1"
+	})
+	check(t, c.SendBytes(behind))
+	check(t, c.SendBytes([]byte(last)))
+	check(t, do(c))
+	if last == "" && ready == 4 { // it goes on: the client ends it
+		check(t, c.SendBytes(pgwire.AppendTerminate(nil)))
+	}
+	answers, err := c.ReadRest()
+	check(t, err)
+	if got := strings.Join(errorsIn(answers), " "); got != codes {
+		t.Errorf("errors %q, want %q", got, codes)
+	}
+	if n := strings.Count(string(answers), "Z\x00\x00\x00\x05I"); n != ready {
+		t.Errorf("%d times ready, want %d", n, ready)
+	}
+	first, second := strings.Index(string(answers), "\x06behind"), strings.Index(string(answers), "\x04last")
+	if all := first > 0 && first < second; all != (ready == 4) {
+		t.Errorf("answers %q", answers)
+	}
+}
