@@ -125,7 +125,7 @@ func isForeign(encoding string) bool {
 // applyEnv tells the router what the session's settings say, after they changed.
 func (s *session) applyEnv() {
 	s.set.Store(s.settings)
-	s.env.User = s.userName
+	s.env.User = s.backendUser() // whose schema "$user" is on the servers
 	path, _ := s.settings.lookup(searchPath)
 	s.env.SearchPath = path.value
 	if s.tx.path.set {

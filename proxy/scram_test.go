@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/hmac"
 	"crypto/pbkdf2"
 	"crypto/sha256"
@@ -145,7 +146,7 @@ func TestSCRAMHostile(t *testing.T) {
 	for message, want := range map[string]string{
 		"": "08P01", ",": "08P01", "n,,": "08P01", "n,,n=": "08P01", "n,,n=,": "08P01", "n,,r=x,n=": "08P01", "x,,n=,r=abc": "08P01",
 		"n,,n=,r=a\x01c": "08P01", "n,,n=,r=ä": "08P01", "n,,m=x,n=,r=abc": "0A000", "p=,,n=,r=abc": "08P01", strings.Repeat(",", 1000): "08P01",
-		"n,,n==,r=abc": "08P01", "n,," + strings.Repeat("n", 1000): "08P01",
+		"n,,n=\x00,r=abc": "08P01", "n,b=x,n=,r=abc": "08P01", "n,," + strings.Repeat("n", 1000): "08P01",
 	} {
 		x, _ := newExchange(v, scramMechanism, nil)
 		if _, e := x.first([]byte(message)); e == nil || e.Code != want {
@@ -179,6 +180,38 @@ func TestSCRAMHostile(t *testing.T) {
 	x, _ := newExchange(v, scramMechanism, nil)
 	if _, proven, e := x.final([]byte(client.final(t, "r=client-nonce,s=AAAA,i=1"))); proven || e == nil {
 		t.Error("the last message first: not refused")
+	}
+}
+
+// TestSCRAMLastMessage has last messages that are not as they should be refused with PostgreSQL's own errors (auth-scram.c).
+func TestSCRAMLastMessage(t *testing.T) {
+	v := cheapVerifier(t, "pencil")
+	const unbound, proof = "unexpected SCRAM channel-binding attribute in client-final-message", "Malformed proof in client-final-message."
+	for _, test := range []struct {
+		header, old, with string
+		want              string // the detail, or the message where there is none
+	}{
+		{"n,,", "c=biws", "c=eSws", unbound},
+		{"y,,", "c=eSws", "c=biws", unbound},
+		{"n,,", "c=biws", "c=biwsYQ==", unbound},
+		{"n,,", "c=biws", "c=", unbound},
+		{"n,,", "c=biws", "c=bi\nws", "The last message cannot be understood."},
+		{"n,,", "r=client-nonce", "r=client-nonse", "Nonce does not match."},
+		{"n,,", ",p=", ",p=AAAA", proof},
+		{"n,,", ",p=", ",p=\n", proof},
+		{"n,,", ",p=", "\x00,p=", "Message length does not match input length."},
+	} {
+		client := newProver("pencil", test.header, nil)
+		x, _ := newExchange(v, scramMechanism, nil)
+		challenge, e := x.first([]byte(client.first()))
+		if e != nil {
+			t.Fatal(e)
+		}
+		last := strings.Replace(client.final(t, string(challenge)), test.old, test.with, 1)
+		_, proven, e := x.final([]byte(last))
+		if proven || e == nil || e.Code != "08P01" || cmp.Or(e.Detail, e.Message) != test.want {
+			t.Errorf("%q: proven %t, %v, want 08P01 %q", last, proven, e, test.want)
+		}
 	}
 }
 

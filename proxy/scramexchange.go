@@ -46,15 +46,16 @@ func newExchange(v *Verifier, mechanism string, binding []byte) (*exchange, *pgw
 // opening is a client's first message, in parts.
 type opening struct {
 	flag, identity string // the header: its view of channel binding, and whom to act for
-	bare           string // what comes behind the header: name and rest
-	name, rest     string
+	bare           string // what comes behind the header
+	name, nonce    string // its first attributes
 }
 
 func splitOpening(message string) (o opening, ok bool) {
 	var some, more, most bool
 	o.flag, o.bare, some = strings.Cut(message, ",")
 	o.identity, o.bare, more = strings.Cut(o.bare, ",")
-	o.name, o.rest, most = strings.Cut(o.bare, ",")
+	o.name, o.nonce, most = strings.Cut(o.bare, ",")
+	o.nonce, _, _ = strings.Cut(o.nonce, ",") // extensions that need not be understood may follow
 	return o, some && more && most
 }
 
@@ -62,16 +63,17 @@ func splitOpening(message string) (o opening, ok bool) {
 func (x *exchange) first(message []byte) ([]byte, *pgwire.Error) {
 	text := string(message)
 	o, ok := splitOpening(text)
-	if !ok {
+	switch {
+	case strings.IndexByte(text, 0) >= 0:
+		return nil, errZero
+	case !ok:
 		return nil, malformed("The first message has too few attributes.")
 	}
 	if e := x.checkOpening(&o); e != nil {
 		return nil, e
 	}
-	nonce, _, _ := strings.Cut(o.rest, ",")
-	nonce, hasNonce := strings.CutPrefix(nonce, "r=")
-	name, hasName := strings.CutPrefix(o.name, "n=")
-	if !hasNonce || !hasName || !escaped(name) {
+	nonce, hasNonce := strings.CutPrefix(o.nonce, "r=")
+	if !hasNonce || !strings.HasPrefix(o.name, "n=") {
 		return nil, malformed("The first message cannot be understood.")
 	}
 	x.header = text[:len(text)-len(o.bare)]
@@ -103,30 +105,16 @@ func (x *exchange) checkOpening(o *opening) *pgwire.Error {
 	case o.flag == "y" && x.offered:
 		return &pgwire.Error{Code: "28000", Message: "SCRAM channel binding negotiation error",
 			Detail: "The client supports SCRAM channel binding but thinks the server does not. However, this server does support channel binding."}
-	case o.identity != "":
+	case strings.HasPrefix(o.identity, "a"):
 		return &pgwire.Error{Code: "0A000", Message: "client uses authorization identity, but it is not supported"}
 	case strings.HasPrefix(o.name, "m="):
 		return &pgwire.Error{Code: "0A000", Message: "client requires an unsupported SCRAM extension"}
-	case printable(o.rest) != o.rest:
+	case printable(o.nonce) != o.nonce:
 		return protocolViolation("non-printable characters in SCRAM nonce", "")
-	case !typed && !plain:
+	case !typed && !plain || o.identity != "":
 		return malformed("The first message cannot be understood.")
 	}
 	return nil
-}
-
-// escaped reports whether each "=" of a name stands for a character: "=2C" or "=3D".
-func escaped(name string) bool {
-	for {
-		_, rest, found := strings.Cut(name, "=")
-		if !found {
-			return true
-		}
-		if !strings.HasPrefix(rest, "2C") && !strings.HasPrefix(rest, "3D") {
-			return false
-		}
-		name = rest
-	}
 }
 
 // final answers the client's last message, and reports whether the client proved that it knows the password. An error is about
@@ -140,12 +128,18 @@ func (x *exchange) final(message []byte) (answer []byte, proven bool, e *pgwire.
 	nonce, ok2 := bytes.CutPrefix(nonce, []byte("r="))
 	proof, ok3 := attribute(bytes.TrimPrefix(message[end:], []byte(",")), 'p')
 	switch {
-	case !ok1 || !ok2 || !ok3 || x.signed == nil:
+	case bytes.IndexByte(message, 0) >= 0:
+		return nil, false, errZero
+	case !ok1 || !ok2 || x.signed == nil:
 		return nil, false, malformed("The last message cannot be understood.")
-	case !x.names(channel):
+	case !x.names(channel) && x.bound:
 		return nil, false, &pgwire.Error{Code: "28000", Message: "SCRAM channel binding check failed"}
-	case !bytes.Equal(nonce, x.nonce) || len(proof) != sha256.Size:
-		return nil, false, protocolViolation("invalid SCRAM response", "The nonce or the length of the proof does not match.")
+	case !x.names(channel):
+		return nil, false, protocolViolation("unexpected SCRAM channel-binding attribute in client-final-message", "")
+	case !ok3 || len(proof) != sha256.Size:
+		return nil, false, malformed("Malformed proof in client-final-message.")
+	case !bytes.Equal(nonce, x.nonce):
+		return nil, false, protocolViolation("invalid SCRAM response", "Nonce does not match.")
 	}
 	x.signed = append(append(x.signed, ','), text...)
 	stored := &x.of.stored
@@ -160,9 +154,12 @@ func (x *exchange) final(message []byte) (answer []byte, proven bool, e *pgwire.
 	return base64.StdEncoding.AppendEncode([]byte("v="), signature[:]), true, nil
 }
 
+// errZero is what PostgreSQL says of a message with a byte 0 in it.
+var errZero = malformed("Message length does not match input length.")
+
 // attribute is what stands in base64 behind a letter and "=".
 func attribute(text []byte, letter byte) (value []byte, ok bool) {
-	if len(text) < 2 || text[0] != letter || text[1] != '=' {
+	if len(text) < 2 || text[0] != letter || text[1] != '=' || bytes.ContainsAny(text, "\r\n") { // Go's base64 skips line ends
 		return nil, false
 	}
 	value, err := base64.StdEncoding.AppendDecode(nil, text[2:])

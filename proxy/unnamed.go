@@ -18,7 +18,7 @@ type unnamedSpaces struct {
 
 const (
 	spacesKept = 16      // how many are kept free
-	spaceText  = 8 << 10 // of how much text at most, in bytes
+	spaceText  = 8 << 10 // of how much text and how many types at most, in bytes
 )
 
 // unnamedSpace is memory for the statement of a Parse, and whether what is known in it is of such a statement. It is the batch's.
@@ -78,7 +78,7 @@ func (s *session) freeSpaces() {
 // freeSpace keeps the memory of an unnamed statement for the next, unless it is still in use.
 func (s *session) freeSpace(p *prepared) {
 	w := &s.spaces
-	if p == s.unnamed || p == s.portal.stmt || len(s.portals) > 0 || len(w.free) >= spacesKept || cap(p.text) > spaceText {
+	if p == s.unnamed || p == s.portal.stmt || len(s.portals) > 0 || len(w.free) >= spacesKept || cap(p.text)+cap(p.oids) > spaceText {
 		return
 	}
 	w.free = append(w.free, p)

@@ -46,6 +46,11 @@ func TestUnnamedSpaces(t *testing.T) {
 	if n := len(s.spaces.free); n > spacesKept {
 		t.Errorf("%d are kept", n)
 	}
+	s.spaces.free = nil
+	s.freeSpace(&prepared{oids: make([]byte, 2+4*60000)})
+	if len(s.spaces.free) != 0 {
+		t.Error("the memory of a statement with very many types is kept")
+	}
 }
 
 // TestUnnamedRepeats says what keeps a text from meaning what it meant when it came before.

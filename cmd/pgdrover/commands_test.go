@@ -200,3 +200,14 @@ func TestPaint(t *testing.T) {
 		t.Errorf("a terminal gets %q", got)
 	}
 }
+
+// TestRouteWithoutUsers routes where the configuration lists nobody: "$user" is whom backends are logged in as.
+func TestRouteWithoutUsers(t *testing.T) {
+	t.Chdir(t.TempDir())
+	writeFile(t, "shardmap.yaml", commandMap)
+	writeFile(t, "catalog.json", string(commandCatalog().Encode()))
+	writeFile(t, "pgdrover.yaml", "auth: {query: \"select usename, passwd from pg_shadow where usename = $1\"}\ndatabases: {app: {shardmap: shardmap.yaml, backend: {user: app, password: x}}}\n")
+	if out, errs, status := pgdrover(t, "route", "--catalog", "catalog.json", "select 1"); status != 0 || !strings.HasPrefix(out, "shard  any") {
+		t.Errorf("status %d: %s%s", status, out, errs)
+	}
+}

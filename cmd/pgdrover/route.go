@@ -95,7 +95,7 @@ func newRouteCommand() *cobra.Command {
 	f.StringVar(&o.catalog, "catalog", "", "read the catalog from `FILE` instead of asking a shard")
 	f.StringVar(&o.saveCatalog, "save-catalog", "", "write the catalog to `FILE`")
 	f.StringVar(&o.searchPath, "search-path", "", "the session's search_path, a `LIST` (default \"$user\", public)")
-	f.StringVar(&o.user, "user", "", "the `NAME` of the session's user, for \"$user\" in the search path (default the first of the configuration)")
+	f.StringVar(&o.user, "user", "", "the `NAME` of the session's user, for \"$user\" in the search path (default that of the backends)")
 	f.StringVarP(&o.file, "file", "f", "", "report on the SQL statements in `FILE`")
 	f.StringVar(&o.statements, "statements", "", "report on a dump of pg_stat_statements, a CSV `FILE`")
 	f.BoolVar(&o.list, "list", false, "with --file or --statements: list every statement with its route")
@@ -105,12 +105,12 @@ func newRouteCommand() *cobra.Command {
 		if err := o.check(args); err != nil {
 			return err
 		}
-		config, p, err := flags.load()
+		_, p, err := flags.load()
 		if err != nil {
 			return err
 		}
 		if o.user == "" {
-			o.user = config.Users[0].Name
+			o.user = p.db.Backend.User
 		}
 		streams := stdio{in: cmd.InOrStdin(), out: cmd.OutOrStdout(), err: cmd.ErrOrStderr()}
 		return routeCommand(cmd.Context(), streams, p, o, strings.Join(args, ""))
