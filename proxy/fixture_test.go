@@ -29,7 +29,7 @@ type rig struct {
 	db      *Database
 	addr    string
 	loops   *task.Loops // nil: sessions are goroutines
-	file    string // the shard map in force, as text
+	file    string      // the shard map in force, as text
 }
 
 // rigOptions vary a rig.

@@ -145,12 +145,7 @@ func (s *session) simpleOnShard(frame []byte, q *router.Query, r *router.Route) 
 			return s.refuseSimple(e)
 		}
 		s.capture(l, c)
-		s.own(l, q)
-		s.sayListens(l, q, false)
-		s.sendSimple(l, frame, q, w)
-		l.retry = l.role == pool.Replica && l.hold == 0 && !s.tx.open
-		l.mark = s.client.Queued()
-		s.sent(l)
+		s.dispatch(l, frame, q, w)
 		if w == nil && c == nil && q.Plain() && s.mayAnswerLater(l) {
 			return s.answerLater(l)
 		}
@@ -171,6 +166,19 @@ func (s *session) simpleOnShard(frame []byte, q *router.Query, r *router.Route) 
 		s.store(l, c)
 		return s.unitEnd()
 	}
+}
+
+// dispatch sends a Query to the backend that was found for it.
+func (s *session) dispatch(l *link, frame []byte, q *router.Query, w *wording) {
+	s.own(l, q)
+	s.sayListens(l, q, false)
+	s.sendSimple(l, frame, q, w)
+	if l.conn.Pending() > 0 {
+		_ = l.conn.Flush()
+	}
+	l.retry = l.role == pool.Replica && l.hold == 0 && !s.tx.open
+	l.mark = s.client.Queued()
+	s.sent(l)
 }
 
 // enlistSimple is enlist for a statement that another node may have failed to answer.
