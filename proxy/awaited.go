@@ -1,9 +1,6 @@
 package proxy
 
-import (
-	"github.com/pgdrover/pgdrover/pgwire"
-	"github.com/pgdrover/pgdrover/pool"
-)
+import "github.com/pgdrover/pgdrover/pgwire"
 
 // A session that waits for a backend to send a plain Query to, or for the answer to one or to a batch that has ended, needs no stack: what is to be
 // done then is the same for all of them. So it ends its turn, as one does that waits for its client, and goes on in the next.
@@ -13,18 +10,17 @@ var errQueued = &pgwire.Error{Code: "XX000", Message: "the session waits for a b
 
 // queuesLater ends the turn until the pool has served the request of l, if that can be done, which it reports: for a plain Query, which acquire then
 // goes on with.
-func (s *session) queuesLater(l *link, not *pool.Node) bool {
-	if !s.mayQueue || not != nil {
+func (s *session) queuesLater(l *link) bool {
+	if !s.mayQueue {
 		return false
 	}
-	s.queued = l
-	if s.resting = s.t.RestUntil(l.req.Deadline()); !s.resting {
-		s.queued = nil
+	if s.resting = s.t.RestUntil(l.req.Deadline()); s.resting {
+		s.queued = l
 	}
 	return s.resting
 }
 
-// mayAnswerLater reports whether that can be done. It cannot where another node may have to be asked, and where the time of the statement is
+// mayAnswerLater reports whether the turn may end until the backend has answered. It may not where another node may have to be asked, and where the time of the statement is
 // limited.
 func (s *session) mayAnswerLater(l *link) bool {
 	return !l.retry && len(s.links) == 1 && l.lost == nil && l.conn.Pending() == 0 && (s.client.Pending() == 0 || s.holdsBack(l)) && s.limits.Load().Statement == 0

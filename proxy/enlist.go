@@ -99,15 +99,11 @@ func (s *session) mayJoin(shard int, r *router.Route) *pgwire.Error {
 	return nil
 }
 
-// acquire waits for a backend in the pool's queue. The client hears of a failure and stays connected.
+// acquire waits for a backend in the pool's queue. The client hears of a failure and stays connected. errQueued says that the turn ends to wait; in
+// the next one the call is made again.
 func (s *session) acquire(shard int, role pool.Role, not *pool.Node) (*link, *pgwire.Error) {
 	l := s.queued
-	var b *pool.Backend
-	var err error
-	if l != nil {
-		s.queued = nil
-		b, err = s.queue(l)
-	} else {
+	if l == nil {
 		if e := s.mayBegin(); e != nil {
 			return nil, e
 		}
@@ -115,13 +111,10 @@ func (s *session) acquire(shard int, role pool.Role, not *pool.Node) (*link, *pg
 		l.req.Affinity, l.req.Likeness = s.settings.id, s.settings.like
 		l.req.Exclude = not
 		l.req.Wait = s.limits.Load().QueryWait
-		b, err = s.nodes.Acquire(&l.req, shard, role)
-		if b == nil && err == nil {
-			if s.beginQueue(); s.queuesLater(l, not) {
-				return nil, errQueued
-			}
-			b, err = s.queue(l)
-		}
+	}
+	b, err := s.served(l, shard, role)
+	if s.queued != nil {
+		return nil, errQueued
 	}
 	s.acquiring.Store(false)
 	if err != nil {
@@ -161,7 +154,22 @@ func (s *session) spareLink() *link {
 	return l
 }
 
-// beginQueue is before queue.
+// served is the backend that the pool has for the request of l, at once or in its turn. If queued is set then, the session's turn ends to wait for it.
+func (s *session) served(l *link, shard int, role pool.Role) (*pool.Backend, error) {
+	if s.queued == nil {
+		b, err := s.nodes.Acquire(&l.req, shard, role)
+		if b != nil || err != nil {
+			return b, err
+		}
+		if s.beginQueue(); s.queuesLater(l) {
+			return nil, nil
+		}
+	}
+	s.queued = nil
+	return s.queue(l)
+}
+
+// beginQueue notes that the wait in the pool's queue begins.
 func (s *session) beginQueue() {
 	s.cancelled.Store(false)
 	s.beginWait()

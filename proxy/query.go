@@ -127,7 +127,7 @@ func (s *session) simpleOnShard(frame []byte, q *router.Query, r *router.Route) 
 	}
 	var not *pool.Node
 	for {
-		s.mayQueue = q.Plain() && s.db.cache == nil
+		s.mayQueue = q.Plain() && s.db.cache == nil && not == nil
 		l, e := s.enlistSimple(r, not)
 		s.mayQueue = false
 		if e == errQueued {

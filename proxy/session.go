@@ -28,7 +28,7 @@ type session struct {
 	client   *task.Conn
 	entered  bool // it is one of the server's sessions
 	loggedIn bool
-	resting  bool // the turn is over, and nothing is in flight but what awaited says
+	resting  bool // the turn is over, and nothing is in flight but what queued and awaited say
 	cur      int  // size of the frame in hand, which is consumed when it is done with
 	copyRest int  // bytes that are still to come of a CopyData
 
@@ -63,7 +63,7 @@ type session struct {
 	links       []*link // in use, in the order of enlistment
 	queued      *link   // whose request for a backend the turn ended to wait for; the frame of the Query is still in hand
 	mayQueue    bool    // a turn may end for that now
-	awaited     *link   // whose answer to a Query the turn ended to wait for; the frame of the Query is still in hand
+	awaited     *link   // whose answer the turn ended to wait for: to a Query, whose frame is still in hand, or to a batch
 	lastShard   int
 	temporary   bool        // it has had a temporary table
 	held        router.Hold // why backends are kept, as SHOW CLIENTS says it

@@ -146,6 +146,7 @@ func (t *Task) Rest() (rests bool) { return t.RestOn(t.of) }
 
 // RestOn is Wait for bytes of a connection, or for Wake, by a task of turns. If it reports true nothing has come yet, and the turn must end now:
 // the next one begins when something has, or for no reason. Between turns the task has no stack. False is what Wait's return is.
+// A Wake that begins a turn is forgotten then, but after a rest for the task's own connection: the next Rest or Wait returns for it once more.
 func (t *Task) RestOn(c *Conn) (rests bool) {
 	if t.loop == nil {
 		t.Wait(time.Time{}, Reading(c))
