@@ -39,7 +39,7 @@ build: ## build bin/pgdrover, statically linked on Linux
 test: ## install what tests need, then vet and run all of them with the race detector
 	@scripts/install test
 	$(GO) vet -pgo=off ./...
-	$(GO) run ./internal/testlog -pgo=off -race -timeout 15m $(PACKAGES)
+	$(GO) run ./internal/testlog -pgo=off -race -timeout 10m $(PACKAGES)
 
 .PHONY: race
 race: ## look for rare races and flakes: every test several times (COUNT=5)
