@@ -2,14 +2,14 @@ package proxy
 
 import "github.com/pgdrover/pgdrover/pgwire"
 
-// A session that waits for a backend to send a plain Query to, or for the answer to one or to a batch that has ended, needs no stack: what is to be
-// done then is the same for all of them. So it ends its turn, as one does that waits for its client, and goes on in the next.
+// A session that waits for a backend to send a plain Query or a Bind to, or for the answer to a plain Query or to a batch that has ended, needs no stack:
+// what is to be done then is the same for all of them. So it ends its turn, as one does that waits for its client, and goes on in the next.
 
 // errQueued says that the turn ends, to wait for a backend. No client hears of it.
 var errQueued = &pgwire.Error{Code: "XX000", Message: "the session waits for a backend"}
 
-// queuesLater ends the turn until the pool has served the request of l, if that can be done, which it reports: for a plain Query, which acquire then
-// goes on with.
+// queuesLater ends the turn until the pool has served the request of l, if that can be done, which it reports: for a plain Query or a Bind, which acquire
+// then goes on with.
 func (s *session) queuesLater(l *link) bool {
 	if !s.mayQueue {
 		return false
@@ -20,10 +20,9 @@ func (s *session) queuesLater(l *link) bool {
 	return s.resting
 }
 
-// mayAnswerLater reports whether the turn may end until the backend has answered. It may not where another node may have to be asked, and where the time of the statement is
-// limited.
+// mayAnswerLater reports whether the turn may end until the backend has answered. It may not where the time of the statement is limited.
 func (s *session) mayAnswerLater(l *link) bool {
-	return !l.retry && len(s.links) == 1 && l.lost == nil && l.conn.Pending() == 0 && (s.client.Pending() == 0 || s.holdsBack(l)) && s.limits.Load().Statement == 0
+	return len(s.links) == 1 && l.lost == nil && l.conn.Pending() == 0 && (s.client.Pending() == 0 || s.holdsBack(l)) && s.limits.Load().Statement == 0
 }
 
 // answerLater ends the turn until the backend has answered, or does at once what is left to do. It reports whether the session goes on in this turn.
@@ -37,9 +36,14 @@ func (s *session) answerLater(l *link) bool {
 
 // goOn does what is left to do of what the last turn ended to wait for, if that was not the client. It reports whether the session goes on.
 func (s *session) goOn() bool {
+	frame := s.client.Buffered()[:s.cur]
 	switch {
+	case s.queued != nil && s.batch.open:
+		goOn := s.bindOnShard(frame, s.portalOf(s.bound.Portal))
+		s.take()
+		return goOn && !s.cut.Load()
 	case s.queued != nil:
-		return s.simpleOnShard(s.client.Buffered()[:s.cur], &s.query, &s.routed)
+		return s.simpleOnShard(frame, &s.query, &s.routed)
 	case s.awaited != nil:
 		return s.answeredLater()
 	}
@@ -60,5 +64,9 @@ func (s *session) answeredLater() bool {
 		return false
 	}
 	s.skipping = false
+	if l.lost != nil && l.retry {
+		not := s.elsewhere(l, &s.routed)
+		return s.simpleOnNode(s.client.Buffered()[:s.cur], &s.query, &s.routed, nil, nil, not)
+	}
 	return s.unitEnd()
 }

@@ -237,6 +237,7 @@ func (s *session) onShard(r router.Route) (*link, *pgwire.Error) {
 		return l, nil
 	}
 	l, e := s.enlist(&r)
+	s.mayQueue = false
 	if e != nil {
 		return nil, e
 	}

@@ -10,6 +10,12 @@ import (
 // fail answers a message of the extended protocol with an error of PgDrover's own. What follows is discarded up to Sync, and what
 // the batch did is undone, as after an error of the server.
 func (s *session) fail(e *pgwire.Error) bool {
+	s.srv.metrics.Refused.Add(1)
+	if e.Severity == pgwire.SeverityFatal {
+		s.flushDeferredFakes()
+		s.fatalError(e)
+		return false
+	}
 	s.sweep()
 	s.owe(deferred{fake: pgwire.AppendError(nil, e)})
 	s.flushDeferredFakes()
@@ -32,7 +38,7 @@ func (s *session) fail(e *pgwire.Error) bool {
 		}
 		s.skipping = true
 	}
-	return e.Severity != pgwire.SeverityFatal
+	return true
 }
 
 // mistake is fail for an error that the server would have found itself: what it has to say of messages before comes first.

@@ -133,7 +133,11 @@ func (s *session) bindOnShard(frame []byte, at *portal) bool {
 	if s.db.cache != nil {
 		s.markWrite(&p.query, &at.route)
 	}
+	s.mayQueue = s.batch.link == nil && s.db.cache == nil
 	l, e := s.onShard(r)
+	if e == errQueued {
+		return false
+	}
 	if e != nil {
 		s.dropPortal(at)
 		return s.fail(e)

@@ -2,7 +2,6 @@ package proxy
 
 import (
 	"errors"
-	"time"
 
 	"github.com/pgdrover/pgdrover/pgwire"
 	"github.com/pgdrover/pgdrover/pool"
@@ -125,7 +124,12 @@ func (s *session) simpleOnShard(frame []byte, q *router.Query, r *router.Route) 
 		}
 		w = s.wordsOf(q)
 	}
-	var not *pool.Node
+	return s.simpleOnNode(frame, q, r, c, w, nil)
+}
+
+// simpleOnNode is simpleOnShard once the cache has no answer. c is what the answer may fill, nil if nothing; w is what backends are told instead, nil for the
+// text as it is; not is a node that is not to be asked, nil for none.
+func (s *session) simpleOnNode(frame []byte, q *router.Query, r *router.Route, c *cacheQuery, w *wording, not *pool.Node) bool {
 	for {
 		s.mayQueue = q.Plain() && s.db.cache == nil && not == nil
 		l, e := s.enlistSimple(r, not)
@@ -213,6 +217,10 @@ func (s *session) elsewhere(l *link, r *router.Route) *pool.Node {
 // refuseSimple answers a Query with an error of PgDrover's own.
 func (s *session) refuseSimple(e *pgwire.Error) bool {
 	s.srv.metrics.Refused.Add(1)
+	if e.Severity == pgwire.SeverityFatal {
+		s.fatalError(e)
+		return false
+	}
 	s.sweep()
 	_ = s.endImplicit(true)
 	s.abort()
@@ -221,10 +229,6 @@ func (s *session) refuseSimple(e *pgwire.Error) bool {
 		s.transactionEnded(false)
 	}
 	s.readyForQuery()
-	if e.Severity == pgwire.SeverityFatal {
-		s.flushOut(time.Now().Add(time.Second))
-		return false
-	}
 	return s.unitEnd()
 }
 

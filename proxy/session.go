@@ -61,7 +61,7 @@ type session struct {
 	dry      *dryWork // for a dry run; nil: it has seen none
 
 	links       []*link // in use, in the order of enlistment
-	queued      *link   // whose request for a backend the turn ended to wait for; the frame of the Query is still in hand
+	queued      *link   // whose request for a backend the turn ended to wait for; the frame of the Query or Bind is still in hand
 	mayQueue    bool    // a turn may end for that now
 	awaited     *link   // whose answer the turn ended to wait for: to a Query, whose frame is still in hand, or to a batch
 	lastShard   int
