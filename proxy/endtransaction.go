@@ -285,7 +285,7 @@ func (s *session) transactionEnded(wrote bool) {
 // closeTransaction forgets the transaction that is over, and has others know what it did to the catalog. It reports whether routing went
 // by settings of its own.
 func (s *session) closeTransaction() (hadOwn bool) {
-	hadOwn = !s.tx.tenant.IsZero() || s.tx.path.set
+	hadOwn = !s.tx.tenant.IsZero() || s.tx.locals != nil
 	if s.tx.reshaped && !s.tx.faulted {
 		s.db.reshaped()
 	}

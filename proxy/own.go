@@ -96,18 +96,6 @@ func (s *session) showOwn(name string) string {
 	return ""
 }
 
-// clientEncoding is the session's client_encoding by any of its names; empty: none is known yet.
-func (s *session) clientEncoding() string {
-	if set, ok := s.settings.lookup("client_encoding"); ok {
-		return set.value
-	}
-	if s.reported == nil {
-		return ""
-	}
-	value, _ := s.reported.value("client_encoding")
-	return value
-}
-
 // isForeign reports an encoding in which text is converted on its way to a database in UTF8 (manual, "Automatic Character Set Conversion").
 func isForeign(encoding string) bool {
 	if encoding == "UTF8" { // what nearly all say
@@ -126,15 +114,12 @@ func isForeign(encoding string) bool {
 func (s *session) applyEnv() {
 	s.set.Store(s.settings)
 	s.env.User = s.backendUser() // whose schema "$user" is on the servers
-	path, _ := s.settings.lookup(searchPath)
+	path, _ := s.current(searchPath)
 	s.env.SearchPath = path.value
-	if s.tx.path.set {
-		s.env.SearchPath = s.tx.path.value
-	}
-	plain, _ := s.settings.lookup("standard_conforming_strings")
-	s.env.PlainBackslash = plain.value == "off" || plain.value == "false" || plain.value == "no" || plain.value == "0"
+	plain, known := boolean(s.currentOrUsual(backslashes))
+	s.env.PlainBackslash = known && !plain
 	s.env.Tenant, s.env.TenantSource = s.tenantSet()
-	s.env.Foreign = isForeign(s.clientEncoding())
+	s.env.Foreign = isForeign(s.currentOrUsual(clientEncoding))
 	s.env.Scatter = s.db.options().Scatter
 	if e, ok := s.settings.lookup(ownScatter); ok {
 		s.env.Scatter, _ = boolean(e.value)

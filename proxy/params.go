@@ -68,6 +68,7 @@ func (s *session) report(now *params) {
 		s.client.SetQueue(pgwire.AppendParameterStatus(s.client.QueueBuffer(), e.Name, e.Value))
 	}
 	s.reported, s.reportedIdle = now, now
+	s.heedUsual(now)
 }
 
 // parameterStatus notes a value that a backend reports, and tells the client if it was told another.
@@ -89,6 +90,7 @@ func (s *session) parameterStatus(l *link, frame []byte) verdict {
 		return drop // the session's settings are being put in force: the client knows them, or hears at the end
 	}
 	told, ok := s.reported.value(string(name))
+	s.heedReported(string(name), string(value))
 	s.reported = l.notes.params
 	if ok && told == string(value) {
 		return drop
@@ -219,8 +221,8 @@ func (s *session) reportParams() bool {
 		s.releaseAfter()
 	}
 	s.client.Queue(told)
-	s.reported, s.reportedIdle = known, known
-	s.env.Foreign = isForeign(s.clientEncoding())
+	s.reported, s.reportedIdle, s.usual = known, known, known
+	s.env.Foreign = isForeign(s.currentOrUsual(clientEncoding))
 	return true
 }
 

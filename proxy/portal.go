@@ -66,6 +66,9 @@ func (s *session) bind(frame []byte) bool {
 	if s.refusesAborted(p) {
 		return s.mistake(s.abortedError())
 	}
+	if e := s.readOtherwise(&p.query); e != nil {
+		return s.fail(e)
+	}
 	if old := s.namedPortal(m.Portal); old != nil && !old.ended() && (old.own || p.own) {
 		return s.mistake(&pgwire.Error{Code: "42P03", Message: "cursor \"" + string(m.Portal) + "\" already exists"})
 	}
@@ -362,6 +365,9 @@ func (s *session) execute(frame []byte) bool {
 		r.text, r.set, r.words = &at.stmt.query, at.set, at.stmt.saying()
 		if back := s.resets(&at.stmt.query); back != "" {
 			s.sendBack(l, back)
+		}
+		if s.rereads(&at.stmt.query, at.set) {
+			return s.settleBatch() && !s.cut.Load()
 		}
 	}
 	return s.relieve(l)

@@ -64,6 +64,6 @@ func (w *scratch) empty() bool {
 
 // isZero reports whether a transaction is neither open nor has left anything.
 func (t *transaction) isZero() bool {
-	return t.condition == condition{} && !t.path.set && t.strict == "" && t.tenant.IsZero() && t.told == nil && t.reason == nil && t.router == nil &&
+	return t.condition == condition{} && t.locals == nil && t.strict == "" && t.tenant.IsZero() && t.told == nil && t.reason == nil && t.router == nil &&
 		len(t.prelude) == 0 && len(t.marks) == 0 && len(t.listens) == 0
 }

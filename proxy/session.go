@@ -49,6 +49,7 @@ type session struct {
 
 	initial, settings, committed *settings // at startup; now; when the open transaction began
 	reported, reportedIdle       *params   // what the client has been told; when no transaction was open last
+	usual                        *params   // what servers report to who sets nothing, as far as routes depend on it
 
 	statements map[string]*prepared
 	unnamed    *prepared

@@ -1,22 +1,19 @@
 package proxy
 
-import "github.com/pgdrover/pgdrover/router"
+import (
+	"cmp"
+	"slices"
 
-const searchPath = "search_path"
+	"github.com/pgdrover/pgdrover/pgwire"
+	"github.com/pgdrover/pgdrover/router"
+)
 
-// localPath is the search path that a transaction has of its own.
-type localPath struct {
-	set   bool
-	value string
-}
-
-// after is what is left of it after a change for the session.
-func (p localPath) after(c router.Change) localPath {
-	if c.Name == searchPath || c.All {
-		return localPath{}
-	}
-	return p
-}
+// The server's settings that routes depend on.
+const (
+	searchPath     = "search_path"
+	backslashes    = "standard_conforming_strings"
+	clientEncoding = "client_encoding"
+)
 
 // changeLocal notes what a transaction has set for itself, as far as routes depend on it.
 func (s *session) changeLocal(c router.Change) {
@@ -25,14 +22,96 @@ func (s *session) changeLocal(c router.Change) {
 	case ownTenant:
 		s.tx.tenant, _ = s.db.Map().TenantType().ParseText([]byte(c.Value))
 		s.tx.tenant = s.tx.tenant.Clone()
-	case searchPath:
-		s.tx.path = localPath{true, c.Value}
+	case searchPath, backslashes, clientEncoding:
+		value := c.Value
 		if c.Reset {
-			began, _ := s.initial.lookup(searchPath)
-			s.tx.path.value = began.value
+			began, _ := s.initial.lookup(c.Name)
+			value = began.value
 		}
+		s.setLocal(c.Name, value)
 	default:
 		return
 	}
 	s.applyEnv()
+}
+
+// setLocal notes a value that the open transaction has of a setting.
+func (s *session) setLocal(name, value string) {
+	s.tx.locals = cmp.Or(s.tx.locals, noSettings).with(setting{name: name, value: value})
+}
+
+// endLocal is what is left of what a transaction has set for itself after a change for the session.
+func (s *session) endLocal(c router.Change) {
+	switch {
+	case s.tx.locals == nil:
+	case c.All:
+		s.tx.locals = nil
+	default:
+		s.tx.locals = s.tx.locals.without(c.Name)
+	}
+}
+
+// current is the session's value of a setting at this moment, if it is known to have been set to a constant.
+func (s *session) current(name string) (setting, bool) {
+	if s.tx.locals != nil {
+		if e, ok := s.tx.locals.lookup(name); ok {
+			return e, true
+		}
+	}
+	return s.settings.lookup(name)
+}
+
+// currentOrUsual is the value in force of a setting that servers report; empty: it is not known yet.
+func (s *session) currentOrUsual(name string) string {
+	if e, ok := s.current(name); ok {
+		return e.value
+	}
+	value, _ := s.usual.value(name)
+	return value
+}
+
+// heedReported notes a value that a server reports in a transaction, if routes depend on it: a function may have set it.
+func (s *session) heedReported(name, value string) {
+	if s.tx.open && (name == backslashes || name == clientEncoding) && s.currentOrUsual(name) != value {
+		s.setLocal(name, value)
+		s.applyEnv()
+	}
+}
+
+// heedUsual notes what a backend reports that has the session's settings, if routes depend on it: a role's own may have been altered.
+func (s *session) heedUsual(now *params) {
+	if s.tx.open || s.usual == nil {
+		return
+	}
+	for _, name := range []string{backslashes, clientEncoding} {
+		value, _ := now.value(name)
+		if _, set := s.settings.lookup(name); !set && s.currentOrUsual(name) != value {
+			s.usual = s.usual.with(name, value)
+			s.applyEnv()
+		}
+	}
+}
+
+// rereads reports whether what the client sends next may mean something else once a statement has run that changes settings, or takes back what the transaction
+// has changed: it is not to be read before.
+func (s *session) rereads(q *router.Query, set []router.Change) bool {
+	if slices.ContainsFunc(set, func(c router.Change) bool { return !slices.Contains(senseless, c.Name) }) {
+		return true
+	}
+	if !s.tx.open || s.tx.locals == nil && s.settings == s.committed {
+		return false
+	}
+	return slices.ContainsFunc(q.Statements(), func(st router.Statement) bool {
+		return st.Verb == router.Commit || st.Verb == router.Rollback || st.Verb == router.RollbackTo
+	})
+}
+
+// readOtherwise is the error for a prepared statement whose strings were read by another standard_conforming_strings than what is in force: where it has to
+// be read again nobody could tell what it says. It is nil for all others.
+func (s *session) readOtherwise(q *router.Query) *pgwire.Error {
+	if s.place.single() || q.ReadAs(&s.env) {
+		return nil
+	}
+	return &pgwire.Error{Code: "0A000", Message: "the statement was prepared under another setting of standard_conforming_strings, and has a backslash",
+		Hint: "prepare it again"}
 }

@@ -17,7 +17,7 @@ type transaction struct {
 	prelude prelude
 	marks   []savepoint
 	tenant  shardmap.Key   // SET LOCAL pgdrover.tenant
-	path    localPath      // SET LOCAL search_path
+	locals  *settings      // SET LOCAL of what else routes depend on; nil: nothing
 	listens []listening    // LISTEN and UNLISTEN, in order: they are carried out when it is committed
 	told    *params        // what the client had been told when it began
 	reason  *pgwire.Error  // why it is poisoned, until the client was told
@@ -45,7 +45,7 @@ type savepoint struct {
 	name     string
 	settings *settings
 	tenant   shardmap.Key
-	path     localPath
+	locals   *settings
 	prelude  prelude // before it
 	sql      string
 	listens  int         // how many there were
@@ -243,7 +243,7 @@ func (s *session) outcome(l *link, st *router.Statement, rolledBack bool) {
 func (s *session) savepoint(st *router.Statement, sql string) {
 	t := &s.tx
 	if st.Verb == router.Savepoint {
-		t.marks = append(t.marks, savepoint{st.Name, s.settings, t.tenant, t.path, slices.Clone(t.prelude), sql, len(t.listens), s.inForce()})
+		t.marks = append(t.marks, savepoint{st.Name, s.settings, t.tenant, t.locals, slices.Clone(t.prelude), sql, len(t.listens), s.inForce()})
 		t.prelude = t.prelude.mark(sql, st.Name)
 		return
 	}
@@ -263,7 +263,7 @@ func (s *session) savepoint(st *router.Statement, sql string) {
 	t.redefined = t.ddl
 	s.doubtGained()
 	t.listens = t.listens[:m.listens]
-	s.settings, t.tenant, t.path = m.settings, m.tenant, m.path
+	s.settings, t.tenant, t.locals = m.settings, m.tenant, m.locals
 	for i, l := range s.inTransaction() {
 		l.notes.settings = l.before // it joined later, and has the savepoint from the prelude
 		if i < len(m.inForce) {
@@ -299,7 +299,7 @@ func (s *session) change(l *link, c router.Change) {
 		s.changeLocal(c)
 		return
 	}
-	s.tx.path = s.tx.path.after(c)
+	s.endLocal(c)
 	s.settings = s.settings.apply(c, s.initial)
 	s.lookup.settings = s.settings
 	if l != nil {

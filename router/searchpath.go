@@ -1,6 +1,7 @@
 package router
 
 import (
+	"bytes"
 	"slices"
 	"strings"
 	"unicode/utf8"
@@ -63,6 +64,12 @@ func PathTenants(m *shardmap.Map, setting string) []shardmap.Key { return readPa
 // search path has now: if not, it is to be analysed again before it is routed.
 func (q *Query) Fits(r *Router, env *Env) bool {
 	return q.r == r && q.tpl.searchPath == q.follow(env)
+}
+
+// ReadAs reports whether strings in the text of q mean what they meant when it was analysed: it has no backslash, or
+// the session's standard_conforming_strings is what it was.
+func (q *Query) ReadAs(env *Env) bool {
+	return q.plain == env.PlainBackslash || bytes.IndexByte(q.text, '\\') < 0
 }
 
 // pathTenants adds the tenants whose schemas are in the session's search path.
