@@ -113,7 +113,7 @@ func isForeign(encoding string) bool {
 // applyEnv tells the router what the session's settings say, after they changed.
 func (s *session) applyEnv() {
 	s.set.Store(s.settings)
-	s.env.User = s.backendUser() // whose schema "$user" is on the servers
+	s.env.User = s.currentUser()
 	path, _ := s.current(searchPath)
 	s.env.SearchPath = path.value
 	plain, known := boolean(s.currentOrUsual(backslashes))

@@ -18,7 +18,6 @@ type prepared struct {
 	oids   []byte // the declared parameter types as Parse carries them: count and OIDs
 	query  router.Query
 	sense  uint64         // of an unnamed statement: that of the settings that query was analysed under
-	user   string         // of an unnamed statement: for whom it was
 	reused reusedAs       // of an unnamed statement: what was found when it was last reused
 	own    bool           // PgDrover answers it itself
 	sent   bool           // a backend has been told of it, or is about to be
@@ -263,7 +262,7 @@ func (s *session) newPrepared(m *pgwire.Parse) *prepared {
 		}
 	}
 	s.analyse(&p.query, p.text)
-	p.sense, p.user, p.reused = s.settings.sense, s.userName, reusedAs{}
+	p.sense, p.reused = s.settings.sense, reusedAs{}
 	return p
 }
 

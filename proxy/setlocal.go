@@ -11,6 +11,8 @@ import (
 // The server's settings that routes depend on.
 const (
 	searchPath     = "search_path"
+	roleSetting    = "role"
+	sessionUser    = "session_authorization"
 	backslashes    = "standard_conforming_strings"
 	clientEncoding = "client_encoding"
 )
@@ -22,13 +24,16 @@ func (s *session) changeLocal(c router.Change) {
 	case ownTenant:
 		s.tx.tenant, _ = s.db.Map().TenantType().ParseText([]byte(c.Value))
 		s.tx.tenant = s.tx.tenant.Clone()
-	case searchPath, backslashes, clientEncoding:
+	case searchPath, roleSetting, sessionUser, backslashes, clientEncoding:
 		value := c.Value
 		if c.Reset {
 			began, _ := s.initial.lookup(c.Name)
 			value = began.value
 		}
 		s.setLocal(c.Name, value)
+		if c.Name == sessionUser { // as for the session: who logs in anew has no role
+			s.setLocal(roleSetting, "none")
+		}
 	default:
 		return
 	}
@@ -59,6 +64,17 @@ func (s *session) current(name string) (setting, bool) {
 		}
 	}
 	return s.settings.lookup(name)
+}
+
+// currentUser is whose schema "$user" is on the servers.
+func (s *session) currentUser() string {
+	if e, ok := s.current(roleSetting); ok && e.value != "" && e.value != "none" {
+		return e.value
+	}
+	if e, ok := s.current(sessionUser); ok && e.value != "" && e.value != "default" {
+		return e.value
+	}
+	return s.backendUser()
 }
 
 // currentOrUsual is the value in force of a setting that servers report; empty: it is not known yet.

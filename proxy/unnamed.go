@@ -61,8 +61,8 @@ func (w *unnamedSpaces) cut(i int) *prepared {
 
 // repeats reports whether a Parse would have the router conclude what it has concluded of p.
 func (s *session) repeats(p *prepared, m *pgwire.Parse) bool {
-	return len(p.text) == len(m.Text) && p.sense == s.settings.sense && p.query.Router() == s.router() &&
-		bytes.Equal(p.text, m.Text) && bytes.Equal(p.oids, m.OIDs) && p.user == s.userName
+	return len(p.text) == len(m.Text) && p.sense == s.settings.sense && p.query.Fits(s.router(), &s.env) &&
+		bytes.Equal(p.text, m.Text) && bytes.Equal(p.oids, m.OIDs) && p.query.ReadAs(&s.env)
 }
 
 // freeSpaces ends the batch's use of its spaces.

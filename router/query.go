@@ -65,6 +65,7 @@ type Query struct {
 	pieces []piece
 	hint   hint
 	path   searchPath
+	user   string // whom "$user" in the path stood for
 	habit  *habit // nil: none yet
 
 	scratch []byte    // decoded literals; valid until the next Route

@@ -86,6 +86,7 @@ func (r *Router) Analyse(q *Query, text []byte, env *Env) {
 // follow, which runs the parser.
 func (r *Router) Recall(q *Query, text []byte, env *Env) bool {
 	q.reset(r, text, env.PlainBackslash)
+	q.user = env.User
 	path := q.follow(env)
 	if q.plain {
 		return r.lookUp(q, path, r.schemaOf(env))

@@ -60,10 +60,10 @@ func readPath(m *shardmap.Map, setting string) searchPath {
 // PathTenants returns the tenants whose schemas are in a setting of search_path.
 func PathTenants(m *shardmap.Map, setting string) []shardmap.Key { return readPath(m, setting).tenants }
 
-// Fits reports whether q was analysed by r, and by the names that the session's
+// Fits reports whether q was analysed by r, for the session's user, and by the names that the session's
 // search path has now: if not, it is to be analysed again before it is routed.
 func (q *Query) Fits(r *Router, env *Env) bool {
-	return q.r == r && q.tpl.searchPath == q.follow(env)
+	return q.r == r && q.user == env.User && q.tpl.searchPath == q.follow(env)
 }
 
 // ReadAs reports whether strings in the text of q mean what they meant when it was analysed: it has no backslash, or
