@@ -44,6 +44,7 @@ type rigOptions struct {
 	tenant   string // of the shard map; empty: a column of bigint
 	schema   []string
 	wait     time.Duration
+	connect  time.Duration // for a connection to a node
 	sticky   time.Duration
 	keep     bool          // what is in the cluster stays
 	config   func(*Config) // changes what the server runs with; nil: nothing
@@ -105,7 +106,7 @@ func startRig(t testing.TB, c *pgcluster.Cluster, o rigOptions) *rig {
 	log := testLogger(t)
 	loops := o.loops(t)
 	r.loops = loops
-	cl := pool.New(pool.Config{Loops: loops, Database: c.Database, User: c.User, Password: c.Password, Size: o.size, Wait: o.wait, Log: log})
+	cl := pool.New(pool.Config{Loops: loops, Database: c.Database, User: c.User, Password: c.Password, Size: o.size, Wait: o.wait, ConnectTimeout: o.connect, Log: log})
 	cl.Apply(m)
 	catalog, err := LoadCatalog(ctx, cl, m)
 	if err != nil {

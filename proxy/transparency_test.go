@@ -65,6 +65,7 @@ func (th *theater) add(name string, c *pgcluster.Cluster, o rigOptions, move boo
 	if o.schema == nil && !o.keep {
 		o.schema, o.tables = slices.Concat(demoSchema, sceneSchema), demoTables
 	}
+	o.connect = time.Minute // the machine may have much else to do
 	r := startRig(th.t, c, o)
 	st := &stage{name: name, address: r.addr, rig: r, exact: o.mode == ModeSession, move: move,
 		options: pgtest.Options{User: rigUser, Password: rigPassword, Database: c.Database}}
