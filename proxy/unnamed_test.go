@@ -58,7 +58,7 @@ func TestUnnamedRepeats(t *testing.T) {
 	server, _, _ := scriptedRig(t, pgtest.Script{Handle: func(*pgtest.Conn, []byte) error { return nil }})
 	s := newReplyFuzz(server, nil).s
 	m := pgwire.Parse{Text: []byte("select $1"), OIDs: []byte{0, 1, 0, 0, 0, 23}}
-	p := s.newPrepared(&m)
+	p, user := s.newPrepared(&m), s.env.User
 	if !s.repeats(p, &m) {
 		t.Error("the same Parse does not repeat it")
 	}
@@ -73,15 +73,28 @@ func TestUnnamedRepeats(t *testing.T) {
 	if s.repeats(p, &m) {
 		t.Error("it is repeated under another search path")
 	}
-	s.settings, s.userName = noSettings, "other"
+	s.settings, s.env.User = noSettings, "other"
 	if s.repeats(p, &m) {
 		t.Error("it is repeated for another user")
 	}
-	s.userName = ""
+	s.env.User, s.env.PlainBackslash = user, true
+	if !s.repeats(p, &m) {
+		t.Error("what backslashes mean keeps a text without one from being repeated")
+	}
+	s.env.PlainBackslash = false
 	s.portal.stmt = p
 	s.forgetBatch()
 	if s.unnamed = nil; len(s.spaces.free) != 0 {
 		t.Error("the memory of a portal's statement is free")
+	}
+	m.Text = []byte(`select '\\', $1`)
+	s.env.PlainBackslash = true
+	if p = s.newPrepared(&m); !s.repeats(p, &m) {
+		t.Error("the same Parse does not repeat it where backslashes escape")
+	}
+	s.env.PlainBackslash = false
+	if s.repeats(p, &m) {
+		t.Error("it is repeated where backslashes mean something else")
 	}
 }
 
