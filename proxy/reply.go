@@ -53,7 +53,7 @@ func (r *reply) statement() int {
 // replies are the replies outstanding on one link, oldest first. A backend whose queue is not empty belongs to its session.
 type replies struct {
 	ring []reply // as many as a power of two, so that a place in it needs no division; places that are not in use are zero
-	head int
+	head int     // 0 when it is empty
 	n    int
 	open bool // messages of the extended protocol were sent that no Sync, Query or function call followed
 }
@@ -106,7 +106,23 @@ func (q *replies) drop() {
 	at := q.head
 	q.ring[at] = reply{}
 	q.head = (at + 1) & (len(q.ring) - 1)
-	q.n--
+	if q.n--; q.n == 0 {
+		q.head = 0
+	}
+}
+
+// all are the replies outstanding, nil if the ring ends between them. They are valid until the queue changes.
+func (q *replies) all() []reply {
+	if end := q.head + q.n; end <= len(q.ring) {
+		return q.ring[q.head:end]
+	}
+	return nil
+}
+
+// dropAll ends them, which list has.
+func (q *replies) dropAll(list []reply) {
+	clear(list)
+	q.head, q.n = 0, 0
 }
 
 // pop is the oldest reply, which is not in the queue any more.
