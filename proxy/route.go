@@ -161,7 +161,7 @@ func (s *session) routeUnknown(q *router.Query, p router.Params, r *router.Route
 // ask asks the router. What takes long is waited for where it does not hold up others.
 func (s *session) ask(q *router.Query, p router.Params, r *router.Route) (err error) {
 	s.env.Brief = true
-	*r, err = s.router().Route(q, p, &s.env)
+	err = s.router().RouteTo(r, q, p, &s.env)
 	s.env.Brief = false
 	if err == router.ErrLong {
 		return s.askLong(q, p, r)

@@ -7,17 +7,26 @@ import "github.com/pgdrover/pgdrover/shardmap"
 // when it succeeds. Route.Tenant may share memory with the text, the
 // parameters and q: it is valid until q's next Route or Analyse; Clone keeps
 // it. A non-nil error is an *[Error].
-func (r *Router) Route(q *Query, p Params, env *Env) (route Route, _ error) {
+func (r *Router) Route(q *Query, p Params, env *Env) (route Route, err error) {
+	err = r.RouteTo(&route, q, p, env)
+	return route, err
+}
+
+// RouteTo is Route for those who have a place for the answer. With an error,
+// that is zero.
+func (r *Router) RouteTo(route *Route, q *Query, p Params, env *Env) error {
+	*route = Route{}
 	q.scratch, q.gathering, q.splitting, q.turns = q.scratch[:0], nil, nil, nil
-	err := q.whole(p, env, &route)
+	err := q.whole(p, env, route)
 	if err != nil && err.nokey && env.Foreign && r.m.TenantType() == shardmap.Text {
 		err = refuse("SET client_encoding TO 'UTF8'.", "a tenant is not ASCII, and the client's encoding is not UTF8")
 	}
 	if err != nil {
-		return Route{}, err
+		*route = Route{}
+		return err
 	}
 	route.CacheFor, route.NoCache = q.hint.cacheFor, q.hint.noCache
-	return route, nil
+	return nil
 }
 
 // whole places a query string. With an error, route is undefined; so it is of what whole calls.
