@@ -2,7 +2,8 @@ package proxy
 
 import (
 	"slices"
-	"time"
+
+	"github.com/pgdrover/pgdrover/internal/task"
 )
 
 // statementSet are the statements that a backend knows, the least recently used first.
@@ -14,7 +15,7 @@ type statementSet struct {
 // knownStatement is a statement that a backend knows, and when it was told.
 type knownStatement struct {
 	name *statementName
-	told time.Time // of one that is reused
+	told task.Moment // of one that is reused
 }
 
 // has reports whether the backend knows a statement.
@@ -23,16 +24,20 @@ func (k *statementSet) has(s *statementName) bool {
 }
 
 // outlived reports whether the backend knows a statement, and was told it before a time.
-func (k *statementSet) outlived(s *statementName, before time.Time) bool {
-	return slices.ContainsFunc(k.order, func(o knownStatement) bool { return o.name == s && o.told.Before(before) })
+func (k *statementSet) outlived(s *statementName, before task.Moment) bool {
+	return slices.ContainsFunc(k.order, func(o knownStatement) bool { return o.name == s && o.told < before })
 }
 
 // use reports whether the backend knows a statement, and makes it the most recently used.
 func (k *statementSet) use(s *statementName) bool {
-	for i := len(k.order) - 1; i >= 0; i-- {
+	last := len(k.order) - 1
+	if last >= 0 && k.order[last].name == s {
+		return true
+	}
+	for i := last - 1; i >= 0; i-- {
 		if known := k.order[i]; known.name == s {
 			copy(k.order[i:], k.order[i+1:])
-			k.order[len(k.order)-1] = known
+			k.order[last] = known
 			return true
 		}
 	}

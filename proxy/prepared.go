@@ -5,7 +5,6 @@ import (
 	"strconv"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"github.com/pgdrover/pgdrover/pgwire"
 	"github.com/pgdrover/pgdrover/router"
@@ -224,7 +223,7 @@ func (s *session) undoubt(l *link, p *prepared) {
 func (s *session) learn(l *link, p *prepared) {
 	known := knownStatement{name: p.shared}
 	if p.name == "" {
-		known.told = time.Now()
+		known.told = s.t.Moment()
 	}
 	for _, old := range l.notes.known.add(known, max(s.cfg.Statements, l.room)) {
 		l.send(pgwire.AppendClose(l.conn.QueueBuffer(), 'S', old.name), reply{kind: pgwire.MsgClose, do: skip, name: old})

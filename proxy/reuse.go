@@ -5,6 +5,7 @@ import (
 	"hash/maphash"
 	"time"
 
+	"github.com/pgdrover/pgdrover/internal/task"
 	"github.com/pgdrover/pgdrover/pgwire"
 )
 
@@ -194,10 +195,9 @@ func (s *session) renewReused(l *link, p *prepared) {
 	if p.name != "" || p.shared == nil {
 		return
 	}
-	now := s.t.Now()
-	s.reusedAt = now.UnixNano()
+	s.reusedAt = s.t.Now().UnixNano()
 	s.db.reviewCatalog(s.reusedAt)
-	if l.notes.known.outlived(p.shared, now.Add(-s.db.options().ReuseFor)) {
+	if l.notes.known.outlived(p.shared, s.t.Moment()-task.Moment(s.db.options().ReuseFor)) {
 		l.notes.forget(p.shared)
 		l.send(pgwire.AppendClose(l.conn.QueueBuffer(), 'S', p.shared.name), reply{kind: pgwire.MsgClose, do: skip, name: p.shared})
 	}

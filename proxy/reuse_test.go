@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/pgdrover/pgdrover/internal/task"
 )
 
 // noOIDs are the types of a Parse that declares none.
@@ -126,10 +128,10 @@ func TestReuseIsRenewed(t *testing.T) {
 
 // TestKnownSince keeps when a backend was told a statement.
 func TestKnownSince(t *testing.T) {
-	s, now := &statementName{}, time.Now()
+	s, now := &statementName{}, task.Moment(time.Second)
 	var k statementSet
 	k.add(knownStatement{s, now}, 10)
-	if k.outlived(s, now.Add(-time.Nanosecond)) || !k.outlived(s, now.Add(time.Nanosecond)) || !k.use(s) {
+	if k.outlived(s, now-1) || !k.outlived(s, now+1) || !k.use(s) {
 		t.Error("a statement's age is another")
 	}
 	k.restore(&statementName{})
