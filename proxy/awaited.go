@@ -34,20 +34,23 @@ func (s *session) answerLater(l *link) bool {
 	return s.answeredLater()
 }
 
-// goOn does what is left to do of what the last turn ended to wait for, if that was not the client. It reports whether the session goes on.
+// goOn does what is left to do of what the last turn ended to wait for. It reports whether the session goes on.
 func (s *session) goOn() bool {
-	frame := s.client.Buffered()[:s.cur]
 	switch {
-	case s.queued != nil && s.batch.open:
-		goOn := s.bindOnShard(frame, s.portalOf(s.bound.Portal))
-		s.take()
-		return goOn && !s.cut.Load()
-	case s.queued != nil:
-		return s.simpleOnShard(frame, &s.query, &s.routed)
+	case s.rested:
+		return s.awaitClient()
 	case s.awaited != nil:
 		return s.answeredLater()
+	case s.queued == nil:
+		return true
 	}
-	return true
+	frame := s.client.Buffered()[:s.cur]
+	if !s.batch.open {
+		return s.simpleOnShard(frame, &s.query, &s.routed)
+	}
+	goOn := s.bindOnShard(frame, s.portalOf(s.bound.Portal))
+	s.take()
+	return goOn && !s.cut.Load()
 }
 
 // answeredLater does what is left to do of a Query or a batch once its answer has come, or at any other time: then it is waited for here.

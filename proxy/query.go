@@ -245,9 +245,13 @@ func (s *session) unitEnd() bool {
 	if s.readyOwed {
 		s.readyForQuery()
 	}
-	s.sweep()
-	s.endHolds()
-	s.releaseAfter()
+	if len(s.links) == 1 && s.links[0].hold == 0 && s.links[0].rests() {
+		s.release(s.links[0])
+	} else {
+		s.sweep()
+		s.endHolds()
+		s.releaseAfter()
+	}
 	if s.outlasts() {
 		s.fatal("0A000", "transaction blocks are not available in statement mode", "")
 		return false

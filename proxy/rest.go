@@ -88,6 +88,12 @@ func (s *session) mayRest() bool {
 // rest waits for the client's next message, in a turn to come if it is not there yet. It reports whether the session goes on at once.
 func (s *session) rest() bool {
 	s.forgetMessage()
+	return s.awaitClient()
+}
+
+// awaitClient is rest for a session that has nothing in hand.
+func (s *session) awaitClient() bool {
 	s.resting = s.t.Rest()
+	s.rested = s.resting
 	return !s.resting && s.heard()
 }

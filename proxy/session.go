@@ -29,6 +29,7 @@ type session struct {
 	entered  bool // it is one of the server's sessions
 	loggedIn bool
 	resting  bool // the turn is over, and nothing is in flight but what queued and awaited say
+	rested   bool // the turn ended to wait for the client, and nothing has been done since
 	cur      int  // size of the frame in hand, which is consumed when it is done with
 	copyRest int  // bytes that are still to come of a CopyData
 
