@@ -50,7 +50,10 @@ func (s *session) sync() bool {
 
 // synchronise ends a batch whose Sync was sent, once it is answered.
 func (s *session) synchronise(l *link) bool {
-	l, ok := s.finishBatch(l)
+	ok := true
+	if l.busy() || l.lost != nil || s.copyRest > 0 {
+		l, ok = s.finishBatch(l)
+	}
 	switch {
 	case !ok:
 		return false
