@@ -132,11 +132,11 @@ func (b *Bind) format(i int) uint16 {
 }
 
 // AppendBindNamed adds a copy of the Bind message that b is a view of, for
-// another prepared statement.
+// another prepared statement, whose name has no NUL byte.
 func AppendBindNamed(dst []byte, b *Bind, statement string) []byte {
 	dst, start := begin(dst, MsgBind)
 	dst = append(dst, b.Portal...)
 	dst = append(dst, 0)
-	dst = appendString(dst, statement)
+	dst = append(append(dst, statement...), 0)
 	return finish(append(dst, b.tail...), start)
 }

@@ -129,9 +129,9 @@ func (s *session) repeat(l *link, m *pgwire.Bind, r reply) {
 	switch {
 	case r.do == skip:
 	case r.do == fake:
-		s.oweOn(l, deferred{fake: r.fake, stmt: r.stmt, gone: r.gone})
+		s.oweOn(l, &deferred{fake: r.fake, stmt: r.stmt, gone: r.gone})
 	case r.kind == pgwire.MsgParse:
-		s.apply(l, deferred{kind: pgwire.MsgParse, stmt: r.stmt, gone: r.gone})
+		s.apply(l, &deferred{kind: pgwire.MsgParse, stmt: r.stmt, gone: r.gone})
 	case r.kind == pgwire.MsgBind:
 		l.send(pgwire.AppendBindNamed(l.conn.QueueBuffer(), m, s.again.portal.stmt.backendName()), r)
 	case r.kind == pgwire.MsgDescribe:

@@ -20,17 +20,21 @@ func (s *session) extended(frame []byte) bool {
 		s.enterTransaction()
 	}
 	for s.ofBatch(frame) {
-		if frame = s.following(); frame == nil {
+		frame = s.following()
+		switch {
+		case frame == nil:
 			return true
+		case frame[0] == pgwire.MsgSync:
+			return s.sync()
 		}
 	}
 	return false
 }
 
-// following makes the next message the one in hand, if it has arrived whole and is another of the batch in hand; nil if not, or if
+// following makes the next message the one in hand, if it has arrived whole and is another of the batch in hand, or its end; nil if not, or if
 // something else comes first.
 func (s *session) following() []byte {
-	if s.skipping || s.tape.mending || s.copyRest > 0 || s.cut.Load() {
+	if s.skipping || s.tape.mending || s.copyRest > 0 || s.ear != nil || s.cut.Load() {
 		return nil
 	}
 	b := s.client.Buffered()[s.cur:]
@@ -39,7 +43,7 @@ func (s *session) following() []byte {
 		return nil
 	}
 	switch typ {
-	case pgwire.MsgParse, pgwire.MsgBind, pgwire.MsgDescribe, pgwire.MsgExecute, pgwire.MsgClose:
+	case pgwire.MsgParse, pgwire.MsgBind, pgwire.MsgDescribe, pgwire.MsgExecute, pgwire.MsgClose, pgwire.MsgSync:
 		s.take()
 		s.cur = size
 		return b[:size]
@@ -90,12 +94,13 @@ func (s *session) parse(frame []byte) bool {
 	}
 	s.work.Parses++
 	p := s.newPrepared(&m)
+	plain := p.query.Plain()
 	sts := p.query.Statements()
-	p.own = len(sts) == 1 && s.answersItself(&sts[0])
+	p.own = !plain && len(sts) == 1 && s.answersItself(&sts[0])
 	if old != nil && (p.own || old.own) {
 		return s.duplicate(&m)
 	}
-	p.names = p.query.Names() && !s.direct()
+	p.names = !plain && p.query.Names() && !s.direct()
 	if s.refusesAborted(p) {
 		if p.name == "" { // a Parse ends the one before, also if it fails
 			s.unnamed = nil
@@ -151,47 +156,48 @@ func (s *session) op(d deferred) bool {
 		}
 		return true
 	}
-	return s.apply(s.batch.link, d)
+	return s.apply(s.batch.link, &d)
 }
 
 // apply sends a deferred message.
-func (s *session) apply(l *link, d deferred) bool {
+func (s *session) apply(l *link, d *deferred) bool {
+	p := d.stmt
 	if d.kind == pgwire.MsgParse {
-		s.knowUses(l, d.stmt)
-		d.stmt.sent = true
-		s.renewReused(l, d.stmt)
+		s.knowUses(l, p)
+		p.sent = true
+		s.renewReused(l, p)
 	}
 	switch {
 	case d.kind == 0:
 		s.oweOn(l, d)
 	case d.kind == describeStatement:
-		s.settleReuse(d.stmt)
-		if d.stmt.shared != nil {
+		s.settleReuse(p)
+		if p.shared != nil {
 			s.startTape(l)
 		}
-		if s.mayDiffer(l, d.stmt.shared) && !s.alike(l, d.stmt, func() []byte { return l.described }) {
+		if s.mayDiffer(l, p.shared) && !s.alike(l, p, func() []byte { return l.described }) {
 			return !s.cut.Load()
 		}
-		s.know(l, d.stmt)
-		l.send(pgwire.AppendDescribe(l.conn.QueueBuffer(), 'S', d.stmt.backendName()),
-			reply{kind: describeStatement, name: d.stmt.shared, of: d.stmt})
-	case d.stmt.shared != nil && l.notes.known.use(d.stmt.shared):
+		s.know(l, p)
+		l.send(pgwire.AppendDescribe(l.conn.QueueBuffer(), 'S', p.backendName()),
+			reply{kind: describeStatement, name: p.shared, of: p})
+	case p.shared != nil && l.notes.known.use(p.shared):
 		if s.tx.aborted { // the server refuses it
-			l.prepare(string(d.stmt.wire()), d.stmt.oids)
+			l.prepare(string(p.wire()), p.oids)
 		}
-		s.oweOn(l, deferred{fake: parseComplete, stmt: d.stmt, gone: d.gone})
+		s.oweOn(l, &deferred{fake: parseComplete, stmt: p, gone: d.gone})
 	default:
-		if d.stmt.shared == nil {
-			l.notes.unnamed = d.stmt.serial
+		if p.shared == nil {
+			l.notes.unnamed = p.serial
 		} else {
-			s.learn(l, d.stmt)
+			s.learn(l, p)
 		}
 		s.work.BackendParses++
-		d.stmt.proven, d.stmt.fresh = true, true
-		s.undoubt(l, d.stmt)
-		l.send(pgwire.AppendParse(l.conn.QueueBuffer(), d.stmt.backendName(), d.stmt.wire(), d.stmt.oids),
-			reply{kind: pgwire.MsgParse, stmt: d.stmt, gone: d.gone, name: d.stmt.shared, of: d.stmt})
-		l.lookAt(d.stmt)
+		p.proven, p.fresh = true, true
+		s.undoubt(l, p)
+		l.send(pgwire.AppendParse(l.conn.QueueBuffer(), p.backendName(), p.wire(), p.oids),
+			reply{kind: pgwire.MsgParse, stmt: p, gone: d.gone, name: p.shared, of: p})
+		l.lookAt(p)
 	}
 	return s.relieve(l)
 }
@@ -210,10 +216,10 @@ func (s *session) owe(d deferred) {
 		s.batch.deferred = append(s.batch.deferred, d)
 		return
 	}
-	s.oweOn(s.batch.link, d)
+	s.oweOn(s.batch.link, &d)
 }
 
-func (s *session) oweOn(l *link, d deferred) {
+func (s *session) oweOn(l *link, d *deferred) {
 	if l == nil || !l.busy() {
 		if s.client.Pending() == s.batch.ahead {
 			s.batch.ahead += len(d.fake)
@@ -229,14 +235,14 @@ func (s *session) oweOn(l *link, d deferred) {
 }
 
 // onShard makes sure that the batch has a backend, and sends it what was deferred.
-func (s *session) onShard(r router.Route) (*link, *pgwire.Error) {
+func (s *session) onShard(r *router.Route) (*link, *pgwire.Error) {
 	if l := s.batch.link; l != nil {
 		if r.Kind == router.Single && r.Shard != l.shard || r.Write && l.role == pool.Replica {
 			return nil, s.severalShards(l)
 		}
 		return l, nil
 	}
-	l, e := s.enlist(&r)
+	l, e := s.enlist(r)
 	s.mayQueue = false
 	if e != nil {
 		return nil, e
@@ -246,8 +252,9 @@ func (s *session) onShard(r router.Route) (*link, *pgwire.Error) {
 }
 
 func (s *session) applyDeferred(l *link) *pgwire.Error {
-	for _, d := range s.batch.deferred {
-		s.apply(l, d)
+	list := s.batch.deferred
+	for i := range list {
+		s.apply(l, &list[i])
 	}
 	s.batch.settled()
 	return nil

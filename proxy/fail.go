@@ -49,7 +49,7 @@ func (s *session) mistake(e *pgwire.Error) bool {
 			s.batch.link = joined[0]
 			s.applyDeferred(joined[0])
 		} else if s.tx.open && s.place.single() { // let the only shard know that the transaction is aborted
-			_, _ = s.onShard(router.Route{Kind: router.Single, Write: true})
+			_, _ = s.onShard(&router.Route{Kind: router.Single, Write: true})
 		} else if unsent := s.beginBatch(); unsent != nil {
 			s.flushDeferredFakes()
 			return s.fail(unsent)
@@ -73,7 +73,7 @@ func (s *session) malformed(frame []byte) bool {
 	if s.tx.poisoned {
 		return s.fail(&pgwire.Error{Code: "08P01", Message: "invalid message format"})
 	}
-	l, e := s.onShard(router.Route{Kind: router.Any, Write: true})
+	l, e := s.onShard(&router.Route{Kind: router.Any, Write: true})
 	if e != nil {
 		return s.fail(e)
 	}
@@ -115,7 +115,7 @@ func (s *session) duplicate(m *pgwire.Parse) bool {
 		}
 	}
 	if s.place.single() && !s.tx.poisoned {
-		if l, e := s.onShard(router.Route{Kind: router.Single, Write: true}); e == nil {
+		if l, e := s.onShard(&router.Route{Kind: router.Single, Write: true}); e == nil {
 			l.prepare(string(m.Text), m.OIDs)
 		}
 	}

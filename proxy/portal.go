@@ -73,7 +73,7 @@ func (s *session) bind(frame []byte) bool {
 		return s.mistake(&pgwire.Error{Code: "42P03", Message: "cursor \"" + string(m.Portal) + "\" already exists"})
 	}
 	at := s.newPortal(m.Portal)
-	*at = portal{stmt: p}
+	at.stmt = p
 	if p.own {
 		at.own = true
 		s.owe(deferred{fake: bindComplete, made: at})
@@ -87,7 +87,6 @@ func (s *session) bind(frame []byte) bool {
 		s.analyse(&p.query, p.sql())
 	}
 	s.params = bindParams{m, p}
-	at.route = router.Route{}
 	if e := s.route(&p.query, &s.params, &at.route); e != nil {
 		s.dropPortal(at)
 		return s.fail(e)
@@ -137,7 +136,7 @@ func (s *session) bindOnShard(frame []byte, at *portal) bool {
 		s.markWrite(&p.query, &at.route)
 	}
 	s.mayQueue = s.batch.link == nil && s.db.cache == nil
-	l, e := s.onShard(r)
+	l, e := s.onShard(&r)
 	if e == errQueued {
 		return false
 	}
@@ -166,9 +165,10 @@ func (s *session) bindOnShard(frame []byte, at *portal) bool {
 	if alone && c == nil {
 		s.mayAskAgain(l, at, frame)
 	}
-	if len(p.query.Statements()) == 1 {
+	if !p.query.Plain() && len(p.query.Statements()) == 1 {
 		at.set, _ = p.query.Changes(0, &s.params)
 	}
+	s.runUnnamed(l, at)
 	return s.relieve(l)
 }
 
@@ -189,9 +189,12 @@ func (s *session) sendBind(l *link, frame []byte, m *pgwire.Bind, p *prepared) *
 	return ask
 }
 
-// newPortal is the place of a portal of a name.
+// newPortal is the place of a portal of a name, which is empty.
 func (s *session) newPortal(name []byte) *portal {
 	if len(name) == 0 {
+		if s.portal.stmt != nil {
+			s.portal = portal{}
+		}
 		return &s.portal
 	}
 	if s.portals == nil {

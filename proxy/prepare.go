@@ -56,7 +56,7 @@ func (s *session) simplePrepare(q *router.Query) bool {
 	}
 	refused := s.prepareOn(l, q)
 	if refused != nil {
-		s.oweOn(l, deferred{fake: pgwire.AppendError(nil, refused)})
+		s.oweOn(l, &deferred{fake: pgwire.AppendError(nil, refused)})
 		s.undoBatch(l)
 	}
 	aside := l.aside
@@ -109,7 +109,7 @@ func (s *session) checking(q *router.Query) (*link, *pgwire.Error) {
 		s.batch.link = l
 		return l, s.applyDeferred(l)
 	case s.batch.open:
-		return s.onShard(r)
+		return s.onShard(&r)
 	case s.tx.open && aside:
 		return s.stepAside(s.shardFor(&r))
 	}
@@ -137,7 +137,7 @@ func (s *session) prepareOn(l *link, q *router.Query) *pgwire.Error {
 	p.proven = !l.notes.known.use(p.shared)
 	s.know(l, p)
 	l.replies.speak(queued, p)
-	s.oweOn(l, deferred{fake: prepareComplete, stmt: p})
+	s.oweOn(l, &deferred{fake: prepareComplete, stmt: p})
 	return nil
 }
 

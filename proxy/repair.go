@@ -75,7 +75,10 @@ func (t *tape) rewind() {
 		clear(t.bound)
 		clear(t.owed)
 	}
-	*t = tape{frames: t.frames[:0], bound: t.bound[:0], owed: t.owed[:0]}
+	t.frames = t.frames[:0]
+	t.bound = t.bound[:0]
+	t.owed = t.owed[:0]
+	t.on, t.stopped, t.used, t.mending, t.ready = false, false, false, false, false
 }
 
 // repairs reports whether the failure of the message that r is the reply to can be mended by telling the backend a statement anew.
@@ -224,11 +227,11 @@ func (s *session) resend(l *link, r reply) {
 		}
 	case r.stmt != nil && r.stmt.bySQL:
 		s.know(l, r.stmt)
-		s.oweOn(l, deferred{fake: r.fake, stmt: r.stmt})
+		s.oweOn(l, &deferred{fake: r.fake, stmt: r.stmt})
 	case r.kind == pgwire.MsgParse, r.do == fake && r.stmt != nil && !r.stmt.own:
-		s.apply(l, deferred{kind: pgwire.MsgParse, stmt: r.stmt, gone: r.gone})
+		s.apply(l, &deferred{kind: pgwire.MsgParse, stmt: r.stmt, gone: r.gone})
 	case r.do == fake:
-		s.oweOn(l, deferred{fake: r.fake, stmt: r.stmt, gone: r.gone, made: r.made})
+		s.oweOn(l, &deferred{fake: r.fake, stmt: r.stmt, gone: r.gone, made: r.made})
 	default:
 		if len(frame) == 0 { // a statement that PgDrover passes on in its own way
 			l.run(string(r.text.SQL()), r)

@@ -144,7 +144,7 @@ func (s *session) alike(l *link, p *prepared, before func() []byte) bool {
 	if s.sameResult(l, n, age) {
 		return true
 	}
-	s.oweOn(l, deferred{fake: pgwire.AppendError(before(), errResult)})
+	s.oweOn(l, &deferred{fake: pgwire.AppendError(before(), errResult)})
 	s.undoBatch(l)
 	return false
 }

@@ -106,8 +106,8 @@ func TestHeldBack(t *testing.T) {
 	if s.holdsBack(l) {
 		t.Error("nothing is held back")
 	}
-	s.oweOn(l, deferred{fake: parseComplete})
-	s.oweOn(l, deferred{fake: bindComplete})
+	s.oweOn(l, &deferred{fake: parseComplete})
+	s.oweOn(l, &deferred{fake: bindComplete})
 	if !s.holdsBack(l) {
 		t.Error("what PgDrover answers does not wait for the backend")
 	}
@@ -116,7 +116,7 @@ func TestHeldBack(t *testing.T) {
 		t.Error("a backend's answer is held back")
 	}
 	s.forgetBatch()
-	s.oweOn(l, deferred{fake: parseComplete})
+	s.oweOn(l, &deferred{fake: parseComplete})
 	if s.holdsBack(l) {
 		t.Error("the answer to the batch before is held back")
 	}
