@@ -11,7 +11,8 @@ import (
 )
 
 // bequeath sets what the sockets inherit that a listening one accepts (tcp(7)): what is written goes out at once, and a peer that has gone without
-// a word is noticed after some minutes, as Go's own listeners have it.
+// a word is noticed after some minutes, as Go's own listeners have it. The listening one tells of a peer when that has sent something, or has been
+// silent for a second: clients speak first, and one turn then does for both.
 func bequeath(fd int) error {
 	for _, option := range [...]struct{ level, name, value int }{
 		{unix.IPPROTO_TCP, unix.TCP_NODELAY, 1},
@@ -19,6 +20,7 @@ func bequeath(fd int) error {
 		{unix.IPPROTO_TCP, unix.TCP_KEEPIDLE, 15},
 		{unix.IPPROTO_TCP, unix.TCP_KEEPINTVL, 15},
 		{unix.IPPROTO_TCP, unix.TCP_KEEPCNT, 9},
+		{unix.IPPROTO_TCP, unix.TCP_DEFER_ACCEPT, 1},
 	} {
 		if err := unix.SetsockoptInt(fd, option.level, option.name, option.value); err != nil {
 			return os.NewSyscallError("setsockopt", err)

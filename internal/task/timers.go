@@ -1,9 +1,6 @@
 package task
 
-import (
-	"container/heap"
-	"time"
-)
+import "time"
 
 // timers are the deadlines of a loop's tasks, the next first: a heap. Nearly all waits end before their deadline, and the next wait's deadline is
 // a later one. So a task's place stays when a wait ends, and holds for the next.
@@ -14,46 +11,34 @@ type timer struct {
 	t  *Task
 }
 
-// Len, Less, Swap, Push and Pop are for package heap.
-func (h timers) Len() int           { return len(h) }
-func (h timers) Less(i, j int) bool { return h[i].at.Before(h[j].at) }
-func (h timers) Swap(i, j int) {
-	h[i], h[j] = h[j], h[i]
-	h[i].t.timed, h[j].t.timed = i+1, j+1
-}
-
-// Push appends a task.
-func (h *timers) Push(x any) {
-	one := x.(timer)
-	*h = append(*h, one)
-	one.t.timed = len(*h)
-}
-
-// Pop takes the last task off.
-func (h *timers) Pop() any {
-	last := len(*h) - 1
-	one := (*h)[last]
-	(*h)[last] = timer{}
-	*h = (*h)[:last]
-	one.t.timed = 0
-	return one
-}
-
 // set has the task's deadline looked at in time.
 func (h *timers) set(t *Task) {
 	switch {
 	case t.timed == 0:
-		heap.Push(h, timer{t.until, t})
+		*h = append(*h, timer{t.until, t})
+		t.timed = len(*h)
+		h.up(t.timed - 1)
 	case t.until.Before((*h)[t.timed-1].at):
 		(*h)[t.timed-1].at = t.until
-		heap.Fix(h, t.timed-1)
+		h.up(t.timed - 1)
 	}
 }
 
 // remove takes out a task, if it is there.
 func (h *timers) remove(t *Task) {
-	if t.timed > 0 {
-		heap.Remove(h, t.timed-1)
+	if t.timed == 0 {
+		return
+	}
+	place, last := t.timed-1, len(*h)-1
+	if place != last {
+		h.swap(place, last)
+	}
+	(*h)[last] = timer{}
+	*h = (*h)[:last]
+	t.timed = 0
+	if place != last {
+		h.down(place)
+		h.up(place)
 	}
 }
 
@@ -63,7 +48,7 @@ func (h *timers) expired(now time.Time) *Task {
 		t := (*h)[0].t
 		if t.until.After(now) { // of a later wait
 			(*h)[0].at = t.until
-			heap.Fix(h, 0)
+			h.down(0)
 			continue
 		}
 		h.remove(t)
@@ -72,6 +57,41 @@ func (h *timers) expired(now time.Time) *Task {
 		}
 	}
 	return nil
+}
+
+// up moves what is at a place before whatever is due later.
+func (h timers) up(i int) {
+	for i > 0 {
+		above := (i - 1) / 2
+		if !h[i].at.Before(h[above].at) {
+			return
+		}
+		h.swap(i, above)
+		i = above
+	}
+}
+
+// down moves what is at a place behind whatever is due sooner.
+func (h timers) down(i int) {
+	for {
+		next := 2*i + 1
+		if next >= len(h) {
+			return
+		}
+		if other := next + 1; other < len(h) && h[other].at.Before(h[next].at) {
+			next = other
+		}
+		if !h[next].at.Before(h[i].at) {
+			return
+		}
+		h.swap(i, next)
+		i = next
+	}
+}
+
+func (h timers) swap(i, j int) {
+	h[i], h[j] = h[j], h[i]
+	h[i].t.timed, h[j].t.timed = i+1, j+1
 }
 
 // longest is the longest sleep: epoll_wait(2) counts milliseconds in 32 bits.
