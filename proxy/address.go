@@ -75,8 +75,8 @@ func (s *session) depart() {
 	if s.asClient != nil {
 		s.asClient.Leave()
 	}
-	if s.login.entered {
-		s.srv.census.leave(s.userName, s.databaseName)
+	if s.login.ofUser != nil {
+		s.srv.census.leave(s.login.ofUser, s.login.ofDatabase)
 	}
 }
 

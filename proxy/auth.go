@@ -22,11 +22,12 @@ type login struct {
 	from    netip.Addr // without a port, and IPv4 where it is that; the zero Addr for other sockets than TCP's
 	tally   *tally     // of its address
 	counted bool       // among the sessions of its address
-	entered bool       // it is counted among those of its user and database
 	binding []byte     // tls-server-end-point of the certificate that the client was shown; nil without TLS
 	claim   *claim     // what its token says; nil without one
 	keys    *pool.Keys // for logging in to nodes as the client; nil where that is not done
 	tenant  shardmap.Key
+
+	ofUser, ofDatabase *presence // among whose sessions it is counted; nil: it is not
 }
 
 // silence stands for the error of a client that has left or has been told.

@@ -2,7 +2,6 @@ package proxy
 
 import (
 	"context"
-	"crypto/rand"
 	"crypto/subtle"
 	"sync"
 
@@ -66,22 +65,24 @@ func (k *keys) add(s *session, pid uint32) {
 		size = longSecret
 	}
 	secret := make([]byte, size)
-	_, _ = rand.Read(secret) // never fails (crypto/rand)
+	s.srv.chance.read(secret)
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if _, taken := k.byPID[pid]; pid != 0 && !taken {
-		s.key = cancelKey{pid, secret}
-		k.byPID[pid] = s
-		return
+	if pid == 0 || k.byPID[pid] != nil {
+		pid = k.free(s.cfg.PeerID)
 	}
+	s.key = cancelKey{pid, secret}
+	k.byPID[pid] = s
+}
+
+// free is a process id that no session of this proxy has told its client. The caller holds mu.
+func (k *keys) free(peer int) uint32 {
 	for {
 		k.next = (k.next + 1) & (1<<sessionBits - 1)
-		s.key = cancelKey{sessionPID | uint32(s.cfg.PeerID)<<sessionBits | k.next, secret}
-		if _, taken := k.byPID[s.key.pid]; !taken {
-			break
+		if pid := sessionPID | uint32(peer)<<sessionBits | k.next; k.byPID[pid] == nil {
+			return pid
 		}
 	}
-	k.byPID[s.key.pid] = s
 }
 
 func (k *keys) remove(s *session) {

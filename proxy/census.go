@@ -11,45 +11,59 @@ import (
 type census struct {
 	mu        sync.Mutex // guards what follows
 	all       int
-	users     map[string]int
-	databases map[string]int
+	users     map[string]*presence
+	databases map[string]*presence
+}
+
+// presence is how many sessions a user or a database has.
+type presence struct {
+	name  string
+	count int
 }
 
 // enter counts a session, unless a limit (0: none) has been reached already, whose name it returns then. So the number of sessions
-// never exceeds a limit that was in force when they came.
-func (c *census) enter(user, database string, all, ofUser, ofDatabase int) (reached string) {
+// never exceeds a limit that was in force when they came. The counts that it is in are for leave.
+func (c *census) enter(user, database string, all, ofUser, ofDatabase int) (u, d *presence, reached string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.users == nil {
-		c.users, c.databases = map[string]int{}, map[string]int{}
+		c.users, c.databases = map[string]*presence{}, map[string]*presence{}
 	}
+	u, d = c.users[user], c.databases[database]
 	switch {
 	case all > 0 && c.all >= all:
-		return limitClients
-	case ofUser > 0 && c.users[user] >= ofUser:
-		return limitUser
-	case ofDatabase > 0 && c.databases[database] >= ofDatabase:
-		return limitDatabase
+		return nil, nil, limitClients
+	case ofUser > 0 && u != nil && u.count >= ofUser:
+		return nil, nil, limitUser
+	case ofDatabase > 0 && d != nil && d.count >= ofDatabase:
+		return nil, nil, limitDatabase
 	}
 	c.all++
-	c.users[user]++
-	c.databases[database]++
-	return ""
+	return oneMore(c.users, u, user), oneMore(c.databases, d, database), ""
 }
 
 // leave takes a session that was counted out of the counts.
-func (c *census) leave(user, database string) {
+func (c *census) leave(user, database *presence) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.all--
-	lessOne(c.users, user)
-	lessOne(c.databases, database)
+	oneLess(c.users, user)
+	oneLess(c.databases, database)
 }
 
-func lessOne(counts map[string]int, name string) {
-	counts[name]--
-	if counts[name] == 0 {
-		delete(counts, name)
+// oneMore counts one more of a name, of which p is nil if there was none.
+func oneMore(counts map[string]*presence, p *presence, name string) *presence {
+	if p == nil {
+		p = &presence{name: name}
+		counts[name] = p
+	}
+	p.count++
+	return p
+}
+
+func oneLess(counts map[string]*presence, p *presence) {
+	if p.count--; p.count == 0 {
+		delete(counts, p.name)
 	}
 }
 
@@ -71,10 +85,10 @@ func (s *session) turnedAway() *pgwire.Error {
 
 // counted counts the session among those of its user and database, or says which of them have too many.
 func (s *session) counted() *pgwire.Error {
-	reached := s.srv.census.enter(s.userName, s.databaseName, s.cfg.Clients, s.user.Limits.Clients, s.db.Limits().Clients)
+	var reached string
+	s.login.ofUser, s.login.ofDatabase, reached = s.srv.census.enter(s.userName, s.databaseName, s.cfg.Clients, s.user.Limits.Clients, s.db.Limits().Clients)
 	switch reached {
 	case "":
-		s.login.entered = true
 		return nil
 	case limitClients:
 		return s.crossed(reached, errFull)

@@ -51,8 +51,6 @@ type Database struct {
 	names   statementNames
 	logins  loginParams
 
-	lastStart atomic.Pointer[lastStart]
-
 	catalog  catalogLoads
 	recovery recovery
 

@@ -198,7 +198,7 @@ func testShutdownDrains(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer half.Close()
-	r.eventually("it is there", func() bool { r.server.mu.Lock(); defer r.server.mu.Unlock(); return len(r.server.sessions) == 4 })
+	r.eventually("it is there", func() bool { r.server.mu.Lock(); defer r.server.mu.Unlock(); return r.server.sessions.count == 4 })
 	ended := make(chan error, 1)
 	go func() {
 		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)

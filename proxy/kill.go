@@ -65,7 +65,7 @@ func (s *Server) present(list []*session) int {
 	defer s.mu.Unlock()
 	n := 0
 	for _, ss := range list {
-		if _, there := s.sessions[ss]; there {
+		if ss.seat.taken {
 			n++
 		}
 	}

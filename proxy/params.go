@@ -104,6 +104,14 @@ type loginParams struct {
 	mu    sync.Mutex // guards what follows
 	byKey map[loginKey]*loginEntry
 	fresh map[string]*params // of the newest backend, by the same user
+	last  lastLogin
+}
+
+// lastLogin is what find was asked for last, and the entry, which says what it said then; nil: there is none.
+type lastLogin struct {
+	user     string
+	settings *settings
+	entry    *loginEntry
 }
 
 // loginKey are clients that are told the same: by the user that their backends are logged in as, empty for the database's own, and by
@@ -150,17 +158,29 @@ func (p *loginParams) init() { p.byKey, p.fresh = map[loginKey]*loginEntry{}, ma
 func (p *loginParams) find(user string, set *settings) (*params, []byte) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	e := p.last.entry
+	if e == nil || p.last.settings != set || p.last.user != user {
+		if e = p.entry(user, set); e == nil {
+			return nil, nil
+		}
+		p.last = lastLogin{user, set, e}
+	}
+	return e.params, e.told
+}
+
+// entry is what tells clients of a user with certain settings; nil: there is none. The caller holds mu.
+func (p *loginParams) entry(user string, set *settings) *loginEntry {
 	key := set.loginKey(user)
 	switch e := p.byKey[key]; {
 	case e == nil:
 	case key.named && e.settings.sameButName(set):
 		name, _ := set.lookup(applicationName)
 		e.tell(e.params.with(applicationName, name.value))
-		return e.params, e.told
+		return e
 	case !key.named && e.settings.same(set):
-		return e.params, e.told
+		return e
 	}
-	return nil, nil
+	return nil
 }
 
 // add notes the values, and returns the messages that tell them.
@@ -170,6 +190,7 @@ func (p *loginParams) add(user string, set *settings, now *params) []byte {
 	if len(p.byKey) >= loginLimit {
 		clear(p.byKey)
 	}
+	p.last = lastLogin{}
 	e := &loginEntry{settings: set}
 	e.tell(now)
 	p.byKey[set.loginKey(user)] = e
@@ -180,6 +201,7 @@ func (p *loginParams) add(user string, set *settings, now *params) []byte {
 func (p *loginParams) forget() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.last = lastLogin{}
 	clear(p.byKey)
 }
 
@@ -189,6 +211,7 @@ func (p *loginParams) saw(user string, fresh *params) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if last := p.fresh[user]; last != nil && !slices.Equal(last.list, fresh.list) {
+		p.last = lastLogin{}
 		maps.DeleteFunc(p.byKey, func(k loginKey, _ *loginEntry) bool { return k.user == user })
 	}
 	if len(p.fresh) >= loginLimit {

@@ -2,7 +2,6 @@ package proxy
 
 import (
 	"runtime/debug"
-	"time"
 
 	"github.com/pgdrover/pgdrover/internal/task"
 )
@@ -10,7 +9,7 @@ import (
 // turn is the life of the session up to its next rest, or its end. It reports whether that is a rest.
 func (s *session) turn(t *task.Task) (rests bool) {
 	if s.t == nil {
-		s.t, s.wake = t, t.Wake
+		s.t, s.wake, s.began = t, t.Wake, t.Now()
 		s.entered = s.arrive() && s.srv.enter(s)
 	}
 	if s.entered {
@@ -36,7 +35,7 @@ func (s *session) run() (rests bool) {
 	}()
 	defer s.recoverPanic()
 	if !s.loggedIn {
-		until := time.Now().Add(s.cfg.AuthTime)
+		until := s.t.Now().Add(s.cfg.AuthTime)
 		if !s.start(until) || !s.flushOut(until) {
 			return false
 		}

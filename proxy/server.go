@@ -20,6 +20,7 @@ type Server struct {
 	config  atomic.Pointer[Config]
 	group   task.Group
 	keys    keys
+	chance  chance // for what clients must not foretell
 	cancels cancelDesk
 	fleet   fleet
 	metrics Metrics
@@ -28,6 +29,7 @@ type Server struct {
 
 	addresses addresses
 	census    census
+	familiar  familiar
 
 	stop       chan struct{}  // closed by Shutdown
 	watching   sync.Once      // starts what runs in the background
@@ -39,7 +41,7 @@ type Server struct {
 	mu        sync.Mutex // guards what follows
 	listeners map[net.Listener]struct{}
 	acceptors map[*task.Task]struct{} // that accept on loops
-	sessions  map[*session]struct{}
+	sessions  roster
 	draining  bool
 }
 
@@ -50,7 +52,7 @@ func NewServer(cfg Config) (*Server, error) {
 		return nil, err
 	}
 	s := &Server{nobody: nobody, stop: make(chan struct{}), listeners: map[net.Listener]struct{}{},
-		acceptors: map[*task.Task]struct{}{}, sessions: map[*session]struct{}{}}
+		acceptors: map[*task.Task]struct{}{}}
 	s.group.Loops = cfg.Loops
 	s.scratches = task.NewSpares[scratch](cfg.Loops)
 	s.keys.init()
@@ -113,7 +115,7 @@ func (s *Server) Serve(ln net.Listener) error {
 
 // acceptOnLoop accepts clients until Shutdown, as a task.
 func (s *Server) acceptOnLoop(ln *task.Listener, t *task.Task) {
-	for s.accepts(t) {
+	for accepts := s.accepts(t); accepts; accepts = !s.closing() {
 		client, err := ln.Accept(t)
 		switch {
 		case err != nil:
@@ -194,30 +196,32 @@ func (s *Server) enter(ss *session) bool {
 	if s.draining {
 		return false
 	}
-	s.sessions[ss] = struct{}{}
+	s.sessions.add(ss)
 	return true
 }
 
 func (s *Server) leave(ss *session) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	delete(s.sessions, ss)
+	s.sessions.remove(ss)
 	if ss.db == nil {
 		return
 	}
-	if s.usages.gone == nil {
-		s.usages.gone = map[string]Usage{}
+	gone := s.usages.gone[ss.db.Name()]
+	if gone == nil {
+		if s.usages.gone == nil {
+			s.usages.gone = map[string]*Usage{}
+		}
+		gone = new(Usage)
+		s.usages.gone[ss.db.Name()] = gone
 	}
-	s.usages.gone[ss.db.Name()] = s.usages.gone[ss.db.Name()].plus(ss.shown.usage)
+	gone.add(&ss.shown.usage)
 }
 
 // each calls f for every session, without holding the lock.
 func (s *Server) each(f func(*session)) {
 	s.mu.Lock()
-	all := make([]*session, 0, len(s.sessions))
-	for ss := range s.sessions {
-		all = append(all, ss)
-	}
+	all := s.sessions.list()
 	s.mu.Unlock()
 	for _, ss := range all {
 		f(ss)

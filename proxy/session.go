@@ -22,6 +22,7 @@ type session struct {
 	*scratch // nil while it rests outside a transaction
 
 	srv      *Server
+	seat     seat // among the server's sessions, whose mutex guards it
 	cfg      *Config
 	t        *task.Task
 	wake     func() // t.Wake
@@ -41,7 +42,7 @@ type session struct {
 	db                     *Database
 	minor                  uint16 // of the protocol
 	key                    cancelKey
-	began                  time.Time
+	began                  time.Time // its first turn
 
 	asClient *pool.Login    // as whom its backends are logged in; nil: as the database's own user
 	place    *placement     // of the open transaction
@@ -106,7 +107,7 @@ type session struct {
 }
 
 func newSession(srv *Server, cfg *Config, client *task.Conn) *session {
-	s := &session{srv: srv, cfg: cfg, client: client, began: time.Now(), initial: noSettings, settings: noSettings,
+	s := &session{srv: srv, cfg: cfg, client: client, initial: noSettings, settings: noSettings,
 		committed: noSettings}
 	s.env.Prepared = s
 	s.limits.Store(noLimits)

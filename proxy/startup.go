@@ -21,7 +21,7 @@ func (s *session) start(until time.Time) bool {
 		if !ok {
 			return false
 		}
-		st, err := pgwire.ParseStartup(packet)
+		st, err := s.srv.familiar.read(packet)
 		if err != nil {
 			s.refuse(err)
 			return false
@@ -46,7 +46,7 @@ func (s *session) start(until time.Time) bool {
 			s.srv.cancel(s, st.PID, st.Secret)
 			return false
 		default:
-			return s.greet(&st, until)
+			return s.greet(st, until)
 		}
 	}
 }
@@ -99,7 +99,7 @@ func (s *session) encrypt(until time.Time) bool {
 }
 
 // greet takes the startup message, authenticates, and tells the client what it is connected to.
-func (s *session) greet(st *pgwire.Startup, until time.Time) bool {
+func (s *session) greet(st *hello, until time.Time) bool {
 	s.userName, _ = st.Param("user")
 	if s.databaseName, _ = st.Param("database"); s.databaseName == "" {
 		s.databaseName = s.userName
@@ -113,7 +113,7 @@ func (s *session) greet(st *pgwire.Startup, until time.Time) bool {
 		s.client.SetQueue(pgwire.AppendNegotiateProtocolVersion(s.client.QueueBuffer(), minor, st.Options))
 	}
 	s.minor = minor
-	replicates, e := replication(st)
+	replicates, e := replication(&st.Startup)
 	if e != nil {
 		s.fatalError(e)
 		return false
@@ -153,15 +153,46 @@ func (s *session) ready() {
 	s.client.SetQueue(pgwire.AppendReadyForQuery(b, 'I'))
 }
 
-// takeParams keeps the startup message's settings, which a session goes back to on RESET. Those in "options" come before the others, as
-// in PostgreSQL.
-func (s *session) takeParams(st *pgwire.Startup) bool {
+// takeParams keeps the startup message's settings, which a session goes back to on RESET.
+func (s *session) takeParams(st *hello) bool {
+	initial, e := s.startSettings(st)
+	if e != nil {
+		s.fatalError(e)
+		return false
+	}
+	s.initial, s.settings, s.committed = initial, initial, initial
+	s.applyEnv()
+	s.lookup.settings = initial
+	return true
+}
+
+// startSettings are those of the startup message, remembered for the next client that says the same.
+func (s *session) startSettings(st *hello) (*settings, *pgwire.Error) {
+	ownAlone := !s.login.tenant.IsZero() || s.db.options().NameAddHost && !s.replicates
+	if b := st.begin.Load(); b != nil && b.of == s.db && !ownAlone {
+		return b.settings, nil
+	}
+	pairs, e := s.startPairs(&st.Startup)
+	switch {
+	case e != nil:
+		return nil, e
+	case len(pairs) == 0:
+		return noSettings, nil
+	}
+	made, e := s.checkSettings(pairs)
+	if e == nil && !ownAlone && !slices.ContainsFunc(made.list, func(one setting) bool { return isOwn(one.name) }) {
+		st.begin.Store(&beginning{s.db, made})
+	}
+	return made, e
+}
+
+// startPairs are the settings that the startup message names. Those in "options" come before the others, as in PostgreSQL.
+func (s *session) startPairs(st *pgwire.Startup) ([]pgwire.Param, *pgwire.Error) {
 	var pairs []pgwire.Param
 	if options, _ := st.Param("options"); options != "" {
 		var e *pgwire.Error
 		if pairs, e = splitOptions(options); e != nil {
-			s.fatalError(e)
-			return false
+			return nil, e
 		}
 	}
 	for _, p := range st.Params {
@@ -174,39 +205,10 @@ func (s *session) takeParams(st *pgwire.Startup) bool {
 	if s.db.options().NameAddHost && !s.replicates {
 		pairs = s.addHost(pairs)
 	}
-	initial, e := s.startSettings(pairs)
-	if e != nil {
-		s.fatalError(e)
-		return false
-	}
-	s.initial, s.settings, s.committed = initial, initial, initial
-	s.applyEnv()
-	return true
+	return pairs, nil
 }
 
-// lastStart are the startup settings of the client that logged in to a database last, for the next that says the same. They are the server's alone,
-// so that they do not depend on who says them. It is not changed.
-type lastStart struct {
-	pairs    []pgwire.Param
-	settings *settings
-}
-
-// startSettings are those of the startup message; of one that comes again the last counts.
-func (s *session) startSettings(pairs []pgwire.Param) (*settings, *pgwire.Error) {
-	if len(pairs) == 0 {
-		return noSettings, nil
-	}
-	bound := !s.login.tenant.IsZero()
-	if last := s.db.lastStart.Load(); last != nil && !bound && slices.Equal(last.pairs, pairs) {
-		return last.settings, nil
-	}
-	made, e := s.checkSettings(pairs)
-	if e == nil && !bound && !slices.ContainsFunc(made.list, func(one setting) bool { return isOwn(one.name) }) {
-		s.db.lastStart.Store(&lastStart{pairs, made})
-	}
-	return made, e
-}
-
+// checkSettings are settings by their names and values; of one that is named again the last counts.
 func (s *session) checkSettings(pairs []pgwire.Param) (*settings, *pgwire.Error) {
 	list := make([]setting, 0, len(pairs))
 	for _, p := range pairs {

@@ -1,7 +1,7 @@
 package proxy
 
 import (
-	"slices"
+	"encoding/binary"
 	"testing"
 
 	"github.com/pgdrover/pgdrover/pgwire"
@@ -11,10 +11,19 @@ import (
 // TestStartSettings has startup settings remembered for the next client that says the same, and not for one that must not have them.
 func TestStartSettings(t *testing.T) {
 	db := &Database{}
+	db.opt.Store(&Options{})
+	known := &familiar{}
 	ask := func(tenant shardmap.Key, pairs ...pgwire.Param) (*settings, *pgwire.Error) {
 		s := &session{db: db}
 		s.login.tenant = tenant
-		return s.startSettings(slices.Clone(pairs))
+		text := []byte("user\x00app\x00")
+		for _, p := range pairs {
+			text = append(text, p.Name+"\x00"+p.Value+"\x00"...)
+		}
+		packet := binary.BigEndian.AppendUint32(binary.BigEndian.AppendUint32(nil, uint32(len(text)+9)), 3<<16)
+		st, err := known.read(append(append(packet, text...), 0))
+		check(t, err)
+		return s.startSettings(st)
 	}
 	role, name := pgwire.Param{Name: "Role", Value: "admin"}, pgwire.Param{Name: "application_name", Value: "a"}
 	first, e := ask(shardmap.Key{}, role, name)
@@ -24,6 +33,11 @@ func TestStartSettings(t *testing.T) {
 	if again, _ := ask(shardmap.Key{}, role, name); again != first {
 		t.Error("the same settings are made anew")
 	}
+	db = &Database{}
+	db.opt.Store(&Options{})
+	if other, _ := ask(shardmap.Key{}, role, name); other == first {
+		t.Error("another database has the settings of the first")
+	}
 	if _, e := ask(shardmap.BigintKey(7), role, name); e == nil || e.Code != "42501" {
 		t.Errorf("a client that is bound to a tenant may change its role: %v", e)
 	}
@@ -32,8 +46,9 @@ func TestStartSettings(t *testing.T) {
 		t.Errorf("%v for another name, after %v", other, first)
 	}
 	own := pgwire.Param{Name: "PgDrover.Scatter", Value: "on"}
-	if _, e := ask(shardmap.Key{}, own); e != nil || db.lastStart.Load().pairs[0] == own {
-		t.Errorf("a setting of PgDrover's own is remembered (%v)", e)
+	once, e := ask(shardmap.Key{}, own)
+	if again, e2 := ask(shardmap.Key{}, own); e != nil || e2 != nil || again == once {
+		t.Errorf("a setting of PgDrover's own is remembered (%v, %v)", e, e2)
 	}
 	twice, e := ask(shardmap.Key{}, name, pgwire.Param{Name: "APPLICATION_NAME", Value: "c"})
 	if e != nil || len(twice.list) != 1 || twice.list[0].value != "c" {

@@ -1,7 +1,6 @@
 package proxy
 
 import (
-	"maps"
 	"sync"
 	"time"
 
@@ -25,6 +24,11 @@ type Usage struct {
 
 // plus is the sum of two.
 func (u Usage) plus(o Usage) Usage {
+	u.add(&o)
+	return u
+}
+
+func (u *Usage) add(o *Usage) {
 	u.Transactions += o.Transactions
 	u.TransactionTime += o.TransactionTime
 	u.Received += o.Received
@@ -36,7 +40,6 @@ func (u Usage) plus(o Usage) Usage {
 	u.StatementTime += o.StatementTime
 	u.Acquired += o.Acquired
 	u.Waited += o.Waited
-	return u
 }
 
 // since is what was done after an earlier moment.
@@ -94,7 +97,7 @@ type shownWork struct {
 
 // usages keeps the sum of what sessions have done that are gone, and what all had done at two moments.
 type usages struct {
-	gone map[string]Usage // guarded by the server's mutex
+	gone map[string]*Usage // guarded by the server's mutex
 
 	mu             sync.Mutex // guards what follows
 	before, latest usageAt
@@ -112,15 +115,12 @@ const usagePeriod = time.Minute
 // Usage is what has been done since the server was made, by database.
 func (s *Server) Usage() map[string]Usage {
 	s.mu.Lock()
-	all := maps.Clone(s.usages.gone)
-	sessions := make([]*session, 0, len(s.sessions))
-	for ss := range s.sessions {
-		sessions = append(sessions, ss)
+	all := make(map[string]Usage, len(s.usages.gone))
+	for name, gone := range s.usages.gone {
+		all[name] = *gone
 	}
+	sessions := s.sessions.list()
 	s.mu.Unlock()
-	if all == nil {
-		all = map[string]Usage{}
-	}
 	for _, ss := range sessions {
 		if d := ss.database(); d != nil {
 			ss.mu.Lock()
