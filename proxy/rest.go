@@ -6,8 +6,8 @@ import (
 	"github.com/pgdrover/pgdrover/internal/task"
 )
 
-// turn is the life of the session up to its next rest, or its end. It reports whether that is a rest.
-func (s *session) turn(t *task.Task) (rests bool) {
+// Turn is the life of the session up to its next rest, or its end. It reports whether that is a rest.
+func (s *session) Turn(t *task.Task) (rests bool) {
 	if s.t == nil {
 		s.t, s.wake, s.began = t, t.Wake, t.Now()
 		s.entered = s.arrive() && s.srv.enter(s)

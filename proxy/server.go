@@ -103,36 +103,44 @@ func (s *Server) Serve(ln net.Listener) error {
 	case !ok:
 		return s.acceptAll(ln)
 	}
-	ended := make(chan struct{})
-	s.group.Go(func(t *task.Task) {
-		defer close(ended)
-		defer onLoop.Close()
-		s.acceptOnLoop(onLoop, t)
-	})
-	<-ended
+	a := &acceptor{of: s, ln: onLoop, ended: make(chan struct{})}
+	s.group.GoTurns(nil, nil, a)
+	<-a.ended
 	return ErrServerClosed
 }
 
-// acceptOnLoop accepts clients until Shutdown, as a task.
-func (s *Server) acceptOnLoop(ln *task.Listener, t *task.Task) {
-	for accepts := s.accepts(t); accepts; accepts = !s.closing() {
-		client, err := ln.Accept(t)
+// acceptor accepts clients until Shutdown, as a task on a loop.
+type acceptor struct {
+	of    *Server
+	ln    *task.Listener
+	known bool          // Shutdown wakes the task
+	ended chan struct{} // closed when nobody is accepted any more
+}
+
+// Turn accepts who is there.
+func (a *acceptor) Turn(t *task.Task) (rests bool) {
+	s := a.of
+	if !a.known {
+		s.mu.Lock()
+		s.acceptors[t] = struct{}{}
+		s.mu.Unlock()
+		a.known = true
+	}
+	for !s.closing() {
+		client, err := a.ln.Accept(t)
 		switch {
+		case client != nil:
+			s.admit(t, client)
 		case err != nil:
 			s.config.Load().Log.Error("accept failed", "error", err)
 			t.Wait(time.Now().Add(acceptPause))
-		case client != nil:
-			s.admit(t, client)
+		case a.ln.Rest(t):
+			return true
 		}
 	}
-}
-
-// accepts reports whether the server takes clients. If so, Shutdown wakes t.
-func (s *Server) accepts(t *task.Task) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.acceptors[t] = struct{}{}
-	return !s.draining
+	a.ln.Close()
+	close(a.ended)
+	return false
 }
 
 // acceptPause is how long nobody is accepted when that fails: out of file descriptors, say, others have time then to free some.
@@ -187,7 +195,7 @@ func (s *Server) closing() bool {
 
 // admit starts the session of a connection. by is the task that accepted it; nil: a goroutine did.
 func (s *Server) admit(by *task.Task, client *task.Conn) {
-	s.group.GoTurns(by, client, newSession(s, s.config.Load(), client).turn)
+	s.group.GoTurns(by, client, newSession(s, s.config.Load(), client))
 }
 
 func (s *Server) enter(ss *session) bool {

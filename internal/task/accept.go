@@ -11,7 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Listener is a listening socket that a task on a loop waits for. The connections that it accepts are the loops' from the beginning, and Go's own
+// Listener is a listening socket that a task of turns on a loop waits for. The connections that it accepts are the loops' from the beginning, and Go's own
 // poller never hears of them.
 type Listener struct {
 	socket *Conn
@@ -50,27 +50,23 @@ func (l *Loops) Listen(ln net.Listener) (listener *Listener, ok bool, err error)
 	return listener, true, nil
 }
 
-// Accept waits for the next connection. It returns nil without an error when the task is woken.
+// Accept accepts the next connection. It returns nil without an error when there is none: t, which calls, may Rest then.
 func (a *Listener) Accept(t *Task) (*Conn, error) {
-	on := []Interest{Reading(a.socket)}
-	for {
-		c, err := a.try()
-		if c != nil || err != nil {
-			t.breathe()
-			return c, err
-		}
-		if t.woken.Swap(false) {
-			return nil, nil
-		}
-		t.spent = 0
-		if heed(on, t, t.loop) {
-			t.park(time.Time{})
-		}
-		ignore(on)
-		if err := a.socket.readErr; err != nil {
-			return nil, err
-		}
+	c, err := a.try()
+	if c == nil && err == nil {
+		return nil, a.socket.readErr
 	}
+	t.breathe()
+	return c, err
+}
+
+// Rest is RestOn for connections to accept, by the task that accepts them all. A Wake that begins its turn is forgotten then.
+func (a *Listener) Rest(t *Task) (rests bool) {
+	if t.wasWoken() {
+		return false
+	}
+	t.spent, t.on = 0, a.socket
+	return true
 }
 
 // Close ends the listener. Its task calls it.
@@ -119,11 +115,23 @@ func (a *Listener) welcome(fd int, peer netip.AddrPort) *Conn {
 	return &c.conn
 }
 
-// ends are the addresses of an accepted socket, in the place of a net.Conn that knows more.
+// ends are the addresses of an accepted socket, in the place of a net.Conn that knows more, and the memory of the task that it becomes the own
+// connection of.
 type ends struct {
 	net.Conn // nil: the wire has all else
 	peer     netip.AddrPort
 	here     *net.TCPAddr
+	task     Task
+}
+
+// newTask is a new task, whose own connection c is to be, if it is not nil.
+func (c *Conn) newTask() *Task {
+	if c != nil {
+		if accepted, ok := c.wire.Conn.(*ends); ok {
+			return &accepted.task
+		}
+	}
+	return &Task{}
 }
 
 // RemoteAddr is the peer's address.

@@ -28,17 +28,23 @@ func TestAccept(t *testing.T) {
 			}
 			var over atomic.Bool
 			acceptor, accepted := make(chan *Task, 1), make(chan *Conn, 200)
-			g.Go(func(tk *Task) {
-				defer a.Close()
-				for acceptor <- tk; !over.Load(); {
+			g.GoTurns(nil, nil, TurnFunc(func(tk *Task) bool {
+				for len(acceptor) == 0 {
+					acceptor <- tk
+				}
+				for !over.Load() {
 					if c, err := a.Accept(tk); err != nil {
 						t.Error(err)
 					} else if c != nil {
 						accepted <- c
 						g.GoTurns(tk, c, closing(c, echoTurns(c, new(atomic.Int64))))
+					} else if a.Rest(tk) {
+						return true
 					}
 				}
-			})
+				a.Close()
+				return false
+			}))
 			_, port, _ := net.SplitHostPort(ln.Addr().String())
 			for range cap(accepted) {
 				visit(t, net.JoinHostPort("127.0.0.1", port), accepted)
@@ -51,9 +57,9 @@ func TestAccept(t *testing.T) {
 }
 
 // closing closes a task's connection at its end.
-func closing(c *Conn, turn func(*Task) bool) func(*Task) bool {
+func closing(c *Conn, turns TurnFunc) TurnFunc {
 	return func(tk *Task) bool {
-		rests := turn(tk)
+		rests := turns(tk)
 		if !rests {
 			c.Close()
 		}
@@ -114,17 +120,24 @@ func TestAcceptAll(t *testing.T) {
 		defer peer.Close()
 	}
 	g := Group{Loops: loops}
-	g.Go(func(tk *Task) {
-		defer a.Close()
-		for range n {
+	accepted := 0
+	g.GoTurns(nil, nil, TurnFunc(func(tk *Task) bool {
+		for accepted < n {
 			c, err := a.Accept(tk)
-			if c == nil || err != nil {
-				t.Error(c, err)
-				return
+			if err != nil {
+				t.Error(err)
+				break
 			}
-			c.Close()
+			if c != nil {
+				c.Close()
+				accepted++
+			} else if a.Rest(tk) {
+				return true
+			}
 		}
-	})
+		a.Close()
+		return false
+	}))
 	g.Wait()
 }
 

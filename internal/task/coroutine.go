@@ -12,7 +12,7 @@ const spell = 64
 type coroutine struct {
 	loop   *loop // nil: the task is a goroutine
 	group  *Group
-	turn   func(*Task) (rests bool)
+	does   Turner
 	runner *runner // that runs the turn; nil between turns
 	rests  bool    // the turn ended in a rest
 	on     *Conn   // what it waits for then, if that is a connection

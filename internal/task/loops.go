@@ -97,11 +97,11 @@ func (l *Loops) Adopt(nc net.Conn) (*Conn, error) {
 // Near reports whether waiting for c costs t nothing extra: they are of one loop already, or of none.
 func (t *Task) Near(c *Conn) bool { return t.loop == c.wire.at }
 
-// start runs turns as a task of a group, on the loop that has the fewest, which tells of its connection from the beginning. by is the task that
+// start runs turns of what does as a task of a group, on the loop that has the fewest, which tells of its connection from the beginning. by is the task that
 // calls; nil: another goroutine does.
-func (l *Loops) start(g *Group, by *Task, c *Conn, turn func(*Task) (rests bool)) {
-	t := &Task{}
-	t.loop, t.group, t.of, t.turn = l.emptiest(), g, c, turn
+func (l *Loops) start(g *Group, by *Task, c *Conn, does Turner) {
+	t := c.newTask()
+	t.loop, t.group, t.of, t.does = l.emptiest(), g, c, does
 	t.loop.tasks.Add(1)
 	if c != nil {
 		c.home = t.loop

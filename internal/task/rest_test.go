@@ -15,7 +15,7 @@ import (
 )
 
 // echoTurns is a task of turns that sends back what it reads, and counts what ends its rests.
-func echoTurns(c *Conn, rests *atomic.Int64) func(*Task) bool {
+func echoTurns(c *Conn, rests *atomic.Int64) TurnFunc {
 	return func(tk *Task) bool {
 		for c.ReadErr() == nil {
 			if len(c.Buffered()) > 0 {
@@ -63,7 +63,7 @@ func TestWakeEndsRest(t *testing.T) {
 	g := Group{Loops: loops}
 	self := make(chan *Task, 1)
 	var asked, seen atomic.Int64
-	g.GoTurns(nil, c, func(tk *Task) bool {
+	g.GoTurns(nil, c, TurnFunc(func(tk *Task) bool {
 		select {
 		case self <- tk:
 		default:
@@ -75,7 +75,7 @@ func TestWakeEndsRest(t *testing.T) {
 			}
 		}
 		return false
-	})
+	}))
 	tk := <-self
 	for i := int64(1); i <= 1000; i++ {
 		asked.Store(i)
@@ -122,14 +122,14 @@ func TestRunnerGoesOn(t *testing.T) {
 	g := Group{Loops: loops}
 	var runners []*runner // of the parked task's only turn, and the resting one's last
 	rested := make(chan bool, 1)
-	g.GoTurns(nil, resting, func(tk *Task) bool {
+	g.GoTurns(nil, resting, TurnFunc(func(tk *Task) bool {
 		if tk.Rest() {
 			rested <- true
 			return true
 		}
 		runners = append(runners, tk.runner)
 		return false
-	})
+	}))
 	<-rested
 	waits, holds, held := make(chan bool), make(chan bool), make(chan bool)
 	g.Go(func(tk *Task) {
@@ -201,7 +201,7 @@ func TestRestOn(t *testing.T) {
 	var asked atomic.Int64
 	var seen turnsOn
 	self := make(chan *Task, 1)
-	g.GoTurns(nil, own, func(tk *Task) bool {
+	g.GoTurns(nil, own, TurnFunc(func(tk *Task) bool {
 		select {
 		case self <- tk:
 		default:
@@ -219,7 +219,7 @@ func TestRestOn(t *testing.T) {
 			_ = other.Fill()
 		}
 		return false
-	})
+	}))
 	defer g.Wait()
 	defer peer.Close()
 	tk := <-self
@@ -248,7 +248,7 @@ func TestRestUntil(t *testing.T) {
 			const nap = 20 * time.Millisecond
 			began := time.Now()
 			self, step := make(chan *Task, 1), 0
-			g.GoTurns(nil, c, func(tk *Task) bool {
+			g.GoTurns(nil, c, TurnFunc(func(tk *Task) bool {
 				for step++; step == 1; step++ {
 					if tk.RestUntil(began.Add(nap)) {
 						return true
@@ -264,7 +264,7 @@ func TestRestUntil(t *testing.T) {
 					}
 				}
 				return false
-			})
+			}))
 			select {
 			case tk := <-self:
 				tk.Wake()

@@ -25,7 +25,7 @@ func (r *runner) run(yield func(struct{}) bool) {
 	r.yield = yield
 	for {
 		t := r.task
-		t.finish(t.turn(t))
+		t.finish(t.does.Turn(t))
 		r.task = nil
 		if next := t.loop.succeed(); next != nil {
 			next.begin(r)

@@ -15,27 +15,39 @@ type Group struct {
 
 // Go runs f as a task of the group. It returns at once.
 func (g *Group) Go(f func(*Task)) {
-	g.start(nil, nil, func(t *Task) bool {
+	g.start(nil, nil, TurnFunc(func(t *Task) bool {
 		f(t)
 		return false
-	})
+	}))
 }
 
-// GoTurns runs turn as a task of the group, and again after each rest, which a turn begins by returning true when Rest has said so. It rests for
-// c, which is the task's from now on. GoTurns returns at once. by is the task that calls, nil for other goroutines.
-func (g *Group) GoTurns(by *Task, c *Conn, turn func(*Task) (rests bool)) { g.start(by, c, turn) }
+// Turner is what a task of turns does.
+type Turner interface {
+	// Turn runs as the task, from the beginning or a rest to the next one or the end. It reports whether that is a rest.
+	Turn(t *Task) (rests bool)
+}
 
-func (g *Group) start(by *Task, c *Conn, turn func(*Task) (rests bool)) {
+// TurnFunc is a Turner.
+type TurnFunc func(t *Task) (rests bool)
+
+// Turn calls f.
+func (f TurnFunc) Turn(t *Task) (rests bool) { return f(t) }
+
+// GoTurns runs a turn of what does as a task of the group, and another after each rest, which a turn begins by returning true when Rest has said so.
+// It rests for c, which is the task's from now on; nil: it has none. GoTurns returns at once. by is the task that calls, nil for other goroutines.
+func (g *Group) GoTurns(by *Task, c *Conn, does Turner) { g.start(by, c, does) }
+
+func (g *Group) start(by *Task, c *Conn, does Turner) {
 	g.wg.Add(1)
 	if g.Loops != nil {
-		g.Loops.start(g, by, c, turn)
+		g.Loops.start(g, by, c, does)
 		return
 	}
 	go func() {
 		defer g.wg.Done()
 		t := New()
 		t.of = c
-		turn(t)
+		does.Turn(t)
 	}()
 }
 
