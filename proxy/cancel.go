@@ -64,7 +64,7 @@ func (k *keys) add(s *session, pid uint32) {
 	if s.minor >= 2 {
 		size = longSecret
 	}
-	secret := make([]byte, size)
+	secret := s.room.secret[:size]
 	s.srv.chance.read(secret)
 	k.mu.Lock()
 	defer k.mu.Unlock()

@@ -16,7 +16,7 @@ func (s *session) passesThrough() bool {
 
 // becomeClient has the session's backends logged in as the client itself, where the database is set up so.
 func (s *session) becomeClient() *pgwire.Error {
-	if !s.passesThrough() {
+	if !s.db.options().PassThrough {
 		return nil
 	}
 	if s.login.keys == nil {

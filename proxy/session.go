@@ -104,12 +104,21 @@ type session struct {
 	serving     []*link  // links with a backend, for cancel requests
 	holdReasons []string // why backends are kept
 	shown       shownWork
+
+	room sessionRoom
+}
+
+// sessionRoom is the first memory of what nearly every session comes to have.
+type sessionRoom struct {
+	links, serving [1]*link
+	secret         [longSecret]byte
 }
 
 func newSession(srv *Server, cfg *Config, client *task.Conn) *session {
 	s := &session{srv: srv, cfg: cfg, client: client, initial: noSettings, settings: noSettings,
 		committed: noSettings}
 	s.env.Prepared = s
+	s.links, s.serving = s.room.links[:0], s.room.serving[:0]
 	s.limits.Store(noLimits)
 	return s
 }
