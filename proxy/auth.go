@@ -173,10 +173,14 @@ func (s *session) pause(until time.Time) {
 // such verifier, goes through the same exchange as one with a wrong password, so that neither the messages nor the time tell
 // which names exist.
 func (s *session) bySCRAM(user *User, until time.Time) *pgwire.Error {
-	verifier := s.srv.nobody.mock(s.userName)
+	stranger := s.srv.nobody.mock(s.userName) // for those who are known too: it takes its time
 	known := user != nil && user.Verifier != nil
+	var verifier *Verifier
 	if known {
 		verifier = user.Verifier
+	} else {
+		mocked := stranger
+		verifier = &mocked
 	}
 	proven, e := s.scram(verifier, until)
 	if e == nil && (!proven || !known) {

@@ -1,7 +1,6 @@
 package proxy
 
 import (
-	"bytes"
 	"crypto/rand"
 	"crypto/sha256"
 	"crypto/tls"
@@ -84,11 +83,12 @@ func NewVerifier(password string) (*Verifier, error) {
 
 // mock is the verifier of a user that does not exist, with the iterations of one that does: always the same for a name, and one
 // that no password fits, so that the exchange tells nobody which names exist (as PostgreSQL's mock authentication).
-func (v *Verifier) mock(user string) *Verifier {
-	salt := sha256.Sum256(append(bytes.Clone(v.stored.StoredKey), user...))
+func (v *Verifier) mock(user string) Verifier {
+	var room [256]byte
+	salt := sha256.Sum256(append(append(room[:0], v.stored.StoredKey...), user...))
 	m := *v
 	m.stored.Salt = string(salt[:16])
-	return &m
+	return m
 }
 
 // mechanisms are what a client is offered, the best first. binding is the channel's tls-server-end-point (RFC 5929), the one kind

@@ -272,7 +272,7 @@ func TestMockVerifiers(t *testing.T) {
 	if a.stored.Salt != again.stored.Salt || a.stored.Salt == b.stored.Salt || len(a.stored.Salt) != 16 {
 		t.Errorf("salts %x, %x and %x: want the same for a name, and another for another", a.stored.Salt, again.stored.Salt, b.stored.Salt)
 	}
-	if got := outcome(t, a, scramMechanism, nil, newProver("nobody's", "n,,", nil)); got != "28P01" {
+	if got := outcome(t, &a, scramMechanism, nil, newProver("nobody's", "n,,", nil)); got != "28P01" {
 		t.Errorf("SQLSTATE %q for a user that does not exist", got)
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/base64"
+	"encoding/binary"
 	"slices"
 	"strconv"
 	"strings"
@@ -151,7 +152,8 @@ func (x *exchange) final(message []byte) (answer []byte, proven bool, e *pgwire.
 	}
 	x.proven = true
 	signature = mac(stored.ServerKey, x.signed)
-	return base64.StdEncoding.AppendEncode([]byte("v="), signature[:]), true, nil
+	answer = append(make([]byte, 0, len("v=")+base64.StdEncoding.EncodedLen(sha256.Size)), "v="...)
+	return base64.StdEncoding.AppendEncode(answer, signature[:]), true, nil
 }
 
 // errZero is what PostgreSQL says of a message with a byte 0 in it.
@@ -159,7 +161,10 @@ var errZero = malformed("Message length does not match input length.")
 
 // attribute is what stands in base64 behind a letter and "=".
 func attribute(text []byte, letter byte) (value []byte, ok bool) {
-	if len(text) < 2 || text[0] != letter || text[1] != '=' || bytes.ContainsAny(text, "\r\n") { // Go's base64 skips line ends
+	if len(text) < 2 || text[0] != letter || text[1] != '=' {
+		return nil, false
+	}
+	if bytes.IndexByte(text, '\r') >= 0 || bytes.IndexByte(text, '\n') >= 0 { // Go's base64 skips line ends
 		return nil, false
 	}
 	value, err := base64.StdEncoding.AppendDecode(nil, text[2:])
@@ -186,14 +191,19 @@ func (x *exchange) keys() *pool.Keys {
 // takes no memory for it.
 func mac(key, message []byte) [sha256.Size]byte {
 	var outer [sha256.BlockSize + sha256.Size]byte
-	for i := range sha256.BlockSize {
-		var k byte
-		if i < len(key) {
-			k = key[i]
-		}
-		message[i], outer[i] = k^0x36, k^0x5c
-	}
+	pad(message[:sha256.BlockSize], key, 0x3636363636363636)
+	pad(outer[:sha256.BlockSize], key, 0x5c5c5c5c5c5c5c5c)
 	inner := sha256.Sum256(message)
 	copy(outer[sha256.BlockSize:], inner[:])
 	return sha256.Sum256(outer[:])
+}
+
+// pad fills a block of the hash with a key of the hash's length and zeros, mixed with eight bytes that are all the same.
+func pad(block, key []byte, with uint64) {
+	for i := 0; i < sha256.Size; i += 8 {
+		binary.NativeEndian.PutUint64(block[i:], binary.NativeEndian.Uint64(key[i:])^with)
+	}
+	for i := sha256.Size; i < sha256.BlockSize; i += 8 {
+		binary.NativeEndian.PutUint64(block[i:], with)
+	}
 }
