@@ -150,7 +150,7 @@ func testLoginLimits(t *testing.T, l *loginRig) {
 	await(t, "there is room again", func() bool { return l.code(t, o) == "" })
 	var silent []*pgtest.Client // each stays, so that it is a matter of time until there are too many
 	await(t, "connections without a word are counted", func() bool {
-		c, err := pgtest.Open(l.addr, time.Second)
+		c, err := pgtest.Open(l.addr, 3*time.Second) // who says nothing is accepted after a second
 		if err != nil {
 			t.Fatal(err)
 		}
