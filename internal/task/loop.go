@@ -25,6 +25,7 @@ type loop struct {
 	spare    []*runner
 	buffers  []*buffer // spare ones, for its tasks
 	audit    *audit    // what looks at each step; nil: nothing
+	watcher  *watcher  // of all loops
 
 	sleeping atomic.Bool
 	stopping atomic.Bool
@@ -35,12 +36,12 @@ type loop struct {
 	serial uint32     // tells a descriptor's uses apart
 }
 
-func newLoop() (*loop, error) {
+func newLoop(w *watcher) (*loop, error) {
 	p, err := newPoller()
 	if err != nil {
 		return nil, err
 	}
-	l := &loop{poll: p, now: time.Now()}
+	l := &loop{poll: p, watcher: w, now: time.Now()}
 	l.moment = MomentOf(l.now)
 	return l, nil
 }
@@ -108,6 +109,9 @@ func (l *loop) line(t *Task) {
 // step resumes a task until it parks.
 func (l *loop) step(t *Task) {
 	l.steps.Add(1)
+	if l.watcher.sleeping.Load() {
+		l.watcher.ring()
+	}
 	if l.audit != nil {
 		l.audit.begin()
 	}

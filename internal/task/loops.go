@@ -9,9 +9,10 @@ import (
 
 // Loops run tasks as coroutines on event loops. The nil *Loops is ready, too: its tasks are goroutines.
 type Loops struct {
-	all   []*loop
-	group sync.WaitGroup
-	stop  chan struct{} // closed by Close
+	all     []*loop
+	watcher *watcher
+	group   sync.WaitGroup
+	stop    chan struct{} // closed by Close
 
 	mu   sync.Mutex // guards next
 	next int        // the loop that is asked first, among those with as few tasks
@@ -25,9 +26,9 @@ func NewLoops(n int, w Watch) (*Loops, error) {
 	if !loopsSupported {
 		return nil, fmt.Errorf("event loops are for Linux: %w", errors.ErrUnsupported)
 	}
-	l := &Loops{stop: make(chan struct{})}
+	l := &Loops{watcher: newWatcher(), stop: make(chan struct{})}
 	for range n {
-		one, err := newLoop()
+		one, err := newLoop(l.watcher)
 		if err != nil {
 			l.Close()
 			return nil, fmt.Errorf("event loop: %w", err)

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"runtime"
 	"strings"
+	"sync/atomic"
 	"time"
 )
 
@@ -32,21 +33,60 @@ type look struct {
 	blocked bool // in a function that blocks
 }
 
-// watch looks at the loops until Close.
+// watcher is what the goroutine that looks at loops has in common with them. It sleeps while no task runs, and who resumes one then wakes it.
+type watcher struct {
+	sleeping atomic.Bool
+	bell     chan struct{} // rung to wake it
+}
+
+func newWatcher() *watcher { return &watcher{bell: make(chan struct{}, 1)} }
+
+// ring ends the watcher's sleep. Anyone may call it.
+func (w *watcher) ring() {
+	if w.sleeping.Swap(false) {
+		select {
+		case w.bell <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// watch looks at the loops until Close, every half limit as long as tasks run.
 func (l *Loops) watch(w *Watch) {
+	looks := make([]look, len(l.all))
 	tick := time.NewTicker(w.Limit / 2)
 	defer tick.Stop()
-	looks := make([]look, len(l.all))
 	for {
 		select {
 		case <-l.stop:
 			return
-		case now := <-tick.C:
-			for i, one := range l.all {
-				l.lookAt(w, i, one.steps.Load(), now, &looks[i])
-			}
+		case <-l.watcher.bell:
+			tick.Reset(w.Limit / 2)
+		case <-tick.C:
+		}
+		quiet := l.still(looks)
+		for i, one := range l.all {
+			l.lookAt(w, i, one.steps.Load(), time.Now(), &looks[i])
+		}
+		if !quiet {
+			continue
+		}
+		tick.Stop()
+		l.watcher.sleeping.Store(true) // before it looks once more: who begins a step looks at this after it has counted
+		if !l.still(looks) {
+			l.watcher.ring()
 		}
 	}
+}
+
+// still reports that no task runs, nor has run since the last looks.
+func (l *Loops) still(looks []look) bool {
+	for i, one := range l.all {
+		if step := one.steps.Load(); step%2 != 0 || step != looks[i].step {
+			return false
+		}
+	}
+	return true
 }
 
 // lookAt tells of a loop's task that has gone on for too long.
