@@ -76,7 +76,7 @@ func (l *loop) run() {
 		n := l.sleep()
 		l.now = time.Now() // a look at the clock costs as much as a good part of what a task does between two waits
 		l.moment = MomentOf(l.now)
-		if !l.poll.lively {
+		if l.poll.naps == 0 {
 			l.giveBackAll()
 		}
 		l.hear(n)

@@ -12,13 +12,17 @@ import (
 // loopsSupported says whether loops can be had on this system.
 const loopsSupported = true
 
-// nap is for how many milliseconds a loop that had events sleeps before Go's scheduler is told.
-const nap = 10
+// A loop that had events sleeps for nap milliseconds before Go's scheduler is told, or naps times if it is woken for nothing: Go interrupts every
+// 10 to 20 ms whom it takes for running.
+const (
+	nap  = 100
+	naps = 5
+)
 
 // poller is what a loop sleeps in: an epoll instance, with an eventfd in it that ends the sleep.
 type poller struct {
 	epoll, bell int
-	lively      bool // there were events of late
+	naps        int // how many it takes yet, since there were events of late
 	events      [128]unix.EpollEvent
 }
 
@@ -54,19 +58,28 @@ func (p *poller) ring() {
 // wait returns how many events there are, waiting for the first for so many milliseconds at most, or less; -1: for ever.
 //
 // A system call that may block is one that Go's scheduler is told of: its monitor thread then looks every few microseconds whether another thread
-// should have the processor, which can cost more than what a loop does that is seldom busy. So a loop that had events of late sleeps without a word,
-// and is taken for running (see processors). Only one that sleeps for longer tells.
+// should have the processor, for 10 ms, and again when the call returns. That can cost ten times what a loop does that is seldom busy. So a loop that
+// had events of late sleeps without a word, and is taken for running (see processors). Only one that sleeps for longer tells.
 func (p *poller) wait(timeout int) int {
-	if timeout != 0 && !p.lively {
+	if timeout != 0 && p.naps == 0 {
 		n, err := unix.EpollWait(p.epoll, p.events[:], timeout)
-		p.lively = err == nil && n > 0
+		if err == nil && n > 0 {
+			p.naps = naps
+		}
 		return max(n, 0)
 	}
 	if timeout < 0 || timeout > nap {
 		timeout = nap
 	}
 	n, e := p.look(timeout)
-	p.lively = n > 0 || e != 0 || timeout < nap
+	switch {
+	case n > 0 || timeout < nap:
+		p.naps = naps
+	case e != 0:
+		p.naps--
+	default:
+		p.naps = 0
+	}
 	return n
 }
 

@@ -13,7 +13,7 @@ import (
 // loopsSupported says whether loops can be had on this system. Where they cannot, nothing else of this file is called.
 const loopsSupported = false
 
-type poller struct{ lively bool }
+type poller struct{ naps int }
 
 func newPoller() (*poller, error) { return nil, errors.ErrUnsupported }
 

@@ -65,7 +65,7 @@ func TestLoopGivesUpBuffers(t *testing.T) {
 		if len(tk.loop.buffers) == 0 {
 			t.Error("the loop keeps no buffer while it is busy")
 		}
-		tk.Wait(time.Now().Add(5 * nap * time.Millisecond))
+		tk.Wait(time.Now().Add(2 * naps * nap * time.Millisecond))
 		if len(tk.loop.buffers) > 0 || c.in != nil || c.out != nil {
 			t.Error("a loop without anything to do holds buffers")
 		}
