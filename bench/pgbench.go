@@ -27,17 +27,15 @@ type pgbench struct {
 	version string
 }
 
-// findPgbench prefers the one that comes with the servers.
+// findPgbench finds the one that goes with the servers.
 func findPgbench(ctx context.Context) (pgbench, error) {
 	bin, err := pgcluster.FindBinaries(ctx)
 	if err != nil {
 		return pgbench{}, err
 	}
-	program := filepath.Join(bin.Dir, "pgbench")
-	if _, err := os.Stat(program); err != nil {
-		if program, err = exec.LookPath("pgbench"); err != nil {
-			return pgbench{}, errors.New("there is no pgbench: install it, with Debian's package postgresql-contrib for example")
-		}
+	program, err := bin.Pgbench()
+	if err != nil {
+		return pgbench{}, err
 	}
 	return pgbench{program: program, version: printedVersion(ctx, program, []string{"--version"})}, nil
 }

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/pgdrover/pgdrover/internal/child"
+	"github.com/pgdrover/pgdrover/internal/pgcluster"
 )
 
 // startWait bounds how long a target may take until it answers.
@@ -35,7 +36,11 @@ func startServer(ctx context.Context, s *stage, f foundTarget) (*server, error) 
 		return &server{foundTarget: f, place: place{port: s.alone().Port}}, nil
 	}
 	dir := filepath.Join(s.dir, f.name)
-	at := place{dir: dir, port: freePort(), program: f.program, version: f.printed}
+	port, err := pgcluster.FreePort()
+	if err != nil {
+		return nil, err
+	}
+	at := place{dir: dir, port: port, program: f.program, version: f.printed}
 	v := &server{foundTarget: f, place: at, setup: f.target.setup(s, at)}
 	if err := v.writeFiles(); err != nil {
 		return nil, err
@@ -48,16 +53,6 @@ func startServer(ctx context.Context, s *stage, f foundTarget) (*server, error) 
 		return nil, fmt.Errorf("start %s: %w\n%s", f.title, err, v.logEnd())
 	}
 	return v, nil
-}
-
-// freePort is a loopback port that nobody listened on a moment ago, 0 when there is none, which no target can listen on.
-func freePort() int {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return 0
-	}
-	defer listener.Close()
-	return listener.Addr().(*net.TCPAddr).Port
 }
 
 // writeFiles writes the target's files where the user it runs as reads and writes.

@@ -129,4 +129,18 @@ func inspect(ctx context.Context, dir string) (Binaries, error) {
 	return Binaries{Dir: dir, Version: fields[2], Major: major}, nil
 }
 
+// Pgbench is the path of PostgreSQL's load generator: the one that came with
+// the servers, else the first on PATH.
+func (b Binaries) Pgbench() (string, error) {
+	program := b.path("pgbench")
+	if _, err := os.Stat(program); err == nil {
+		return program, nil
+	}
+	program, err := exec.LookPath("pgbench")
+	if err != nil {
+		return "", fmt.Errorf("there is no pgbench in %s or on PATH: install it, with Debian's package postgresql-contrib for example", b.Dir)
+	}
+	return program, nil
+}
+
 func (b Binaries) path(tool string) string { return filepath.Join(b.Dir, tool) }

@@ -28,7 +28,7 @@ func (n *Node) launch(ctx context.Context, port int) error {
 	for range 10 {
 		n.Port = port
 		if port == 0 {
-			if n.Port, err = freePort(); err != nil {
+			if n.Port, err = FreePort(); err != nil {
 				return err
 			}
 		}

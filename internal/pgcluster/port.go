@@ -17,9 +17,9 @@ const (
 
 var errNoPort = errors.New("found no free port on 127.0.0.1 between 14000 and 31999")
 
-// freePort is a loopback port that nobody listened on a moment ago. Whoever
+// FreePort is a loopback port that nobody listened on a moment ago. Whoever
 // uses it must be ready to find it taken and ask for another.
-func freePort() (int, error) {
+func FreePort() (int, error) {
 	for range 200 {
 		port := firstPort + rand.IntN(lastPort-firstPort+1)
 		listener, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))

@@ -58,7 +58,7 @@ func StartRedis(ctx context.Context, dir string) (*Redis, error) {
 		return nil, errors.Join(err, os.RemoveAll(own))
 	}
 	for range 10 {
-		port, failed := freePort()
+		port, failed := FreePort()
 		if failed != nil {
 			err = failed
 			break
