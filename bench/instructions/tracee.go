@@ -31,7 +31,7 @@ var errGone = errors.New("the thread has ended")
 // The process is a child that package os/exec does not wait for: a wait there would take a stop for the end.
 type tracee struct {
 	cmd     *exec.Cmd
-	threads map[int]bool // those that this process traces; true: stopped
+	threads map[int]bool // those that this process traces; true: it stands still
 }
 
 // startTracee starts a process, which runs freely until freeze. Whoever starts it ends it. It dies with the calling thread.
@@ -48,27 +48,16 @@ func (t *tracee) pid() int { return t.cmd.Process.Pid }
 // kill has the process end, which ends a wait for one of its threads. Anyone may call it.
 func (t *tracee) kill() { _ = t.cmd.Process.Kill() }
 
-// end ends the process and waits until it is gone. Nothing may be called after that.
+// end ends the process and waits until it is gone, all its threads. Nothing may be called after that.
 func (t *tracee) end() {
 	t.kill()
-	for thread := range t.threads {
-		if thread != t.pid() {
-			awaitEnd(thread)
-		}
-	}
-	awaitEnd(t.pid()) // which ends last, once its other threads have been waited for
-	_ = t.cmd.Process.Release()
-}
-
-// awaitEnd waits until a thread that was killed is gone.
-func awaitEnd(thread int) {
 	for {
-		var status unix.WaitStatus
-		_, err := unix.Wait4(thread, &status, unix.WALL, nil)
-		if err != nil && !errors.Is(err, unix.EINTR) || err == nil && !status.Stopped() {
-			return
+		_, err := unix.Wait4(-t.pid(), nil, unix.WALL, nil)
+		if err != nil && !errors.Is(err, unix.EINTR) {
+			break // nobody is left in its group
 		}
 	}
+	_ = t.cmd.Process.Release()
 }
 
 // freeze stops every thread. It fails with errForbidden where the system does not let it.
@@ -134,14 +123,11 @@ func seizeError(err error) error {
 func (t *tracee) stop(thread int) error {
 	err := unix.PtraceInterrupt(thread)
 	if err == nil {
-		_, err = waitStop(thread)
+		_, err = t.waitStop(thread)
 	}
-	if errors.Is(err, errGone) || errors.Is(err, unix.ESRCH) && thread != t.pid() {
+	if thread != t.pid() && (errors.Is(err, errGone) || errors.Is(err, unix.ESRCH)) {
 		delete(t.threads, thread)
-		if thread != t.pid() {
-			awaitEnd(thread)
-			return nil
-		}
+		return nil
 	}
 	if err != nil {
 		return fmt.Errorf("stop thread %d of the program: %w", thread, err)
@@ -228,7 +214,7 @@ func (t *tracee) step(thread int, seen func(registers) (more bool)) error {
 		if err != nil && !errors.Is(err, unix.ESRCH) { // it was killed: the wait says so
 			return fmt.Errorf("step thread %d: %w", thread, err)
 		}
-		status, err := waitStop(thread)
+		status, err := t.waitStop(thread)
 		if err != nil {
 			return fmt.Errorf("step thread %d: %w", thread, err)
 		}
@@ -266,19 +252,26 @@ func together(thread int) (apart func(), err error) {
 	return func() { _ = unix.SchedSetaffinity(0, &all) }, nil
 }
 
-// waitStop waits until a thread has stopped. It fails with errGone if it ends instead.
-func waitStop(thread int) (unix.WaitStatus, error) {
+// waitStop waits until a thread has stopped. It fails with errGone if it ends instead, or the whole process. Other threads are waited for besides: what
+// happens to them is noted, and a process's first thread does not end before they have been seen to.
+func (t *tracee) waitStop(thread int) (unix.WaitStatus, error) {
 	for {
 		var status unix.WaitStatus
-		_, err := unix.Wait4(thread, &status, unix.WALL, nil)
+		got, err := unix.Wait4(-t.pid(), &status, unix.WALL, nil)
 		switch {
 		case errors.Is(err, unix.EINTR):
 			continue
 		case err != nil:
 			return status, os.NewSyscallError("wait4", err)
-		case !status.Stopped():
+		case status.Stopped() && got == thread:
+			return status, nil
+		case status.Stopped():
+			t.threads[got] = true
+			continue
+		}
+		delete(t.threads, got)
+		if got == thread || got == t.pid() {
 			return status, errGone
 		}
-		return status, nil
 	}
 }

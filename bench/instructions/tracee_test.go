@@ -154,7 +154,10 @@ func TestStepEndsWithItsProcess(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer child.end()
-	thread, err := freezeLoop(t.Context(), child, s, "main.(*loop).run")
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	defer cancel()
+	defer context.AfterFunc(ctx, child.kill)()
+	thread, err := freezeLoop(ctx, child, s, "main.(*loop).run")
 	if errors.Is(err, errForbidden) {
 		t.Skip(err)
 	}
