@@ -18,6 +18,7 @@ FUZZTIME  ?= 10s
 BENCH     ?=
 DEMOFLAGS ?=
 DRIVERS   ?=
+FLAGS     ?=
 SUITES    ?=
 
 .DEFAULT_GOAL := help
@@ -95,6 +96,11 @@ bench-go: ## run the Go benchmarks with their allocations (BENCH=regexp)
 .PHONY: bench-compare
 bench-compare: ## compare the steps of a query with the last release, or the commit before (BASE=commit); it never fails
 	@scripts/bench-compare $(BASE)
+
+.PHONY: instructions
+instructions: ## count the instructions of a point select by package and function (FLAGS="-top 10 simple")
+	@scripts/install test
+	$(GO) run ./bench/instructions $(FLAGS)
 
 .PHONY: lint
 lint: ## gofmt, go vet, the style tests, and staticcheck and shellcheck where installed
