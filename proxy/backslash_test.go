@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"strings"
@@ -67,6 +68,30 @@ func TestBackslashes(t *testing.T) {
 			}
 		}
 	}
+}
+
+// TestBackslashesOfRole is TestBackslashes for what is set for the role that backends are logged in as.
+func TestBackslashesOfRole(t *testing.T) {
+	c := sharedCluster(t)
+	for _, sh := range c.Shards {
+		alter := "alter role " + c.User + " %s standard_conforming_strings"
+		_, err := sh.Primary.Query(t.Context(), fmt.Sprintf(alter, "set")+" to off")
+		check(t, err)
+		t.Cleanup(func() {
+			_, err := sh.Primary.Query(context.Background(), fmt.Sprintf(alter, "reset"))
+			check(t, err)
+		})
+	}
+	r := startRig(t, c, rigOptions{})
+	mine, other := r.tenants(0, 1)[0], r.tenants(1, 1)[0]
+	for _, k := range []int64{mine, other} {
+		r.on(r.cluster.Shards[r.shardOf(k)].Primary, fmt.Sprintf("insert into orders (tenant_id, id) values (%d, 1)", k))
+	}
+	text := fmt.Sprintf(`select count(*) from orders where tenant_id = %d and 'a' = 'a\'' or tenant_id = %d --'`, mine, other)
+	r.oneByOne(t, "select 1", text, "1")
+	r.oneByOne(t, "set standard_conforming_strings to on", text, "0")
+	r.oneByOne(t, "set standard_conforming_strings to on; reset standard_conforming_strings", text, "1")
+	r.oneByOne(t, "begin; set local standard_conforming_strings to on; commit", text, "1")
 }
 
 // answers compares the first value of an answer, unless the statement was refused by PgDrover.

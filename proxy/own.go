@@ -116,14 +116,19 @@ func (s *session) applyEnv() {
 	s.env.User = s.currentUser()
 	path, _ := s.current(searchPath)
 	s.env.SearchPath = path.value
-	plain, known := boolean(s.currentOrUsual(backslashes))
-	s.env.PlainBackslash = known && !plain
+	s.applyReported()
 	s.env.Tenant, s.env.TenantSource = s.tenantSet()
-	s.env.Foreign = isForeign(s.currentOrUsual(clientEncoding))
 	s.env.Scatter = s.db.options().Scatter
 	if e, ok := s.settings.lookup(ownScatter); ok {
 		s.env.Scatter, _ = boolean(e.value)
 	}
+}
+
+// applyReported is applyEnv for the settings that servers report.
+func (s *session) applyReported() {
+	plain, known := boolean(s.currentOrUsual(backslashes))
+	s.env.PlainBackslash = known && !plain
+	s.env.Foreign = isForeign(s.currentOrUsual(clientEncoding))
 }
 
 // tenantSet is the tenant of the session, and how it came to it: by its login, or else SET LOCAL before SET before the startup packet.

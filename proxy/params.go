@@ -245,7 +245,7 @@ func (s *session) reportParams() bool {
 	}
 	s.client.Queue(told)
 	s.reported, s.reportedIdle, s.usual = known, known, known
-	s.env.Foreign = isForeign(s.currentOrUsual(clientEncoding))
+	s.applyReported()
 	return true
 }
 

@@ -27,8 +27,8 @@ var diverging = map[string]bool{
 // the server's own, and none of them is a domain.
 func divergingDefaultSQL() string {
 	const text = `lower(coalesce(pg_get_expr(d.adbin, d.adrelid), (SELECT y.typdefault FROM pg_type y WHERE y.oid = a.atttypid AND y.typtype = 'd'), ''))`
-	return `(a.attidentity <> '' OR regexp_replace(` + text + `, '''[^'']*''', '', 'g') ~ '` + divergingWords() + `'
-       OR ` + text + ` ~ '\(''(now|today|tomorrow|yesterday)''::text\)::'
+	return `(a.attidentity <> '' OR regexp_replace(` + text + `, '''[^'']*''', '', 'g') ~ ` + quoteString(divergingWords()) + `
+       OR ` + text + ` ~ '[(]''(now|today|tomorrow|yesterday)''::text[)]::'
        OR EXISTS (SELECT FROM pg_depend x JOIN pg_proc p ON p.oid = x.refobjid AND p.provolatile = 'v'
          WHERE x.classid = 'pg_attrdef'::regclass AND x.objid = d.oid AND x.refclassid = 'pg_proc'::regclass))`
 }
@@ -42,7 +42,7 @@ func divergingWords() string {
 // divergingTriggerSQL is a condition on a row g of pg_trigger and its function p: it sees rows before they are written, and its text has such a
 // word. moddatetime is an extension's, in C.
 func divergingTriggerSQL() string {
-	return `g.tgtype & 3 = 3 AND g.tgtype & 20 <> 0 AND (p.proname = 'moddatetime' OR lower(p.prosrc) ~ '` + divergingWords() + `')`
+	return `g.tgtype & 3 = 3 AND g.tgtype & 20 <> 0 AND (p.proname = 'moddatetime' OR lower(p.prosrc) ~ ` + quoteString(divergingWords()) + `)`
 }
 
 // diverge notes what would give each shard another value.

@@ -26,7 +26,7 @@ WITH source AS MATERIALIZED (
     ) o(class, oid, rel) ON (d.classid, d.objid) = (o.class, o.oid)
     WHERE d.refclassid = 'pg_proc'::regclass
 ), suspect AS MATERIALIZED (
-  SELECT func FROM source WHERE other OR text ~ '` + unsettlingWords + `'
+  SELECT func FROM source WHERE other OR text ~ E'` + unsettlingWords + `'
 ), known AS MATERIALIZED (
   SELECT name FROM source
   UNION SELECT lower(relname) FROM pg_class WHERE oid IN (SELECT rel FROM runs JOIN source USING (func))
@@ -41,6 +41,7 @@ WITH source AS MATERIALIZED (
 )`
 
 // unsettlingWords is a regular expression of PostgreSQL for what the source of such a function says in lower case, or of one that
-// runs SQL which it makes up as it runs. SET stands at the beginning of a statement, unlike that of an UPDATE.
-const unsettlingWords = `\m(set_config|reset|discard|listen|unlisten|pg_(try_)?advisory_lock(_shared)?|temp|temporary|pg_temp|prepare|deallocate|execute|hold|load|dblink_\w*)\M` +
-	`|(^|;|>>|\*/|\m(begin|then|else|loop|atomic)\M|--[^\n]*\n)\s*set\M`
+// runs SQL which it makes up as it runs. SET stands at the beginning of a statement, unlike that of an UPDATE. It is
+// written as in an E'' string, which reads the same whatever standard_conforming_strings says.
+const unsettlingWords = `\\m(set_config|reset|discard|listen|unlisten|pg_(try_)?advisory_lock(_shared)?|temp|temporary|pg_temp|prepare|deallocate|execute|hold|load|dblink_\\w*)\\M` +
+	`|(^|;|>>|\\*/|\\m(begin|then|else|loop|atomic)\\M|--[^\\n]*\\n)\\s*set\\M`

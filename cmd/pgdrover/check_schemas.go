@@ -31,7 +31,7 @@ type rolePath struct{ role, path string }
 // rolePathsSQL asks for them; a role without a name is every one.
 const rolePathsSQL = `select coalesce(r.rolname, ''), substr(c, length('search_path=') + 1)
 	from pg_db_role_setting s left join pg_roles r on r.oid = s.setrole, unnest(s.setconfig) c
-	where c like 'search\_path=%' and (s.setdatabase = 0 or s.setdatabase = (select oid from pg_database where datname = current_database()))
+	where starts_with(c, 'search_path=') and (s.setdatabase = 0 or s.setdatabase = (select oid from pg_database where datname = current_database()))
 	order by 1, 2`
 
 // rolePaths asks a shard for them, if the map gives tenants schemas.
