@@ -79,10 +79,12 @@ func (q *replies) push(r reply) { *q.add(r.kind) = r }
 
 // pushFront makes r the oldest reply.
 func (q *replies) pushFront(r reply) {
-	q.push(reply{})
+	if q.n == len(q.ring) {
+		q.grow()
+	}
 	q.head = (q.head - 1) & (len(q.ring) - 1)
 	q.ring[q.head] = r
-	*q.at(q.n) = reply{}
+	q.n++
 }
 
 func (q *replies) grow() {

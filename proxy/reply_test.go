@@ -187,3 +187,24 @@ func (q *replyFuzz) check(t *testing.T, script []byte) {
 		t.Fatalf("%v: a reply that nobody sends is waited for: %+v", script, f)
 	}
 }
+
+// TestPushFront puts replies before any number of others, also where the ring has room for just one more.
+func TestPushFront(t *testing.T) {
+	for n := range 40 {
+		var q replies
+		for i := range n {
+			q.add(byte('a' + i%20))
+		}
+		q.pushFront(reply{kind: 'z', do: fake})
+		if got := q.first(); q.n != n+1 || got.kind != 'z' || got.do != fake {
+			t.Errorf("before %d: %d replies, the first is %q", n, q.n, got.kind)
+			continue
+		}
+		q.drop()
+		for i := range n {
+			if r := q.pop(); r.kind != byte('a'+i%20) {
+				t.Errorf("before %d: reply %d is %q", n, i, r.kind)
+			}
+		}
+	}
+}
