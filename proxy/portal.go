@@ -369,7 +369,7 @@ func (s *session) execute(frame []byte) bool {
 		if back := s.resets(&at.stmt.query); back != "" {
 			s.sendBack(l, back)
 		}
-		if s.rereads(&at.stmt.query, at.set) {
+		if !l.retry && s.rereads(&at.stmt.query, at.set) { // with retry nothing is behind it but the Sync
 			return s.settleBatch() && !s.cut.Load()
 		}
 	}

@@ -209,3 +209,28 @@ func queryAll(ctx context.Context, t *testing.T, conn *pgx.Conn, count *atomic.I
 		count.Add(1)
 	}
 }
+
+// TestReplicaBehindSets has a replica be behind that is asked for what changes a setting, too, by either protocol.
+func TestReplicaBehindSets(t *testing.T) {
+	r := replicaRig(t, rigOptions{sticky: time.Millisecond})
+	k := r.tenants(0, 1)[0]
+	replica := r.cluster.Shards[0].Replicas[0]
+	for i, mode := range []string{simpleMode, "default_query_exec_mode=exec", ""} {
+		conn := r.connect(mode)
+		if got := r.value(conn, whereAmI, k); got != "on" {
+			t.Fatalf("%s: a read is not on a replica", mode)
+		}
+		check(t, replica.PauseReplay(t.Context()))
+		r.exec(r.connect(), fmt.Sprintf("create function later%d(k bigint) returns text language sql immutable as $$ select 'x' $$", i))
+		before := r.server.Metrics().Retries.Load()
+		sql := fmt.Sprintf("select set_config('search_path', 'public', false), later%d($1)", i)
+		var path, later string
+		if err := conn.QueryRow(t.Context(), sql, k).Scan(&path, &later); err != nil || path != "public" || later != "x" {
+			t.Errorf("%s: %q, %q, %v", mode, path, later, err)
+		}
+		if n := r.server.Metrics().Retries.Load() - before; n != 1 {
+			t.Errorf("%s: %d retries", mode, n)
+		}
+		check(t, replica.ResumeReplay(t.Context()))
+	}
+}
