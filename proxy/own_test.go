@@ -50,6 +50,7 @@ func TestUsersSchemaByRole(t *testing.T) {
 		{set("role", "one"), "one"}, {local(set("role", "two")), "two"}, {local(set("role", "none")), login}, {set("role", "three"), "three"},
 		{set("session_authorization", "four"), "four"}, {set("role", "five"), "five"}, {local(set("session_authorization", "six")), "six"},
 		{reset("role"), "six"}, {reset("session_authorization"), login}, {set("role", "none"), login},
+		{local(set("role", "seven")), "seven"}, {router.Change{Reset: true, All: true}, "seven"}, {set("session_authorization", "eight"), "eight"},
 	} {
 		if s.change(nil, step.change); s.env.User != step.want {
 			t.Errorf("after %+v it stands for %q, want %q", step.change, s.env.User, step.want)

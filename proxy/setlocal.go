@@ -49,8 +49,10 @@ func (s *session) setLocal(name, value string) {
 func (s *session) endLocal(c router.Change) {
 	switch {
 	case s.tx.locals == nil:
-	case c.All:
-		s.tx.locals = nil
+	case c.All: // RESET ALL leaves who one is (manual, "RESET")
+		s.tx.locals = newSettings(slices.DeleteFunc(slices.Clone(s.tx.locals.list), func(e setting) bool { return rank(e.name) == 0 }))
+	case c.Name == sessionUser: // who logs in anew has no role
+		s.tx.locals = s.tx.locals.without(sessionUser).without(roleSetting)
 	default:
 		s.tx.locals = s.tx.locals.without(c.Name)
 	}
