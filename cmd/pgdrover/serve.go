@@ -106,7 +106,7 @@ func runProxy(ctx context.Context, files []string, ready chan<- proxyAddrs) erro
 func (s *service) serve(ctx context.Context, ready chan<- proxyAddrs) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	ln, err := net.Listen("tcp", s.config.Listen)
+	ln, err := listen(ctx, s.config.Listen)
 	if err != nil {
 		return fmt.Errorf("listen: %w", err)
 	}
@@ -149,6 +149,14 @@ func (s *service) serve(ctx context.Context, ready chan<- proxyAddrs) error {
 		return err
 	}
 	return nil
+}
+
+// listen listens for clients by TCP alone. Go's listeners are of Multipath TCP else, which no client of PostgreSQL asks for, and whose sockets take
+// few of TCP's options before Linux 6.10.
+func listen(ctx context.Context, address string) (net.Listener, error) {
+	var config net.ListenConfig
+	config.SetMultipathTCP(false)
+	return config.Listen(ctx, "tcp", address)
 }
 
 // stop has the program end, as if it was told by a signal; now says that open transactions are not waited for.

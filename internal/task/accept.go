@@ -17,6 +17,7 @@ type Listener struct {
 	socket *Conn
 	here   *net.TCPAddr        // nil: connections may have come to any address of this machine
 	peer   unix.RawSockaddrAny // of the connection that is being accepted
+	barren bool                // its options are not inherited: each accepted socket is given them
 }
 
 // Listen makes a Listener of a TCP listener, which it closes: its socket goes on by another descriptor, of which Go's own poller does not hear, and which
@@ -31,11 +32,7 @@ func (l *Loops) Listen(ln net.Listener) (listener *Listener, ok bool, err error)
 		return nil, true, fmt.Errorf("socket of %s: %w", ln.Addr(), err)
 	}
 	fd, failure := -1, error(nil)
-	err = raw.Control(func(old uintptr) {
-		if fd, failure = unix.FcntlInt(old, unix.F_DUPFD_CLOEXEC, 0); failure == nil {
-			failure = bequeath(fd)
-		}
-	})
+	err = raw.Control(func(old uintptr) { fd, failure = unix.FcntlInt(old, unix.F_DUPFD_CLOEXEC, 0) })
 	if err == nil {
 		err = failure
 	}
@@ -44,6 +41,7 @@ func (l *Loops) Listen(ln net.Listener) (listener *Listener, ok bool, err error)
 	}
 	_ = tcp.Close()
 	listener = &Listener{socket: &Conn{wire: &Wire{fd: fd, told: told{loops: l, listens: true}}}}
+	listener.barren = bequeath(fd) != nil // one of Multipath TCP, which Go's listeners are, takes few options before Linux 6.10
 	if at, ok := ln.Addr().(*net.TCPAddr); ok && !at.IP.IsUnspecified() {
 		listener.here = at
 	}
@@ -102,6 +100,9 @@ type accepted struct {
 
 // welcome makes a Conn of an accepted socket. Its peer may have sent something: clients speak first.
 func (a *Listener) welcome(fd int, peer netip.AddrPort) *Conn {
+	if a.barren {
+		_ = bequeath(fd) // without them it works, too
+	}
 	c := &accepted{}
 	c.ends.peer = peer
 	if a.here != nil {

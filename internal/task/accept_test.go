@@ -108,6 +108,35 @@ func listenHere(t *testing.T) (*Listener, *Loops, string) {
 	return a, loops, ln.Addr().String()
 }
 
+// TestAcceptBarren has a listener's options not be inherited: those that are accepted have them nevertheless.
+func TestAcceptBarren(t *testing.T) {
+	a, loops, address := listenHere(t)
+	for _, at := range [][2]int{{unix.IPPROTO_TCP, unix.TCP_NODELAY}, {unix.SOL_SOCKET, unix.SO_KEEPALIVE}} {
+		if err := unix.SetsockoptInt(a.socket.wire.fd, at[0], at[1], 0); err != nil {
+			t.Fatal(err)
+		}
+	}
+	a.barren = true
+	g := Group{Loops: loops}
+	accepted := make(chan *Conn, 1)
+	g.GoTurns(nil, nil, TurnFunc(func(tk *Task) bool {
+		c, err := a.Accept(tk)
+		switch {
+		case err != nil:
+			t.Error(err)
+		case c != nil:
+			accepted <- c
+			g.GoTurns(tk, c, closing(c, echoTurns(c, new(atomic.Int64))))
+		case a.Rest(tk):
+			return true
+		}
+		a.Close()
+		return false
+	}))
+	visit(t, address, accepted)
+	g.Wait()
+}
+
 // TestAcceptAll has many wait already when a task begins to accept. None of them says anything.
 func TestAcceptAll(t *testing.T) {
 	a, loops, address := listenHere(t)
