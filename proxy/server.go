@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"log/slog"
 	"net"
 	"sync"
 	"sync/atomic"
@@ -115,6 +116,8 @@ type acceptor struct {
 	ln    *task.Listener
 	known bool          // Shutdown wakes the task
 	ended chan struct{} // closed when nobody is accepted any more
+
+	failures acceptFailures
 }
 
 // Turn accepts who is there.
@@ -132,7 +135,7 @@ func (a *acceptor) Turn(t *task.Task) (rests bool) {
 		case client != nil:
 			s.admit(t, client)
 		case err != nil:
-			s.config.Load().Log.Error("accept failed", "error", err)
+			a.failures.tell(s.config.Load().Log, err, t.Now())
 			t.Wait(time.Now().Add(acceptPause))
 		case a.ln.Rest(t):
 			return true
@@ -146,8 +149,25 @@ func (a *acceptor) Turn(t *task.Task) (rests bool) {
 // acceptPause is how long nobody is accepted when that fails: out of file descriptors, say, others have time then to free some.
 const acceptPause = 10 * time.Millisecond
 
+// acceptFailures are those to accept on one listener: they come over and over while descriptors are out, and the log has one of a second.
+type acceptFailures struct {
+	told   time.Time
+	untold int
+}
+
+// tell logs a failure, or counts it for the next one that is logged.
+func (f *acceptFailures) tell(log *slog.Logger, err error, now time.Time) {
+	if now.Sub(f.told) < time.Second {
+		f.untold++
+		return
+	}
+	log.Error("accept failed", "error", err, "since_the_last", f.untold)
+	f.told, f.untold = now, 0
+}
+
 // acceptAll accepts clients until Shutdown, where there are no loops, or the listener is none for them.
 func (s *Server) acceptAll(ln net.Listener) error {
+	var failures acceptFailures
 	for {
 		nc, err := ln.Accept()
 		if err != nil {
@@ -156,7 +176,7 @@ func (s *Server) acceptAll(ln net.Listener) error {
 			}
 			var ne net.Error
 			if errors.As(err, &ne) && !errors.Is(err, net.ErrClosed) {
-				s.config.Load().Log.Error("accept failed", "error", err)
+				failures.tell(s.config.Load().Log, err, time.Now())
 				time.Sleep(acceptPause)
 				continue
 			}

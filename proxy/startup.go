@@ -168,11 +168,12 @@ func (s *session) takeParams(st *hello) bool {
 
 // startSettings are those of the startup message, remembered for the next client that says the same.
 func (s *session) startSettings(st *hello) (*settings, *pgwire.Error) {
-	ownAlone := !s.login.tenant.IsZero() || s.db.options().NameAddHost && !s.replicates
+	addHost := s.db.options().NameAddHost && !s.replicates
+	ownAlone := !s.login.tenant.IsZero() || addHost
 	if b := st.begin.Load(); b != nil && b.of == s.db && !ownAlone {
 		return b.settings, nil
 	}
-	pairs, e := s.startPairs(&st.Startup)
+	pairs, e := s.startPairs(&st.Startup, addHost)
 	switch {
 	case e != nil:
 		return nil, e
@@ -186,8 +187,9 @@ func (s *session) startSettings(st *hello) (*settings, *pgwire.Error) {
 	return made, e
 }
 
-// startPairs are the settings that the startup message names. Those in "options" come before the others, as in PostgreSQL.
-func (s *session) startPairs(st *pgwire.Startup) ([]pgwire.Param, *pgwire.Error) {
+// startPairs are the settings that the startup message names, with the client's address if that is to be added. Those in "options" come before the
+// others, as in PostgreSQL.
+func (s *session) startPairs(st *pgwire.Startup, addHost bool) ([]pgwire.Param, *pgwire.Error) {
 	var pairs []pgwire.Param
 	if options, _ := st.Param("options"); options != "" {
 		var e *pgwire.Error
@@ -202,7 +204,7 @@ func (s *session) startPairs(st *pgwire.Startup) ([]pgwire.Param, *pgwire.Error)
 			pairs = append(pairs, p)
 		}
 	}
-	if s.db.options().NameAddHost && !s.replicates {
+	if addHost {
 		pairs = s.addHost(pairs)
 	}
 	return pairs, nil
