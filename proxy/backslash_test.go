@@ -94,6 +94,57 @@ func TestBackslashesOfRole(t *testing.T) {
 	r.oneByOne(t, "begin; set local standard_conforming_strings to on; commit", text, "1")
 }
 
+// TestBackslashesOfPrepared has a statement run, prepared by SQL and by the protocol, after the meaning of its backslash has changed: it runs on its
+// tenant's shard or not at all.
+func TestBackslashesOfPrepared(t *testing.T) {
+	r := startRig(t, sharedCluster(t), rigOptions{})
+	conn := r.connect(simpleMode)
+	for shard := range 2 {
+		k := r.tenants(shard, 1)[0]
+		r.on(r.cluster.Shards[shard].Primary, fmt.Sprintf("insert into orders (tenant_id, id) values (%d, 1)", k))
+		text := fmt.Sprintf(`select count(*) from orders where tenant_id = %d and 'x' <> 'a\'`, k)
+		_, err := conn.PgConn().Exec(t.Context(), "prepare by_sql as "+text).ReadAll()
+		check(t, err)
+		_, err = conn.PgConn().Prepare(t.Context(), "by_protocol", text, nil)
+		check(t, err)
+		run := func(want string) {
+			t.Helper()
+			for name, res := range map[string]*pgconn.Result{
+				"protocol": conn.PgConn().ExecPrepared(t.Context(), "by_protocol", nil, nil, nil).Read(),
+				"SQL":      last(conn.PgConn().Exec(t.Context(), "execute by_sql").ReadAll()),
+			} {
+				var e *pgconn.PgError
+				switch errors.As(res.Err, &e); {
+				case want == "" && e != nil && e.Code == "0A000" && strings.Contains(e.Message, "another setting"):
+				case res.Err == nil && len(res.Rows) == 1 && string(res.Rows[0][0]) == want:
+				default:
+					t.Errorf("by %s: %q %v, want %q", name, res.Rows, res.Err, want)
+				}
+			}
+		}
+		for _, step := range []struct{ sql, want string }{
+			{"select 1", "1"}, {"set standard_conforming_strings to off", ""}, {"set standard_conforming_strings to on", "1"},
+			{"set standard_conforming_strings to off; deallocate by_sql; deallocate by_protocol; reset standard_conforming_strings", "gone"},
+		} {
+			for sql := range strings.SplitSeq(step.sql, "; ") {
+				_, err := conn.PgConn().Exec(t.Context(), sql).ReadAll()
+				check(t, err)
+			}
+			if step.want != "gone" {
+				run(step.want)
+			}
+		}
+	}
+}
+
+// last is the last result of a query string, or its error.
+func last(all []*pgconn.Result, err error) *pgconn.Result {
+	if err != nil {
+		return &pgconn.Result{Err: err}
+	}
+	return all[len(all)-1]
+}
+
 // answers compares the first value of an answer, unless the statement was refused by PgDrover.
 func answers(t *testing.T, res *pgconn.Result, want string) {
 	t.Helper()

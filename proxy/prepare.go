@@ -39,7 +39,7 @@ func (p *prepared) shift() int32 {
 // Prepared implements router.Prepared.
 func (s *session) Prepared(name string) (*router.Query, []uint32) {
 	p := s.statements[name]
-	if p == nil || s.readOtherwise(&p.query) != nil {
+	if p == nil {
 		return nil, nil
 	}
 	if !p.query.Fits(s.router(), &s.env) {

@@ -91,6 +91,9 @@ func (s *session) route(q *router.Query, p router.Params, r *router.Route) *pgwi
 	if e := s.redefine(q); e != nil {
 		return e
 	}
+	if e := s.runsOtherwise(q); e != nil {
+		return e
+	}
 	for {
 		s.env.TempTables = s.holds(router.HoldTempTable)
 		err := s.ask(q, p, r)

@@ -45,7 +45,7 @@ func (s *session) setLocal(name, value string) {
 	s.tx.locals = cmp.Or(s.tx.locals, noSettings).with(setting{name: name, value: value})
 }
 
-// endLocal is what is left of what a transaction has set for itself after a change for the session.
+// endLocal forgets what a change for the session ends of what the transaction has set for itself.
 func (s *session) endLocal(c router.Change) {
 	switch {
 	case s.tx.locals == nil:
@@ -132,4 +132,19 @@ func (s *session) readOtherwise(q *router.Query) *pgwire.Error {
 	}
 	return &pgwire.Error{Code: "0A000", Message: "the statement was prepared under another setting of standard_conforming_strings, and has a backslash",
 		Hint: "prepare it again"}
+}
+
+// runsOtherwise is readOtherwise for the statements that those of q run by their names.
+func (s *session) runsOtherwise(q *router.Query) *pgwire.Error {
+	if q.Plain() || len(s.statements) == 0 {
+		return nil
+	}
+	for i := range q.Statements() {
+		if p := s.statements[q.Statements()[i].Runs]; p != nil {
+			if e := s.readOtherwise(&p.query); e != nil {
+				return e
+			}
+		}
+	}
+	return nil
 }
