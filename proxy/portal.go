@@ -189,7 +189,7 @@ func (s *session) sendBind(l *link, frame []byte, m *pgwire.Bind, p *prepared) *
 	return ask
 }
 
-// newPortal is the place of a portal of a name, which is empty.
+// newPortal is an empty place for a portal of a name; what was there is forgotten.
 func (s *session) newPortal(name []byte) *portal {
 	if len(name) == 0 {
 		if s.portal.stmt != nil {

@@ -69,27 +69,42 @@ func buildStepped(t *testing.T) string {
 	return program
 }
 
-// stepTurns steps through so many turns of the program's loop, and returns the addresses of the instructions executed.
-func stepTurns(ctx context.Context, t *testing.T, program string, s *symbols, turns int) []uint64 {
+// freeze starts a program and stops it in its loop. The test ends it by calling end, in the same goroutine, which the program's thread is bound to until
+// then. When ctx is over, the program is killed.
+func freeze(ctx context.Context, t *testing.T, program string, s *symbols) (child *tracee, thread int, end func()) {
 	t.Helper()
 	runtime.LockOSThread()
-	defer runtime.UnlockOSThread()
 	child, err := startTracee(exec.Command(program))
 	if err != nil {
+		runtime.UnlockOSThread()
 		t.Fatal(err)
 	}
-	defer child.end()
-	defer context.AfterFunc(ctx, child.kill)()
-	thread, err := freezeLoop(ctx, child, s, "main.(*loop).run")
+	stop := context.AfterFunc(ctx, child.kill)
+	end = func() {
+		stop()
+		child.end()
+		runtime.UnlockOSThread()
+	}
+	if thread, err = freezeLoop(ctx, child, s, "main.(*loop).run"); err != nil {
+		end()
+	}
 	if errors.Is(err, errForbidden) {
 		t.Skip(err)
 	}
 	if err != nil {
 		t.Fatal(err)
 	}
+	return child, thread, end
+}
+
+// stepTurns steps through so many turns of the program's loop, and returns the addresses of the instructions executed.
+func stepTurns(ctx context.Context, t *testing.T, program string, s *symbols, turns int) []uint64 {
+	t.Helper()
+	child, thread, end := freeze(ctx, t, program, s)
+	defer end()
 	var trace []uint64
 	begun := 0
-	err = child.step(thread, func(r registers) (more bool) {
+	err := child.step(thread, func(r registers) (more bool) {
 		if f := s.at(r.at); f.name == "main.(*loop).turn" && f.start == r.at {
 			begun++
 		}
@@ -142,28 +157,15 @@ func TestSteps(t *testing.T) {
 
 // TestStepEndsWithItsProcess kills a program that is stepped through.
 func TestStepEndsWithItsProcess(t *testing.T) {
-	runtime.LockOSThread()
-	defer runtime.UnlockOSThread()
 	program := buildStepped(t)
 	s, err := readSymbols(program)
 	if err != nil {
 		t.Fatal(err)
 	}
-	child, err := startTracee(exec.Command(program))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer child.end()
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
-	defer context.AfterFunc(ctx, child.kill)()
-	thread, err := freezeLoop(ctx, child, s, "main.(*loop).run")
-	if errors.Is(err, errForbidden) {
-		t.Skip(err)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
+	child, thread, end := freeze(ctx, t, program, s)
+	defer end()
 	steps := 0
 	err = child.step(thread, func(registers) (more bool) {
 		if steps++; steps == 100 {
