@@ -17,6 +17,7 @@ type profile struct {
 	Clients      int                `json:"clients"`
 	Transactions int                `json:"transactions"` // that were stepped through
 	Instructions float64            `json:"instructions"`
+	Lines        float64            `json:"lines"`    // of code: see codeLine
 	Packages     map[string]float64 `json:"packages"` // instructions, by import path, without the module's own
 	Functions    []functionCost     `json:"functions"`
 }
@@ -25,14 +26,28 @@ type profile struct {
 type functionCost struct {
 	Name         string  `json:"name"` // without the module's path
 	Instructions float64 `json:"instructions"`
+	Lines        float64 `json:"lines"`
 	Calls        float64 `json:"calls"` // how often its first instruction was executed
 }
 
+// codeLine is the size of a line of a processor's cache, in bytes. A profile counts each line of code when the first instruction in it is executed
+// after a system call: the kernel executes enough meanwhile to put the program's code out of the cache next to the processor, so that each
+// such line is fetched anew. That takes longer than to execute what is in it.
+const codeLine = 64
+
 // newProfile makes a profile of the addresses that were executed in a number of transactions.
 func newProfile(trace []uint64, transactions int, s *symbols) profile {
-	times := map[uint64]int{}
+	times, fetches := map[uint64]int{}, map[uint64]int{}
+	fetched := map[uint64]bool{}
 	for _, address := range trace {
 		times[address]++
+		if line := address / codeLine; !fetched[line] {
+			fetched[line] = true
+			fetches[address]++
+		}
+		if s.callsKernel(address) {
+			clear(fetched)
+		}
 	}
 	costs := map[string]*functionCost{}
 	for address, n := range times {
@@ -44,6 +59,7 @@ func newProfile(trace []uint64, transactions int, s *symbols) profile {
 			costs[name] = cost
 		}
 		cost.Instructions += float64(n)
+		cost.Lines += float64(fetches[address])
 		if address == f.start {
 			cost.Calls += float64(n)
 		}
@@ -51,7 +67,9 @@ func newProfile(trace []uint64, transactions int, s *symbols) profile {
 	p := profile{Transactions: transactions, Instructions: float64(len(trace)) / float64(transactions), Packages: map[string]float64{}}
 	for _, cost := range costs {
 		cost.Instructions /= float64(transactions)
+		cost.Lines /= float64(transactions)
 		cost.Calls /= float64(transactions)
+		p.Lines += cost.Lines
 		p.Packages[packageOf(cost.Name)] += cost.Instructions
 		p.Functions = append(p.Functions, *cost)
 	}
@@ -125,15 +143,16 @@ func printed(counted []profile, top int) string {
 		row(one.title, func(p profile) string { return fmt.Sprintf("%.0f", one.of(p)) })
 	}
 	row("all", func(p profile) string { return fmt.Sprintf("%.0f", p.Instructions) })
+	row("lines of 64 bytes of code, fetched", func(p profile) string { return fmt.Sprintf("%.0f", p.Lines) })
 	row("transactions counted", func(p profile) string { return fmt.Sprint(p.Transactions) })
 	row("clients", func(p profile) string { return fmt.Sprint(p.Clients) })
 	if top == 0 {
 		return text.String()
 	}
 	for _, p := range counted {
-		fmt.Fprintf(&text, "\n%s: instructions and calls of a transaction, by function\n", p.Protocol)
+		fmt.Fprintf(&text, "\n%s: instructions, lines and calls of a transaction, by function\n", p.Protocol)
 		for _, f := range p.Functions[:min(top, len(p.Functions))] {
-			fmt.Fprintf(&text, "%8.1f %7.2f  %s\n", f.Instructions, f.Calls, f.Name)
+			fmt.Fprintf(&text, "%8.1f %7.1f %7.2f  %s\n", f.Instructions, f.Lines, f.Calls, f.Name)
 		}
 	}
 	return text.String()

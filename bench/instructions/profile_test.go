@@ -75,7 +75,7 @@ func TestProfile(t *testing.T) {
 	if !maps.Equal(p.Packages, want) {
 		t.Errorf("packages %v, want %v", p.Packages, want)
 	}
-	if first := p.Functions[0]; first != (functionCost{"proxy.(*session).bind", 3.5, 1}) {
+	if first := p.Functions[0]; first != (functionCost{"proxy.(*session).bind", 3.5, .5, 1}) {
 		t.Errorf("the costliest function is %v, want bind with 3.5 instructions and 1 call", first)
 	}
 	for _, f := range p.Functions {
@@ -96,6 +96,25 @@ func TestProfile(t *testing.T) {
 	}
 }
 
+// TestCodeLines has a line that is executed before and after a system call, which is in another one.
+func TestCodeLines(t *testing.T) {
+	s := madeUp()
+	copy(s.text[0x140-s.textAt:], kernelCall)
+	for _, c := range []struct {
+		trace []uint64
+		want  float64
+	}{
+		{[]uint64{0x100, 0x13f, 0x100}, 1},
+		{[]uint64{0x100, 0x140, 0x100, 0x104}, 3},
+		{[]uint64{0x140, 0x144, 0x148}, 2},
+		{[]uint64{0x100, 0x150, 0x100, 0x150}, 2},
+	} {
+		if got := newProfile(c.trace, 1, s).Lines; got != c.want {
+			t.Errorf("%#x fetches %v lines, want %v", c.trace, got, c.want)
+		}
+	}
+}
+
 func TestPrinted(t *testing.T) {
 	p := newProfile([]uint64{0x100, 0x104, 0x140}, 1, madeUp())
 	p.Protocol, p.Clients = "simple", 8
@@ -108,14 +127,15 @@ the pool                                                0          0
 the loop and its connections (internal/task)            0          0
 Go's runtime and the rest                               1          0
 all                                                     3          2
+lines of 64 bytes of code, fetched                      2          0
 transactions counted                                    1          2
 clients                                                 8          8
 
-simple: instructions and calls of a transaction, by function
-     2.0    1.00  proxy.(*session).bind
+simple: instructions, lines and calls of a transaction, by function
+     2.0     1.0    1.00  proxy.(*session).bind
 
-prepared: instructions and calls of a transaction, by function
-     1.0    0.50  proxy.(*session).bind
+prepared: instructions, lines and calls of a transaction, by function
+     1.0     0.5    0.50  proxy.(*session).bind
 `
 	if got := printed([]profile{p, q}, 1); got != want {
 		t.Errorf("printed:\n%s\nwant:\n%s", got, want)
