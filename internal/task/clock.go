@@ -17,10 +17,22 @@ func (m Moment) Time() time.Time { return began.Add(time.Duration(m)) }
 // Since is how long ago the moment was.
 func (m Moment) Since() time.Duration { return time.Since(began) - time.Duration(m) }
 
-// Moment is Now as a Moment.
+// now is the present moment.
+func now() Moment { return Moment(time.Since(began)) }
+
+// untilMoment is a deadline as a Moment; 0 of the zero time, which is none.
+func untilMoment(deadline time.Time) Moment {
+	if deadline.IsZero() {
+		return 0
+	}
+	return MomentOf(deadline)
+}
+
+// Moment is the time as the task's loop saw it when it woke. It is for the code that runs as the task, and costs no look at the clock, but for a
+// goroutine.
 func (t *Task) Moment() Moment {
 	if t.loop != nil {
 		return t.loop.moment
 	}
-	return Moment(time.Since(began))
+	return now()
 }

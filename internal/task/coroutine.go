@@ -21,30 +21,15 @@ type coroutine struct {
 
 	posted atomic.Bool // it is in the loop's inbox
 	spent  int         // waits since it parked last
-	until  time.Time   // when the wait is over; zero while there is no wait with a deadline
+	until  Moment      // when the wait is over; 0 while there is no wait with a deadline
 	timed  int         // its place among the loop's timers, plus one; 0: none
-}
-
-// resume lets the task go on until it parks, rests or ends. Only its loop calls it.
-func (t *Task) resume() {
-	if t.ended {
-		return
-	}
-	if t.runner == nil {
-		t.begin(t.loop.hire())
-	}
-	r := t.runner
-	r.next()
-	if r.task == nil {
-		t.loop.dismiss(r)
-	}
 }
 
 // begin has r run the task's next turn.
 func (t *Task) begin(r *runner) {
 	t.runner, r.task = r, t
 	if t.rests {
-		t.rests, t.until = false, time.Time{}
+		t.rests, t.until = false, 0
 		if t.on != t.of {
 			t.wasWoken() // that the turn begins is all that waking is for; whoever rests for the task's own connection looks at what Rest says
 		}
@@ -64,7 +49,7 @@ func (t *Task) finish(rests bool) {
 		t.loop.tasks.Add(-1)
 		t.group.wg.Done()
 	case t.on == nil:
-		if !t.until.IsZero() {
+		if t.until != 0 {
 			t.loop.timers.set(t)
 		}
 	default:
@@ -102,16 +87,17 @@ func (t *Task) breathe() {
 
 // waitOnLoop is Wait for a coroutine.
 func (t *Task) waitOnLoop(deadline time.Time, on []Interest) (timedOut bool) {
+	until := untilMoment(deadline)
 	for {
 		if t.passed(on) {
 			return false
 		}
-		if !deadline.IsZero() && !t.loop.now.Before(deadline) {
+		if until != 0 && t.loop.moment >= until {
 			return true
 		}
 		t.spent = 0
 		if heed(on, t, t.loop) {
-			t.park(deadline)
+			t.park(until)
 		}
 		ignore(on)
 	}
@@ -129,13 +115,13 @@ func (t *Task) Yield() {
 }
 
 // park yields to the loop until it resumes the task: for an event, a post, or the deadline.
-func (t *Task) park(deadline time.Time) {
-	if !deadline.IsZero() {
-		t.until = deadline
+func (t *Task) park(until Moment) {
+	if until != 0 {
+		t.until = until
 		t.loop.timers.set(t)
 	}
 	t.runner.yield(struct{}{})
-	t.until = time.Time{}
+	t.until = 0
 }
 
 // heed has loops resume or ring t for what it is interested in. It reports whether t may park: not if something is ready by now.

@@ -15,11 +15,13 @@ type loop struct {
 	stalls atomic.Uint64 // how often a task held it up
 	steps  atomic.Uint64 // how often a task began or ceased to run: odd while one runs
 
-	now      time.Time // when it woke last
-	moment   Moment    // the same
-	runnable []*Task   // to resume in this turn
+	moment   Moment    // when it woke last
+	clock    time.Time // what the machine's clock said of late
+	clockAt  Moment    // when that was
+	runnable []*Task   // to resume, which have a runner
+	resumed  int       // how many of runnable were taken out
 	fresh    []*Task   // to resume after them: their own turns begin
-	begun    int       // how many of fresh were resumed
+	begun    int       // how many of fresh were taken out
 	strays   []*Task   // of other loops
 	timers   timers
 	spare    []*runner
@@ -27,7 +29,7 @@ type loop struct {
 	audit    *audit    // what looks at each step; nil: nothing
 	watcher  *watcher  // of all loops
 
-	sleeping atomic.Bool
+	rest     atomic.Uint32 // whether it sleeps: awake, asleep or rung
 	stopping atomic.Bool
 
 	mu     sync.Mutex // guards what follows
@@ -36,13 +38,20 @@ type loop struct {
 	serial uint32     // tells a descriptor's uses apart
 }
 
+// How a loop is, as those see it who have something for it.
+const (
+	awake  uint32 = iota
+	asleep        // or about to be
+	rung          // there is something since it last slept
+)
+
 func newLoop(w *watcher) (*loop, error) {
 	p, err := newPoller()
 	if err != nil {
 		return nil, err
 	}
-	l := &loop{poll: p, watcher: w, now: time.Now()}
-	l.moment = MomentOf(l.now)
+	l := &loop{poll: p, watcher: w, moment: now()}
+	l.lookAtClock()
 	return l, nil
 }
 
@@ -54,7 +63,7 @@ func (l *loop) stop() {
 
 // ring ends the loop's sleep, or keeps it from falling asleep.
 func (l *loop) ring() {
-	if l.sleeping.Swap(false) {
+	if l.rest.Swap(rung) == asleep {
 		l.poll.ring()
 	}
 }
@@ -70,34 +79,58 @@ func (l *loop) post(t *Task) {
 	l.ring()
 }
 
-// run is the loop.
-func (l *loop) run() {
-	for !l.stopping.Load() {
-		n := l.sleep()
-		l.now = time.Now() // a look at the clock costs as much as a good part of what a task does between two waits
-		l.moment = MomentOf(l.now)
-		if l.poll.naps == 0 {
-			l.giveBackAll()
+// serve is the loop's goroutine. It resumes the tasks that have a runner. A turn begins in a runner, which runs the loop itself when it has come to the
+// end of one, and goes on with the next, for as long as nothing comes but turns that begin.
+func (l *loop) serve() {
+	for l.run() {
+		if l.resumed < len(l.runnable) {
+			l.step(take(l.runnable, &l.resumed))
+		} else {
+			l.step(take(l.fresh, &l.begun))
 		}
-		l.hear(n)
-		l.expire()
-		l.collect()
-		for _, t := range l.runnable {
-			l.step(t)
-		}
-		for l.begun < len(l.fresh) {
-			l.begun++
-			l.step(l.fresh[l.begun-1])
-		}
-		clear(l.runnable)
-		clear(l.fresh)
-		l.runnable, l.fresh, l.begun = l.runnable[:0], l.fresh[:0], 0
 	}
 	l.dismissAll()
 	l.giveBackAll()
 }
 
-// line has a task resumed in this turn of the loop.
+// run sleeps and finds out whose turn it is until there is a task to resume; false: the loop ends.
+//
+//go:noinline // one copy for both who call it: a processor's caches have room for few
+func (l *loop) run() bool {
+	for l.resumed == len(l.runnable) && l.begun == len(l.fresh) {
+		if l.stopping.Load() {
+			return false
+		}
+		l.runnable, l.fresh, l.resumed, l.begun = l.runnable[:0], l.fresh[:0], 0, 0
+		n := l.sleep()
+		l.moment = now() // a look at the clock costs as much as a good part of what a task does between two waits
+		if l.moment-l.clockAt > Moment(time.Second) {
+			l.lookAtClock()
+		}
+		if l.poll.naps == 0 {
+			l.giveBackAll()
+		}
+		l.hear(n)
+		l.expire()
+	}
+	return true
+}
+
+// take is the task of a list of which n were taken out before.
+func take(list []*Task, n *int) *Task {
+	t := list[*n]
+	list[*n] = nil
+	*n++
+	return t
+}
+
+// lookAtClock looks at the machine's clock, which may have been set since.
+func (l *loop) lookAtClock() {
+	l.clock = time.Now()
+	l.clockAt = MomentOf(l.clock)
+}
+
+// line has a task resumed before the loop sleeps again.
 func (l *loop) line(t *Task) {
 	if t.runner == nil {
 		l.fresh = append(l.fresh, t)
@@ -106,8 +139,26 @@ func (l *loop) line(t *Task) {
 	}
 }
 
-// step resumes a task until it parks.
+// step resumes a task until it parks, rests or ends.
 func (l *loop) step(t *Task) {
+	if t.ended {
+		return
+	}
+	l.begin()
+	if t.runner == nil {
+		t.begin(l.hire())
+	}
+	r := t.runner
+	r.next()
+	if r.task == nil { // the end of the step was before it slept
+		l.dismiss(r)
+	} else {
+		l.end()
+	}
+}
+
+// begin is the beginning of a step.
+func (l *loop) begin() {
 	l.steps.Add(1)
 	if l.watcher.sleeping.Load() {
 		l.watcher.ring()
@@ -115,30 +166,40 @@ func (l *loop) step(t *Task) {
 	if l.audit != nil {
 		l.audit.begin()
 	}
-	t.resume()
+}
+
+// end is the end of a step.
+func (l *loop) end() {
 	l.steps.Add(1)
 	if l.audit != nil {
 		l.audit.end()
 	}
 }
 
-// sleep waits for events and returns their number. It does not wait if somebody has posted a task.
+// sleep waits for events and returns their number. It does not wait if somebody has rung since the last time.
 func (l *loop) sleep() int {
-	timeout := l.timers.timeout(l.now)
-	l.sleeping.Store(true)
-	defer l.sleeping.Store(false)
-	l.mu.Lock()
-	awake := len(l.inbox) > 0
-	l.mu.Unlock()
-	if awake || l.stopping.Load() {
+	timeout := l.timers.timeout(l.moment)
+	if !l.rest.CompareAndSwap(awake, asleep) {
 		timeout = 0
 	}
-	return l.poll.wait(timeout)
+	n := l.poll.wait(timeout)
+	l.rest.Store(awake) // before it looks at what those have left who rang
+	return n
 }
 
-// hear notes what n wires are ready for, and makes runnable who waits for them.
+// hear notes what n wires are ready for, and makes runnable who waits for them, and whom others have posted.
 func (l *loop) hear(n int) {
-	l.note(n)
+	l.mu.Lock()
+	for i := range n {
+		l.note(l.poll.event(i))
+	}
+	for i, t := range l.inbox {
+		t.posted.Store(false)
+		l.line(t)
+		l.inbox[i] = nil
+	}
+	l.inbox = l.inbox[:0]
+	l.mu.Unlock()
 	for i, t := range l.strays {
 		t.loop.post(t)
 		l.strays[i] = nil
@@ -146,49 +207,33 @@ func (l *loop) hear(n int) {
 	l.strays = l.strays[:0]
 }
 
-func (l *loop) note(n int) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	for i := range n {
-		fd, serial, ready, ok := l.poll.event(i)
-		if !ok || fd >= len(l.wires) {
-			continue
-		}
-		w := l.wires[fd]
-		if w == nil || w.serial != serial {
-			continue // that was another use of the descriptor
-		}
-		before := w.ready.Or(ready)
-		t := w.waiter.Load()
-		switch {
-		case t == nil, ready == canWrite && before&canWrite != 0: // as at the beginning: nobody waits for what is known
-		case t.loop == l:
-			l.line(t)
-		case t.loop != nil: // the wire is on its way to another loop
-			l.strays = append(l.strays, t)
-		default:
-			t.ring()
-		}
+// note is hear for one event, with l.mu held.
+func (l *loop) note(fd int, serial, ready uint32, ok bool) {
+	if !ok || fd >= len(l.wires) {
+		return
+	}
+	w := l.wires[fd]
+	if w == nil || w.serial != serial {
+		return // that was another use of the descriptor
+	}
+	before := w.ready.Or(ready)
+	t := w.waiter.Load()
+	switch {
+	case t == nil, ready == canWrite && before&canWrite != 0: // as at the beginning: nobody waits for what is known
+	case t.loop == l:
+		l.line(t)
+	case t.loop != nil: // the wire is on its way to another loop
+		l.strays = append(l.strays, t)
+	default:
+		t.ring()
 	}
 }
 
 // expire makes runnable whose time is over.
 func (l *loop) expire() {
-	for t := l.timers.expired(l.now); t != nil; t = l.timers.expired(l.now) {
+	for t := l.timers.expired(l.moment); t != nil; t = l.timers.expired(l.moment) {
 		l.line(t)
 	}
-}
-
-// collect makes runnable whom others have posted.
-func (l *loop) collect() {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	for i, t := range l.inbox {
-		t.posted.Store(false)
-		l.line(t)
-		l.inbox[i] = nil
-	}
-	l.inbox = l.inbox[:0]
 }
 
 // register has the loop hear of a wire. Edges are reported, the first at once if there is something.

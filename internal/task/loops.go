@@ -39,7 +39,7 @@ func NewLoops(n int, w Watch) (*Loops, error) {
 		}
 		l.all = append(l.all, one)
 		addProcessors(1)
-		l.group.Go(one.run)
+		l.group.Go(one.serve)
 	}
 	if w.Seen != nil {
 		l.group.Go(func() { l.watch(&w) })

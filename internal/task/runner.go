@@ -37,24 +37,19 @@ func (r *runner) run(yield func(struct{}) bool) {
 	}
 }
 
-// succeed takes out the next task whose turn begins, for a runner that has come to the end of one: it goes on with that at once, which saves the
-// switches to the loop and back. Nil: the loop goes on.
+// succeed takes out the next task whose turn begins, for a runner that has come to the end of one, and runs the loop until there is one: that saves the
+// switches to the loop's goroutine and back. Nil: that goes on, as a task that has a runner comes first, or the loop ends.
 func (l *loop) succeed() *Task {
-	if l.begun == len(l.fresh) {
+	l.end()
+	if l.begun == len(l.fresh) && !l.run() || l.resumed < len(l.runnable) {
 		return nil
 	}
 	t := l.fresh[l.begun]
 	if t.runner != nil || t.ended { // it is there twice
 		return nil
 	}
-	l.begun++
-	if l.audit != nil {
-		l.audit.end()
-	}
-	l.steps.Add(2)
-	if l.audit != nil {
-		l.audit.begin()
-	}
+	take(l.fresh, &l.begun)
+	l.begin()
 	return t
 }
 

@@ -157,10 +157,13 @@ func framesOf(r *runtime.StackRecord) []runtime.Frame {
 	}
 }
 
-// isTask reports whether a stack is a coroutine's of a loop.
+// isTask reports whether a stack is a task's of a loop: a runner's, unless that sleeps as the loop.
 func isTask(frames []runtime.Frame) bool {
 	for _, f := range frames {
-		if strings.HasSuffix(f.Function, "/internal/task.(*runner).run") {
+		switch {
+		case strings.HasSuffix(f.Function, "/internal/task.(*loop).run"):
+			return false
+		case strings.HasSuffix(f.Function, "/internal/task.(*runner).run"):
 			return true
 		}
 	}

@@ -82,11 +82,11 @@ func Reading(c *Conn) Interest { return Interest{Conn: c, Read: true} }
 // Writing is the interest in c's queue becoming empty, or in an error of its write side.
 func Writing(c *Conn) Interest { return Interest{Conn: c, Write: true} }
 
-// Now is the time, as its loop saw it when it woke: what the task was resumed for had come by then. It is for the code that runs as the
-// task, and costs no look at the clock, but for a goroutine.
+// Now is the Moment as a time: what the task was resumed for had come by then. It is for the code that runs as the task, and costs no look at the
+// clock, but for a goroutine.
 func (t *Task) Now() time.Time {
 	if t.loop != nil {
-		return t.loop.now
+		return t.loop.clock.Add(time.Duration(t.loop.moment - t.loop.clockAt))
 	}
 	return time.Now()
 }
@@ -184,7 +184,7 @@ func (t *Task) RestUntil(deadline time.Time) (rests bool) {
 	if t.wasWoken() {
 		return false
 	}
-	t.spent, t.on, t.until = 0, nil, deadline
+	t.spent, t.on, t.until = 0, nil, untilMoment(deadline)
 	return true
 }
 

@@ -7,7 +7,7 @@ import "time"
 type timers []timer
 
 type timer struct {
-	at time.Time // not after the task's deadline
+	at Moment // not after the task's deadline
 	t  *Task
 }
 
@@ -18,7 +18,7 @@ func (h *timers) set(t *Task) {
 		*h = append(*h, timer{t.until, t})
 		t.timed = len(*h)
 		h.up(t.timed - 1)
-	case t.until.Before((*h)[t.timed-1].at):
+	case t.until < (*h)[t.timed-1].at:
 		(*h)[t.timed-1].at = t.until
 		h.up(t.timed - 1)
 	}
@@ -43,16 +43,16 @@ func (h *timers) remove(t *Task) {
 }
 
 // expired takes out the next task whose deadline has come; nil: there is none.
-func (h *timers) expired(now time.Time) *Task {
-	for len(*h) > 0 && !(*h)[0].at.After(now) {
+func (h *timers) expired(now Moment) *Task {
+	for len(*h) > 0 && (*h)[0].at <= now {
 		t := (*h)[0].t
-		if t.until.After(now) { // of a later wait
+		if t.until > now { // of a later wait
 			(*h)[0].at = t.until
 			h.down(0)
 			continue
 		}
 		h.remove(t)
-		if !t.until.IsZero() {
+		if t.until != 0 {
 			return t
 		}
 	}
@@ -63,7 +63,7 @@ func (h *timers) expired(now time.Time) *Task {
 func (h timers) up(i int) {
 	for i > 0 {
 		above := (i - 1) / 2
-		if !h[i].at.Before(h[above].at) {
+		if h[i].at >= h[above].at {
 			return
 		}
 		h.swap(i, above)
@@ -78,10 +78,10 @@ func (h timers) down(i int) {
 		if next >= len(h) {
 			return
 		}
-		if other := next + 1; other < len(h) && h[other].at.Before(h[next].at) {
+		if other := next + 1; other < len(h) && h[other].at < h[next].at {
 			next = other
 		}
-		if !h[next].at.Before(h[i].at) {
+		if h[next].at >= h[i].at {
 			return
 		}
 		h.swap(i, next)
@@ -98,10 +98,10 @@ func (h timers) swap(i, j int) {
 const longest = 24 * time.Hour
 
 // timeout is how long a loop may sleep that woke at a moment, in milliseconds rounded up, a day at most; -1 is any time.
-func (h timers) timeout(now time.Time) int {
+func (h timers) timeout(now Moment) int {
 	if len(h) == 0 {
 		return -1
 	}
-	left := max(0, min(h[0].at.Sub(now), longest))
+	left := max(0, min(time.Duration(h[0].at-now), longest))
 	return int((left + time.Millisecond - 1) / time.Millisecond)
 }
