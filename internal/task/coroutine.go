@@ -10,33 +10,28 @@ const spell = 64
 
 // coroutine is what a task has that runs on a loop.
 type coroutine struct {
-	loop   *loop // nil: the task is a goroutine
-	group  *Group
-	does   Turner
-	runner *runner // that runs the turn; nil between turns
-	rests  bool    // the turn ended in a rest
-	on     *Conn   // what it waits for then, if that is a connection
-	of     *Conn   // its own connection
-	ended  bool
-
 	posted atomic.Bool // it is in the loop's inbox
-	spent  int         // waits since it parked last
-	until  Moment      // when the wait is over; 0 while there is no wait with a deadline
-	timed  int         // its place among the loop's timers, plus one; 0: none
+	rests  bool        // the turn ended in a rest
+	ended  bool
+	loop   *loop   // nil: the task is a goroutine
+	runner *runner // that runs the turn; nil between turns
+	on     *Conn   // what it waits for when it rests, if that is a connection
+	of     *Conn   // its own connection
+	does   Turner
+	spent  int    // waits since it parked last
+	until  Moment // when the wait is over; 0 while there is no wait with a deadline
+	timed  int    // its place among the loop's timers, plus one; 0: none
+	group  *Group
 }
 
 // begin has r run the task's next turn.
 func (t *Task) begin(r *runner) {
 	t.runner, r.task = r, t
-	if t.rests {
-		t.rests, t.until = false, 0
-		if t.on != t.of {
-			t.wasWoken() // that the turn begins is all that waking is for; whoever rests for the task's own connection looks at what Rest says
-		}
-		if t.on != nil {
-			t.on.wire.waiter.Store(nil)
-		}
+	if t.rests && t.on != t.of {
+		t.until = 0
+		t.wasWoken() // that the turn begins is all that waking is for; whoever rests for the task's own connection looks at what Rest says
 	}
+	t.rests = false
 }
 
 // finish is the end of a turn: the task rests from now on, or has ended.
@@ -44,10 +39,7 @@ func (t *Task) finish(rests bool) {
 	t.runner, t.rests = nil, rests
 	switch {
 	case !rests:
-		t.ended = true
-		t.loop.timers.remove(t)
-		t.loop.tasks.Add(-1)
-		t.group.wg.Done()
+		t.end()
 	case t.on == nil:
 		if t.until != 0 {
 			t.loop.timers.set(t)
@@ -61,6 +53,14 @@ func (t *Task) finish(rests bool) {
 			t.loop.post(t)
 		}
 	}
+}
+
+// end is the end of the last turn. Connections that the task has waited for may know it for longer.
+func (t *Task) end() {
+	t.ended, t.does, t.on, t.of = true, nil, nil, nil
+	t.loop.timers.remove(t)
+	t.loop.tasks.Add(-1)
+	t.group.wg.Done()
 }
 
 // wasWoken reports whether the task was woken, once.
@@ -145,15 +145,23 @@ func heed(on []Interest, t *Task, l *loop) bool {
 // follow has a loop, as heed says which, tell t of c. That this fails is the end of c.
 func (c *Conn) follow(t *Task, l *loop) {
 	w := c.wire
-	w.waiter.Store(t)
-	if w.at == l && l != nil || w.at != nil && l == nil {
-		return
+	if w.waiter.Load() != t {
+		w.waiter.Store(t)
 	}
+	if w.at != l && (w.at == nil || l != nil) {
+		c.join(l)
+	}
+}
+
+// join is follow for a loop that does not tell of c yet.
+func (c *Conn) join(l *loop) {
+	w := c.wire
 	if err := w.attach(w.loops.orAny(l)); err != nil {
 		c.readErr, c.writeErr = err, err
 	}
 }
 
+// ignore undoes heed. A task that rests, and does not look at what it is told of for, leaves it to the next one that waits to undo that.
 func ignore(on []Interest) {
 	for _, i := range on {
 		i.Conn.wire.waiter.Store(nil)

@@ -13,7 +13,7 @@ type loop struct {
 	number int           // among the loops, from 0
 	tasks  atomic.Int64  // that it runs
 	stalls atomic.Uint64 // how often a task held it up
-	steps  atomic.Uint64 // how often a task began or ceased to run: odd while one runs
+	steps  atomic.Uint64 // grows when a task begins to run, and when the loop goes to sleep: odd while it does not sleep, if one ran
 
 	moment   Moment    // when it woke last
 	clock    time.Time // what the machine's clock said of late
@@ -150,7 +150,7 @@ func (l *loop) step(t *Task) {
 	}
 	r := t.runner
 	r.next()
-	if r.task == nil { // the end of the step was before it slept
+	if r.task == nil { // it has come to the end of a turn, and so of its last step
 		l.dismiss(r)
 	} else {
 		l.end()
@@ -159,7 +159,7 @@ func (l *loop) step(t *Task) {
 
 // begin is the beginning of a step.
 func (l *loop) begin() {
-	l.steps.Add(1)
+	l.steps.Store(l.steps.Load() | 1 + 2)
 	if l.watcher.sleeping.Load() {
 		l.watcher.ring()
 	}
@@ -170,7 +170,6 @@ func (l *loop) begin() {
 
 // end is the end of a step.
 func (l *loop) end() {
-	l.steps.Add(1)
 	if l.audit != nil {
 		l.audit.end()
 	}
@@ -178,6 +177,9 @@ func (l *loop) end() {
 
 // sleep waits for events and returns their number. It does not wait if somebody has rung since the last time.
 func (l *loop) sleep() int {
+	if steps := l.steps.Load(); steps%2 != 0 {
+		l.steps.Store(steps + 1)
+	}
 	timeout := l.timers.timeout(l.moment)
 	if !l.rest.CompareAndSwap(awake, asleep) {
 		timeout = 0
@@ -221,7 +223,9 @@ func (l *loop) note(fd int, serial, ready uint32, ok bool) {
 	switch {
 	case t == nil, ready == canWrite && before&canWrite != 0: // as at the beginning: nobody waits for what is known
 	case t.loop == l:
-		l.line(t)
+		if !t.rests || t.on != nil && t.on.wire == w { // else it has waited for this one before
+			l.line(t)
+		}
 	case t.loop != nil: // the wire is on its way to another loop
 		l.strays = append(l.strays, t)
 	default:

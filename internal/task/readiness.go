@@ -59,46 +59,54 @@ func (w *Wire) silent() bool { return w.at != nil && w.ready.Load()&(canRead|end
 // readReady is tryRead for a wire that is told of: it asks the kernel only if something may be there, or no loop tells of it yet. What is heard while it
 // reads counts for the next time.
 func (w *Wire) readReady(p []byte) (int, error) {
-	for w.at == nil || w.ready.Load()&(canRead|ended) != 0 {
-		w.ready.And(^canRead)
-		n, e := rawRead(w.fd, p)
-		switch {
-		case e == unix.EINTR:
-			w.ready.Or(canRead)
-			continue
-		case e == unix.EAGAIN:
-			return 0, nil
-		case e != 0:
-			return 0, os.NewSyscallError("read", e)
-		case n == 0 && len(p) > 0:
-			return 0, io.EOF
-		case n == len(p):
-			w.ready.Or(canRead)
-		}
-		return n, nil
+	if w.silent() {
+		return 0, nil
 	}
-	return 0, nil
+	w.ready.And(^canRead)
+	n, e := rawRead(w.fd, p)
+	return w.readMore(p, n, e)
 }
 
-// writeReady is tryWrite for a wire that a loop tells of.
-func (w *Wire) writeReady(p []byte) (n int, err error) {
-	for n < len(p) && w.ready.Load()&canWrite != 0 {
-		m, e := rawWrite(w.fd, p[n:])
+// readMore goes on with readReady after a read that found n bytes, or failed.
+func (w *Wire) readMore(p []byte, n int, e unix.Errno) (int, error) {
+	for e == unix.EINTR {
+		n, e = rawRead(w.fd, p)
+	}
+	switch {
+	case e == unix.EAGAIN:
+		return 0, nil
+	case e != 0:
+		return 0, os.NewSyscallError("read", e)
+	case n == 0 && len(p) > 0:
+		return 0, io.EOF
+	case n == len(p):
+		w.ready.Or(canRead)
+	}
+	return n, nil
+}
+
+// writeMore goes on with tryWrite, for a wire that a loop tells of, after a write that took n bytes, or failed.
+func (w *Wire) writeMore(p []byte, n int, e unix.Errno) (written int, err error) {
+	for {
 		if e == unix.EAGAIN {
 			w.ready.And(^canWrite)
-			if m, e = rawWrite(w.fd, p[n:]); e != unix.EAGAIN { // the room was heard of before
-				w.ready.Or(canWrite)
+			if n, e = rawWrite(w.fd, p[written:]); e == unix.EAGAIN {
+				return written, nil
 			}
+			w.ready.Or(canWrite) // the room was heard of before
 		}
 		switch e {
 		case 0:
-			n += m
+			written += n
 		case unix.EINTR, unix.EAGAIN:
 		default:
-			return n, os.NewSyscallError("write", e)
+			return written, os.NewSyscallError("write", e)
 		}
+		if written == len(p) {
+			return written, nil
+		}
+		n, e = rawWrite(w.fd, p[written:])
 	}
-	return n, nil
 }
 
 // isReady reports whether an interest may find something.

@@ -63,26 +63,47 @@ func (c *Conn) Fill() bool { return c.fill(nil) }
 
 // fill is Fill for a task that l runs; nil is for whoever else.
 func (c *Conn) fill(l *loop) bool {
-	switch {
-	case c.readErr != nil:
-		return true
-	case c.tls != nil:
-		return c.fillTLS(l)
-	case c.wire.silent():
+	w := c.wire
+	switch ready := w.ready.Load(); {
+	case c.tls != nil || c.readErr != nil:
+		return c.fillElse(l)
+	case ready&canRead != 0: // a loop has told so, or nobody has looked
+	case ready&ended == 0 && w.at != nil:
 		return c.full()
+	default:
+		return c.fillElse(l)
 	}
 	room := c.room(l)
 	if len(room) == 0 {
 		return true
 	}
-	if c.wire.loops != nil {
-		return c.filled(c.wire.readReady(room))
+	w.ready.And(^canRead) // before it reads: what is heard meanwhile counts for the next time
+	n, e := rawRead(w.fd, room)
+	if e != 0 || n == 0 || n == len(room) {
+		return c.filled(w.readMore(room, n, e))
 	}
-	return c.filled(c.wire.readNow(room))
+	c.w += n
+	c.received += uint64(n)
+	return true
+}
+
+// fillElse is fill for what no loop has told of: TLS may have bytes itself.
+func (c *Conn) fillElse(l *loop) bool {
+	switch {
+	case c.readErr != nil:
+		return true
+	case c.tls != nil:
+		return c.fillTLS(l)
+	}
+	room := c.room(l)
+	if len(room) == 0 {
+		return true
+	}
+	return c.filled(c.wire.tryRead(room))
 }
 
 // full reports whether there is no room for more.
-func (c *Conn) full() bool { return c.in != nil && c.r == 0 && c.w == len(c.in.b) }
+func (c *Conn) full() bool { return c.w != 0 && c.r == 0 && c.w == len(c.in.b) }
 
 func (c *Conn) fillTLS(l *loop) bool {
 	room := c.room(l)
@@ -119,7 +140,6 @@ func (c *Conn) filled(n int, err error) bool {
 func (c *Conn) room(l *loop) []byte {
 	if c.in == nil {
 		c.in = l.borrow()
-		c.r, c.w = 0, 0
 	}
 	if c.w == len(c.in.b) && c.r > 0 {
 		c.compact()

@@ -58,12 +58,12 @@ func (g *Group) Wait() { g.wg.Wait() }
 //
 // Wait and Await are for the code that runs as the task; Wake may be called by anyone at any time.
 type Task struct {
-	woken  atomic.Bool
+	woken atomic.Bool
+	coroutine
+
 	parked atomic.Pointer[Conn] // the connection in whose read the task is parked, when it waits for that alone
 	bell   chan struct{}        // rung when the task waits for more than one thing; nil on a loop
 	timer  *time.Timer          // of waits with a deadline; made on first use
-
-	coroutine
 }
 
 // New returns a task for code that is already running in a goroutine of its owner, such as a pool's dialler or a test.

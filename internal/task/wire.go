@@ -217,8 +217,20 @@ func (w *Wire) readNow(p []byte) (n int, err error) {
 
 // tryWrite writes what the socket takes: n is 0 and err nil when that is nothing.
 func (w *Wire) tryWrite(p []byte) (n int, err error) {
+	if w.ready.Load()&canWrite == 0 {
+		return w.writeElse(p)
+	}
+	n, e := rawWrite(w.fd, p)
+	if e != 0 || n < len(p) {
+		return w.writeMore(p, n, e)
+	}
+	return n, nil
+}
+
+// writeElse is tryWrite for a wire that no loop tells of, or has told of nothing since there was no room.
+func (w *Wire) writeElse(p []byte) (n int, err error) {
 	if w.loops != nil {
-		return w.writeReady(p)
+		return 0, nil
 	}
 	return w.writeNow(p)
 }
