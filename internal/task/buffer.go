@@ -11,7 +11,7 @@ const keepLimit = 64 << 10
 // spareBuffers is how many buffers a loop keeps for the tasks that it runs, while it is busy.
 const spareBuffers = 64
 
-type buffer struct{ b []byte }
+type buffer struct{ b []byte } // no room beyond its length
 
 // buffers lends buffers to all connections of the process. It holds no state but spare memory.
 var buffers = sync.Pool{New: func() any { return &buffer{make([]byte, BufferSize)} }}
@@ -29,22 +29,22 @@ func (l *loop) borrow() *buffer {
 
 // giveBack takes a buffer from a task that l runs; nil is for whoever else.
 func (l *loop) giveBack(b *buffer) {
-	if cap(b.b) > keepLimit || cap(b.b) < BufferSize {
-		return
-	}
-	b.b = b.b[:cap(b.b)]
-	if l == nil || len(l.buffers) == spareBuffers {
+	switch size := len(b.b); {
+	case size > keepLimit || size < BufferSize:
+	case l == nil || len(l.buffers) == spareBuffers:
 		buffers.Put(b)
-		return
+	default:
+		l.buffers = append(l.buffers, b)
 	}
-	l.buffers = append(l.buffers, b)
 }
 
-// giveBackAll leaves the loop's spare buffers to others.
+// giveBackAll leaves the loop's spare buffers to others, and whatever it knows of tasks that have nothing to do with it any more.
 func (l *loop) giveBackAll() {
 	for _, b := range l.buffers {
 		buffers.Put(b)
 	}
 	clear(l.buffers[:cap(l.buffers)])
 	l.buffers = l.buffers[:0]
+	clear(l.runnable[len(l.runnable):cap(l.runnable)])
+	clear(l.fresh[len(l.fresh):cap(l.fresh)])
 }

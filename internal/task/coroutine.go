@@ -14,7 +14,7 @@ type coroutine struct {
 	rests  bool        // the turn ended in a rest
 	ended  bool
 	loop   *loop   // nil: the task is a goroutine
-	runner *runner // that runs the turn; nil between turns
+	runner *runner // in which it has parked; nil: it has not
 	on     *Conn   // what it waits for when it rests, if that is a connection
 	of     *Conn   // its own connection
 	does   Turner
@@ -24,21 +24,16 @@ type coroutine struct {
 	group  *Group
 }
 
-// begin has r run the task's next turn.
-func (t *Task) begin(r *runner) {
-	t.runner, r.task = r, t
+// turn is the task's next turn. Its runner calls it.
+func (t *Task) turn() {
 	if t.rests && t.on != t.of {
 		t.until = 0
 		t.wasWoken() // that the turn begins is all that waking is for; whoever rests for the task's own connection looks at what Rest says
 	}
 	t.rests = false
-}
-
-// finish is the end of a turn: the task rests from now on, or has ended.
-func (t *Task) finish(rests bool) {
-	t.runner, t.rests = nil, rests
+	t.rests = t.does.Turn(t)
 	switch {
-	case !rests:
+	case !t.rests:
 		t.end()
 	case t.on == nil:
 		if t.until != 0 {
@@ -111,7 +106,14 @@ func (t *Task) Yield() {
 	}
 	t.spent = 0
 	t.loop.post(t)
+	t.yield()
+}
+
+// yield leaves the loop to others until that resumes the task.
+func (t *Task) yield() {
+	t.runner = t.loop.current
 	t.runner.yield(struct{}{})
+	t.runner = nil
 }
 
 // park yields to the loop until it resumes the task: for an event, a post, or the deadline.
@@ -120,7 +122,7 @@ func (t *Task) park(until Moment) {
 		t.until = until
 		t.loop.timers.set(t)
 	}
-	t.runner.yield(struct{}{})
+	t.yield()
 	t.until = 0
 }
 
@@ -201,7 +203,7 @@ func (t *Task) awaitOnLoop(f func()) {
 		f()
 	}()
 	for !done.Load() {
-		t.runner.yield(struct{}{})
+		t.yield()
 	}
 	if failure != nil {
 		panic(failure) // a programmer's mistake in f, as if the task had run it itself

@@ -9,26 +9,29 @@ import (
 // loop is one event loop: it sleeps in its poller and resumes the tasks whose connections made progress, which were woken, or
 // whose time is over. Its tasks run in its goroutine, one at a time.
 type loop struct {
-	poll   *poller
-	number int           // among the loops, from 0
-	tasks  atomic.Int64  // that it runs
-	stalls atomic.Uint64 // how often a task held it up
-	steps  atomic.Uint64 // grows when a task begins to run, and when the loop goes to sleep: odd while it does not sleep, if one ran
+	// What each step needs, first and side by side.
+	steps   atomic.Uint64 // grows when a task begins to run, and when the loop goes to sleep: odd while it does not sleep, if one ran
+	watcher *watcher      // of all loops
+	audit   *audit        // what looks at each step; nil: nothing
+	current *runner       // that runs, or ran last
+	fresh   []*Task       // whose turns begin, after those of runnable went on
+	begun   int           // how many of fresh were taken out
 
-	moment   Moment    // when it woke last
-	clock    time.Time // what the machine's clock said of late
-	clockAt  Moment    // when that was
-	runnable []*Task   // to resume, which have a runner
-	resumed  int       // how many of runnable were taken out
-	fresh    []*Task   // to resume after them: their own turns begin
-	begun    int       // how many of fresh were taken out
-	strays   []*Task   // of other loops
-	timers   timers
-	spare    []*runner
-	buffers  []*buffer // spare ones, for its tasks
-	audit    *audit    // what looks at each step; nil: nothing
-	watcher  *watcher  // of all loops
+	runnable []*Task // to resume: they have parked
+	resumed  int     // how many of runnable were taken out
+	moment   Moment  // when it woke last
+	buffers  []*buffer
+	number   int // among the loops, from 0
 
+	poll    *poller
+	timers  timers
+	clock   time.Time // what the machine's clock said of late
+	clockAt Moment    // when that was
+	spare   []*runner
+	strays  []*Task // of other loops, to post there
+
+	tasks    atomic.Int64  // that it runs
+	stalls   atomic.Uint64 // how often a task held it up
 	rest     atomic.Uint32 // whether it sleeps: awake, asleep or rung
 	stopping atomic.Bool
 
@@ -79,14 +82,19 @@ func (l *loop) post(t *Task) {
 	l.ring()
 }
 
-// serve is the loop's goroutine. It resumes the tasks that have a runner. A turn begins in a runner, which runs the loop itself when it has come to the
-// end of one, and goes on with the next, for as long as nothing comes but turns that begin.
+// serve is the loop's goroutine. It resumes the tasks that have parked, each in its runner. Turns begin in a runner that has none, which runs the loop
+// itself for as long as nothing comes but turns that begin.
 func (l *loop) serve() {
 	for l.run() {
-		if l.resumed < len(l.runnable) {
-			l.step(take(l.runnable, &l.resumed))
-		} else {
-			l.step(take(l.fresh, &l.begun))
+		if l.resumed == len(l.runnable) {
+			l.switchTo(l.hire())
+			continue
+		}
+		t := l.runnable[l.resumed]
+		l.resumed++
+		if t.runner != nil { // else it is there twice, and saw at the first time what there was to see
+			l.begin()
+			l.switchTo(t.runner)
 		}
 	}
 	l.dismissAll()
@@ -111,17 +119,11 @@ func (l *loop) run() bool {
 			l.giveBackAll()
 		}
 		l.hear(n)
-		l.expire()
+		if l.timers.due(l.moment) {
+			l.expire()
+		}
 	}
 	return true
-}
-
-// take is the task of a list of which n were taken out before.
-func take(list []*Task, n *int) *Task {
-	t := list[*n]
-	list[*n] = nil
-	*n++
-	return t
 }
 
 // lookAtClock looks at the machine's clock, which may have been set since.
@@ -139,25 +141,18 @@ func (l *loop) line(t *Task) {
 	}
 }
 
-// step resumes a task until it parks, rests or ends.
-func (l *loop) step(t *Task) {
-	if t.ended {
-		return
-	}
-	l.begin()
-	if t.runner == nil {
-		t.begin(l.hire())
-	}
-	r := t.runner
+// switchTo goes on in a runner until a task parks there, or it leaves the loop to who calls. Only the loop's goroutine calls it.
+func (l *loop) switchTo(r *runner) {
+	l.current = r
 	r.next()
-	if r.task == nil { // it has come to the end of a turn, and so of its last step
+	if r.spare {
 		l.dismiss(r)
 	} else {
 		l.end()
 	}
 }
 
-// begin is the beginning of a step.
+// begin is the beginning of a step: a task runs until it parks, rests or ends.
 func (l *loop) begin() {
 	l.steps.Store(l.steps.Load() | 1 + 2)
 	if l.watcher.sleeping.Load() {
@@ -193,7 +188,7 @@ func (l *loop) sleep() int {
 func (l *loop) hear(n int) {
 	l.mu.Lock()
 	for i := range n {
-		l.note(l.poll.event(i))
+		l.note(i)
 	}
 	for i, t := range l.inbox {
 		t.posted.Store(false)
@@ -209,9 +204,11 @@ func (l *loop) hear(n int) {
 	l.strays = l.strays[:0]
 }
 
-// note is hear for one event, with l.mu held.
-func (l *loop) note(fd int, serial, ready uint32, ok bool) {
-	if !ok || fd >= len(l.wires) {
+// note is hear for the event at a place, with l.mu held.
+func (l *loop) note(i int) {
+	fd, serial, ready := l.poll.event(i)
+	if serial == bellSerial {
+		l.poll.silence()
 		return
 	}
 	w := l.wires[fd]
@@ -247,7 +244,9 @@ func (l *loop) register(w *Wire) error {
 	for w.fd >= len(l.wires) {
 		l.wires = append(l.wires, make([]*Wire, max(64, len(l.wires)))...)
 	}
-	l.serial++
+	if l.serial++; l.serial == bellSerial {
+		l.serial++
+	}
 	w.serial = l.serial
 	l.wires[w.fd] = w
 	if err := l.poll.add(w.fd, w.serial, w.listens); err != nil {

@@ -37,7 +37,7 @@ func newPoller() (*poller, error) {
 		return nil, os.NewSyscallError("eventfd", err)
 	}
 	p := &poller{epoll: epoll, bell: bell}
-	if err := p.control(bell, unix.EPOLLIN, 0); err != nil {
+	if err := p.control(bell, unix.EPOLLIN, bellSerial); err != nil {
 		p.close()
 		return nil, err
 	}
@@ -92,22 +92,22 @@ func (p *poller) look(timeout int) (int, unix.Errno) {
 	return int(n), 0
 }
 
-// event is what the last wait found at a place: a descriptor, the serial number that add was told, and what the descriptor is ready for. ok is
-// false for the poller's own bell, which is then silenced.
-func (p *poller) event(i int) (fd int, serial, ready uint32, ok bool) {
+// event is what the last wait found at a place: a descriptor, the serial number that add was told, or bellSerial, and what the descriptor is ready for.
+func (p *poller) event(i int) (fd int, serial, ready uint32) {
 	ev := &p.events[i]
-	if int(ev.Fd) == p.bell {
-		var count [8]byte
-		_, _ = unix.Read(p.bell, count[:])
-		return 0, 0, 0, false
+	if ev.Events == unix.EPOLLIN|unix.EPOLLOUT { // what it nearly always is
+		return int(ev.Fd), uint32(ev.Pad), canRead | canWrite
 	}
-	return int(ev.Fd), uint32(ev.Pad), readiness(ev.Events), true
+	return int(ev.Fd), uint32(ev.Pad), readiness(ev.Events)
+}
+
+// silence stops the bell, which an event has told of.
+func (p *poller) silence() {
+	var count [8]byte
+	_, _ = unix.Read(p.bell, count[:])
 }
 
 func readiness(events uint32) (ready uint32) {
-	if events == unix.EPOLLIN|unix.EPOLLOUT { // what it nearly always is
-		return canRead | canWrite
-	}
 	if events&(unix.EPOLLIN|unix.EPOLLPRI) != 0 {
 		ready |= canRead
 	}

@@ -23,7 +23,9 @@ func (*poller) ring() {}
 
 func (*poller) wait(int) int { return 0 }
 
-func (*poller) event(int) (fd int, serial, ready uint32, ok bool) { return 0, 0, 0, false }
+func (*poller) event(int) (fd int, serial, ready uint32) { return 0, 0, 0 }
+
+func (*poller) silence() {}
 
 func (*poller) add(int, uint32, bool) error { return errors.ErrUnsupported }
 

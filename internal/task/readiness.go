@@ -15,6 +15,9 @@ const (
 	ended           // its peer has closed: it stays readable
 )
 
+// bellSerial is the serial number of a poller's own bell, which no wire has.
+const bellSerial = 0
+
 // takeOver takes a wire's socket out of Go's own poller: a loop tells from now on when it is ready.
 func (w *Wire) takeOver(l *Loops) error {
 	fd := -1

@@ -127,7 +127,7 @@ func TestRunnerGoesOn(t *testing.T) {
 			rested <- true
 			return true
 		}
-		runners = append(runners, tk.runner)
+		runners = append(runners, tk.loop.current)
 		return false
 	}))
 	<-rested
@@ -137,7 +137,7 @@ func TestRunnerGoesOn(t *testing.T) {
 		for len(parked.Buffered()) == 0 {
 			tk.Wait(time.Time{}, Reading(parked))
 		}
-		runners = append(runners, tk.runner)
+		runners = append(runners, tk.loop.current)
 	})
 	<-waits
 	g.Go(func(*Task) { // holds up the loop until both are ready

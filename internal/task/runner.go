@@ -8,14 +8,15 @@ const spareRunners = 64
 // runner is a coroutine that runs the turns of a loop's tasks, one after the other. A task has one from the beginning of a turn to its end, and
 // when it rests it has none, and so no stack.
 type runner struct {
+	loop  *loop
 	next  func() (struct{}, bool)
 	stop  func()
 	yield func(struct{}) bool
-	task  *Task // whose turn it is; nil: it is spare
+	spare bool // it runs no turn, and the loop's goroutine goes on
 }
 
-func newRunner() *runner {
-	r := &runner{}
+func newRunner(l *loop) *runner {
+	r := &runner{loop: l}
 	r.next, r.stop = iter.Pull(r.run)
 	return r
 }
@@ -24,40 +25,38 @@ func newRunner() *runner {
 func (r *runner) run(yield func(struct{}) bool) {
 	r.yield = yield
 	for {
-		t := r.task
-		t.finish(t.does.Turn(t))
-		r.task = nil
-		if next := t.loop.succeed(); next != nil {
-			next.begin(r)
+		if t := r.loop.succeed(); t != nil {
+			r.loop.begin()
+			t.turn()
+			r.loop.end()
 			continue
 		}
+		r.spare = true
 		if !yield(struct{}{}) {
 			return
 		}
+		r.spare = false
 	}
 }
 
-// succeed takes out the next task whose turn begins, for a runner that has come to the end of one, and runs the loop until there is one: that saves the
-// switches to the loop's goroutine and back. Nil: that goes on, as a task that has a runner comes first, or the loop ends.
+// succeed takes out the next task whose turn begins, and runs the loop until there is one: that saves the switches to the loop's goroutine and back. Nil: that
+// goes on, as a task that has parked comes first, or the loop ends.
 func (l *loop) succeed() *Task {
-	l.end()
-	if l.begun == len(l.fresh) && !l.run() || l.resumed < len(l.runnable) {
-		return nil
+	for l.run() && l.resumed == len(l.runnable) {
+		t := l.fresh[l.begun]
+		l.begun++
+		if t.runner == nil && !t.ended { // else it was there twice, and saw at the first time what there was to see
+			return t
+		}
 	}
-	t := l.fresh[l.begun]
-	if t.runner != nil || t.ended { // it is there twice
-		return nil
-	}
-	take(l.fresh, &l.begun)
-	l.begin()
-	return t
+	return nil
 }
 
 // hire is a runner that has nothing to do.
 func (l *loop) hire() *runner {
 	last := len(l.spare) - 1
 	if last < 0 {
-		return newRunner()
+		return newRunner(l)
 	}
 	r := l.spare[last]
 	l.spare = l.spare[:last]

@@ -73,9 +73,12 @@ func (c *Conn) fill(l *loop) bool {
 	default:
 		return c.fillElse(l)
 	}
-	room := c.room(l)
+	if c.in == nil {
+		c.in = l.borrow()
+	}
+	room := c.in.b[c.w:]
 	if len(room) == 0 {
-		return true
+		return c.fillElse(l)
 	}
 	w.ready.And(^canRead) // before it reads: what is heard meanwhile counts for the next time
 	n, e := rawRead(w.fd, room)

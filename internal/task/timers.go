@@ -42,6 +42,9 @@ func (h *timers) remove(t *Task) {
 	}
 }
 
+// due reports whether there may be something for expired.
+func (h timers) due(now Moment) bool { return len(h) > 0 && h[0].at <= now }
+
 // expired takes out the next task whose deadline has come; nil: there is none.
 func (h *timers) expired(now Moment) *Task {
 	for len(*h) > 0 && (*h)[0].at <= now {
