@@ -59,15 +59,15 @@ type Backend struct {
 	node    *Node
 	serial  uint64
 	born    time.Time
-	expires time.Time  // zero: never
-	wire    *task.Wire // below Conn; for severing only
-	cipher  string     // of TLS; empty in plaintext
+	expires task.Moment // 0: never
+	wire    *task.Wire  // below Conn; for severing only
+	cipher  string      // of TLS; empty in plaintext
 	session serverSession
 
 	// The rest is guarded by node.mu.
 	state     backendState
 	holder    *Request
-	idleSince time.Time
+	idleSince task.Moment
 	cancels   int    // cancel requests under way
 	spoilt    string // why it must not be used again
 }
@@ -91,7 +91,7 @@ func (b *Backend) Age() time.Duration { return time.Since(b.born) }
 // request that waits for the node, else to the idle ones. Any of them is in another goroutine: the caller must not touch it.
 func (b *Backend) Release() {
 	n := b.node
-	tidy := b.tidy()
+	tidy := b.Conn.Settled() || b.tidy()
 	n.mu.Lock()
 	b.mustBeHeld("Release")
 	now := b.holder.now()
@@ -105,7 +105,9 @@ func (b *Backend) Release() {
 	}
 	wake, closing := n.give(b, now)
 	n.mu.Unlock()
-	b.given(wake, closing)
+	if wake != nil || closing {
+		b.given(wake, closing)
+	}
 }
 
 // Destroy closes a backend that nobody can use any more. The reason is one of few words: each is a counter.
@@ -179,7 +181,7 @@ func (b *Backend) quiet() bool {
 	return true
 }
 
-// tidy reports whether nothing is unread or unsent.
+// tidy reports whether nothing is unread or unsent that means something.
 func (b *Backend) tidy() bool {
 	return b.Conn.Pending() == 0 && b.Conn.ReadErr() == nil && b.Conn.WriteErr() == nil && (len(b.Conn.Buffered()) == 0 || b.swallow())
 }

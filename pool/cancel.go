@@ -6,6 +6,7 @@ import (
 	"net"
 	"time"
 
+	"github.com/pgdrover/pgdrover/internal/task"
 	"github.com/pgdrover/pgdrover/pgwire"
 )
 
@@ -50,7 +51,7 @@ func (b *Backend) Cancel(ctx context.Context, r *Request) error {
 		n.mu.Unlock()
 		return err
 	}
-	wake, closing := n.give(b, time.Now())
+	wake, closing := n.give(b, task.MomentOf(time.Now()))
 	n.mu.Unlock()
 	b.given(wake, closing)
 	return err

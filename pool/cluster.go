@@ -52,6 +52,9 @@ func (c *Cluster) Config() Config { return c.cfg }
 func (c *Cluster) Adjust(cfg Config) {
 	c.limits.Store(cfg.withDefaults().limits())
 	for _, n := range c.Nodes() {
+		n.mu.Lock()
+		n.judged()
+		n.mu.Unlock()
 		ring(n.kick)
 	}
 }
@@ -156,6 +159,7 @@ func (n *Node) stay() {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.retired = noTime
+	n.judged()
 }
 
 // retire takes note that a node has left the map in force.
@@ -165,6 +169,7 @@ func (n *Node) retire(now time.Time) {
 	if n.retired.IsZero() {
 		n.retired = now
 	}
+	n.judged()
 }
 
 // Nodes are all nodes and pools of logins, those that are being drained included, by shard, role and address; the node itself comes
@@ -237,6 +242,7 @@ func (c *Cluster) awaitEmpty(ctx context.Context) error {
 func (n *Node) close() {
 	n.mu.Lock()
 	n.closed = true
+	n.judged()
 	wake := n.failAll(n.gone())
 	n.mu.Unlock()
 	n.sweep(time.Now())

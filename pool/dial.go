@@ -101,7 +101,7 @@ func (n *Node) dialAs(ctx context.Context, params map[string]string) (*Backend, 
 		born: born, wire: w, cipher: c.Cipher(), session: n.sessionOf(g), state: returning,
 	}
 	if life := n.cluster.limits.Load().lifetime; life > 0 {
-		b.expires = b.born.Add(life - life/10 + rand.N(life/5+1))
+		b.expires = task.MomentOf(b.born.Add(life - life/10 + rand.N(life/5+1)))
 	}
 	return b, nil
 }

@@ -3,6 +3,8 @@ package pool
 import (
 	"context"
 	"time"
+
+	"github.com/pgdrover/pgdrover/internal/task"
 )
 
 // linger is how long a node that left the map is kept for those who began with an older map.
@@ -43,15 +45,17 @@ func (c *Cluster) clean(ctx context.Context) {
 func (n *Node) sweep(now time.Time) {
 	n.mu.Lock()
 	l := n.cluster.limits.Load()
+	n.judged()
+	at := task.MomentOf(now)
 	var closing []*Backend
 	kept := n.idle[:0]
 	for _, b := range n.idle {
-		reason := n.unfit(b, now)
-		if reason == "" && l.idle > 0 && now.Sub(b.idleSince) >= l.idle {
+		reason := n.unfit(b, at)
+		if reason == "" && l.idle > 0 && at.Sub(b.idleSince) >= l.idle {
 			reason = reasonIdle
 		}
 		if reason == "" {
-			if now.Sub(b.idleSince) >= seldom {
+			if at.Sub(b.idleSince) >= seldom {
 				b.Conn.Rest()
 			}
 			kept = append(kept, b)
@@ -60,7 +64,7 @@ func (n *Node) sweep(now time.Time) {
 		n.forget(b, reason)
 		closing = append(closing, b)
 	}
-	clear(n.idle[len(kept):])
+	clear(n.idle[len(kept):cap(n.idle)])
 	n.idle = kept
 	n.published()
 	n.mu.Unlock()
@@ -102,5 +106,6 @@ func (n *Node) unused(now time.Time) bool {
 		return false
 	}
 	n.closed = true
+	n.judged()
 	return true
 }

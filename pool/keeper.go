@@ -5,6 +5,8 @@ import (
 	"math/rand/v2"
 	"slices"
 	"time"
+
+	"github.com/pgdrover/pgdrover/internal/task"
 )
 
 const (
@@ -90,7 +92,8 @@ func (n *Node) dialOne(ctx context.Context) {
 	n.cluster.live.Add(1)
 	after := n.markUp(now)
 	n.mended()
-	wake, closing := n.give(b, now)
+	n.judged()
+	wake, closing := n.give(b, task.MomentOf(now))
 	n.mu.Unlock()
 	b.given(wake, closing)
 	after()
@@ -127,9 +130,9 @@ func (n *Node) dialFailed(ctx context.Context, start time.Time, err error) {
 // makeRoom closes the backend of another login that has been idle for longest on the node of a pool, which had no room for another one.
 func (c *Cluster) makeRoom(n *Node) {
 	var from *Node
-	var since time.Time
+	var since task.Moment
 	for _, own := range c.poolsOn(n.of) {
-		if at, ok := own.idlest(); ok && own != n && (from == nil || at.Before(since)) {
+		if at, ok := own.idlest(); ok && own != n && (from == nil || at < since) {
 			from, since = own, at
 		}
 	}
@@ -142,11 +145,11 @@ func (c *Cluster) makeRoom(n *Node) {
 }
 
 // idlest is since when the backend has been idle that has been for longest; ok is false when none is.
-func (n *Node) idlest() (since time.Time, ok bool) {
+func (n *Node) idlest() (since task.Moment, ok bool) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if len(n.idle) == 0 {
-		return noTime, false
+		return 0, false
 	}
 	return n.idle[0].idleSince, true
 }

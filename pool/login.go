@@ -115,7 +115,7 @@ func (l *Login) place(p place) place {
 	own := n.users[l]
 	if own == nil {
 		own = l.cluster.newNode(n.id, n.addr)
-		own.of, own.owner, own.inFlight = n, l, n.inFlight
+		own.of, own.owner, own.inFlight, own.strict = n, l, n.inFlight, true
 		own.closed = l.cluster.closed
 		n.mu.Lock()
 		own.up.Store(n.up.Load())

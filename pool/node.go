@@ -45,18 +45,19 @@ type Node struct {
 
 	mu       sync.Mutex // guards what follows
 	load     int64      // what this pool has added to inFlight
-	kept     bool       // of a login's pool: its keeper runs
+	idle     []*Backend // a stack: the last was used last
+	strict   bool       // there may be a reason of the node's not to keep a backend: unfit knows
+	queue    queue      // empty while a backend is idle
+	counts   counts
+	kept     bool // of a login's pool: its keeper runs
 	all      map[*Backend]struct{}
 	apart    map[*Backend]struct{} // backends that are none of the pool's
-	idle     []*Backend            // a stack: the last was used last
-	queue    queue                 // empty while a backend is idle
 	dialing  int
 	failures int       // dials that failed in a row
 	retryAt  time.Time // no dial before
 	trouble  *trouble  // nil while dials and probes succeed
 	since    time.Time // since when it is up, or down
 	health   health    // of the last good probe
-	counts   counts
 	closed   bool      // no more backends
 	renewed  time.Time // backends that are older are not kept
 	drained  bool      // no reads are sent here

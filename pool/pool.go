@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"time"
+
+	"github.com/pgdrover/pgdrover/internal/task"
 )
 
 // errElsewhere says that a node was not able to serve after all.
@@ -19,12 +21,8 @@ func (n *Node) takeOrQueue(r *Request, choice bool) (*Backend, error) {
 			n.mu.Unlock()
 			return nil, err
 		}
-		var now time.Time
-		if !r.since.IsZero() {
-			now = r.now()
-		}
-		n.grant(b, r, now)
-		n.loaded()
+		n.grant(b, r, r.now())
+		n.shift(1)
 		n.mu.Unlock()
 		if b.quiet() {
 			return b, nil
@@ -34,7 +32,8 @@ func (n *Node) takeOrQueue(r *Request, choice bool) (*Backend, error) {
 }
 
 // enqueue has r wait, or says why it can not. With n.mu held.
-func (n *Node) enqueue(r *Request, choice bool, now time.Time) error {
+func (n *Node) enqueue(r *Request, choice bool, at task.Moment) error {
+	now := at.Time()
 	l := n.cluster.limits.Load()
 	switch {
 	case n.closed:
@@ -48,8 +47,8 @@ func (n *Node) enqueue(r *Request, choice bool, now time.Time) error {
 		n.counts.Rejected++
 		return n.queueFull(l.maxWaiting)
 	}
-	if r.since.IsZero() {
-		r.since, r.deadline = now, now.Add(r.patience(l))
+	if r.since == 0 {
+		r.since, r.deadline = at, now.Add(r.patience(l))
 	}
 	r.node, r.state = n, stateWaiting
 	n.queue.insert(r)
@@ -78,61 +77,75 @@ func (n *Node) takeIdle(r *Request) *Backend {
 	if top < 0 {
 		return nil
 	}
-	best := r.best()
-	at, most := top, -1
-	for i := top; i >= 0 && most < best; i-- {
-		if s := r.suits(n.idle[i]); s > most {
-			at, most = i, s
-		}
+	if !r.best(n.idle[top]) {
+		n.raise(r)
 	}
-	b := n.idle[at]
-	if at < top {
-		copy(n.idle[at:], n.idle[at+1:])
-	}
-	n.idle[top] = nil
+	b := n.idle[top]
 	n.idle = n.idle[:top]
 	return b
 }
 
-// grant makes r the holder of b; if it has waited, until now, which is not looked at else. With n.mu held.
-func (n *Node) grant(b *Backend, r *Request, now time.Time) {
+// raise brings the idle backend that suits r best to the top. With n.mu held.
+func (n *Node) raise(r *Request) {
+	top := len(n.idle) - 1
+	at, most := top, -1
+	for i := top; i >= 0; i-- {
+		if s := r.suits(n.idle[i]); s > most {
+			at, most = i, s
+		}
+		if r.best(n.idle[i]) {
+			break
+		}
+	}
+	b := n.idle[at]
+	copy(n.idle[at:], n.idle[at+1:])
+	n.idle[top] = b
+}
+
+// grant makes r the holder of b; if it has waited, until now. With n.mu held.
+func (n *Node) grant(b *Backend, r *Request, now task.Moment) {
 	b.state, b.holder = held, r
-	n.counts.Acquired++
-	if r.since.IsZero() {
+	if r.since == 0 {
 		n.counts.Waits[0]++
 		return
 	}
-	waited := max(0, now.Sub(r.since))
+	waited := time.Duration(max(0, now-r.since))
 	n.counts.Waited += waited
 	n.counts.Waits[waitBucket(waited)]++
 }
 
 // give passes on a backend that nobody holds: to the oldest waiter, else to the idle ones, else, when it is not to be kept,
 // to nobody. What it returns is for b.given, after n.mu, which the caller holds, is released.
-func (n *Node) give(b *Backend, now time.Time) (wake func(), closing bool) {
-	b.holder = nil
-	if reason := n.unfit(b, now); reason != "" {
-		n.forget(b, reason)
-		n.published()
-		return nil, true
+func (n *Node) give(b *Backend, now task.Moment) (wake func(), closing bool) {
+	if n.strict || b.spoilt != "" || b.old(now) {
+		if reason := n.unfit(b, now); reason != "" {
+			n.forget(b, reason)
+			n.published()
+			return nil, true
+		}
 	}
-	if r := n.queue.pop(); r != nil {
+	n.shift(-1)
+	if n.queue.len > 0 {
+		r := n.queue.pop()
 		r.state, r.granted = stateGranted, b
 		n.grant(b, r, now)
-		n.loaded()
 		return r.Notify, false
 	}
-	b.state, b.idleSince = idle, now
+	b.state, b.holder, b.idleSince = idle, nil, now
 	n.idle = append(n.idle, b)
-	n.loaded()
 	return nil, false
 }
 
-// unfit says why b is not to be kept; empty when it is.
-func (n *Node) unfit(b *Backend, now time.Time) string {
+// old reports whether b has had its lifetime.
+func (b *Backend) old(now task.Moment) bool { return b.expires != 0 && now > b.expires }
+
+// unfit says why b is not to be kept; empty when it is. A reason that is the node's and no backend's is looked for only where strict says so.
+func (n *Node) unfit(b *Backend, now task.Moment) string {
 	switch {
 	case b.spoilt != "":
 		return b.spoilt
+	case b.old(now):
+		return reasonLifetime
 	case n.closed:
 		return reasonShutdown
 	case n.refused():
@@ -143,16 +156,19 @@ func (n *Node) unfit(b *Backend, now time.Time) string {
 		return reasonDrained
 	case !n.renewed.IsZero() && b.born.Before(n.renewed):
 		return reasonRenewed
-	case !b.expires.IsZero() && now.After(b.expires):
-		return reasonLifetime
 	case len(n.all)+n.dialing > n.cluster.limits.Load().size:
 		return reasonShrunk
 	}
 	return ""
 }
 
+// judged notes whether unfit may have a reason of the node's. With n.mu held; whoever makes it so says it at once, and sweep finds out when it is over.
+func (n *Node) judged() {
+	n.strict = n.owner != nil || n.closed || !n.retired.IsZero() || n.drained || !n.renewed.IsZero() || len(n.all)+n.dialing > n.cluster.limits.Load().size
+}
+
 // closing reports whether b is to be closed as soon as nobody holds it, other than by its nature. With n.mu held.
-func (n *Node) closing(b *Backend, now time.Time) bool {
+func (n *Node) closing(b *Backend, now task.Moment) bool {
 	switch {
 	case b.state == apart:
 		return false
@@ -173,12 +189,17 @@ func (n *Node) forget(b *Backend, reason string) {
 	n.cluster.lost()
 }
 
-// loaded tells the policy how much is in flight. With n.mu held, after each change of that.
+// shift tells the policy that more is in flight, or less, than before. With n.mu held.
+func (n *Node) shift(more int64) {
+	n.load += more
+	n.inFlight.Add(more)
+}
+
+// loaded tells the policy how much is in flight. With n.mu held, after each change of that which shift has not been told.
 func (n *Node) loaded() {
 	load := int64(len(n.all) - len(n.idle) + n.queue.len)
 	if more := load - n.load; more != 0 {
-		n.load = load
-		n.inFlight.Add(more)
+		n.shift(more)
 	}
 }
 

@@ -9,7 +9,7 @@ type queue struct {
 // insert puts r behind everybody who has waited as long or longer, which is the end unless r waited elsewhere before.
 func (q *queue) insert(r *Request) {
 	after := q.last
-	for after != nil && after.since.After(r.since) {
+	for after != nil && after.since > r.since {
 		after = after.prev
 	}
 	r.prev = after

@@ -50,10 +50,10 @@ func TestWaitersAreServedInOrder(t *testing.T) {
 
 func TestOlderWaiterFromElsewhereGoesFirst(t *testing.T) {
 	var q queue
-	at := time.Now()
-	a := &Request{since: at.Add(1)}
-	b := &Request{since: at.Add(3)}
-	moved := &Request{since: at.Add(2)}
+	const at = 10
+	a := &Request{since: at + 1}
+	b := &Request{since: at + 3}
+	moved := &Request{since: at + 2}
 	oldest := &Request{since: at}
 	for _, r := range []*Request{a, b, moved, oldest} {
 		q.insert(r)

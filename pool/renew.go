@@ -13,6 +13,7 @@ func (c *Cluster) Reconnect() {
 	for _, n := range c.Nodes() {
 		n.mu.Lock()
 		n.renewed = now
+		n.judged()
 		n.mu.Unlock()
 		n.sweep(now)
 	}
@@ -29,6 +30,7 @@ func (n *Node) Drain(on bool) {
 	for _, p := range pools {
 		p.mu.Lock()
 		p.drained = on
+		p.judged()
 		wake = append(wake, p.displace()...)
 		p.mu.Unlock()
 	}

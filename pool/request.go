@@ -44,17 +44,17 @@ type Request struct {
 	state      requestState
 	granted    *Backend
 	err        error
-	since      time.Time // zero until it first waits
+	since      task.Moment // 0 until it first waits
 	deadline   time.Time
 	prev, next *Request
 }
 
 // now is the time, for the session that r is of.
-func (r *Request) now() time.Time {
+func (r *Request) now() task.Moment {
 	if r.Task != nil {
-		return r.Task.Now()
+		return r.Task.Moment()
 	}
-	return time.Now()
+	return task.MomentOf(time.Now())
 }
 
 // Take is the outcome of a wait: a backend or an error; done is false while there is neither.
@@ -119,18 +119,17 @@ func (r *Request) suits(b *Backend) (sum int) {
 	return sum
 }
 
-// best is how well a backend may suit r: there is no need to look for a better one.
-func (r *Request) best() (sum int) {
+// best reports whether b, which is idle, suits r so well that there is no need to look for a better one. With the node's mu held.
+func (r *Request) best(b *Backend) bool {
 	switch {
 	case r.Affinity != 0:
-		sum = suitsAffinity
-	case r.Likeness != 0:
-		sum = suitsLikeness
+		if b.Affinity != r.Affinity {
+			return false
+		}
+	case r.Likeness != 0 && b.Likeness != r.Likeness:
+		return false
 	}
-	if r.Task != nil {
-		sum += suitsNear
-	}
-	return sum
+	return r.Task == nil || r.Task.Near(b.Conn)
 }
 
 // patience is how long r may wait.
@@ -179,7 +178,7 @@ func (r *Request) leave() error {
 		n.mu.Unlock()
 		return failure
 	}
-	wake, closing := n.give(b, time.Now())
+	wake, closing := n.give(b, task.MomentOf(time.Now()))
 	n.mu.Unlock()
 	b.given(wake, closing)
 	return nil

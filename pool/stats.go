@@ -5,6 +5,8 @@ import (
 	"maps"
 	"slices"
 	"time"
+
+	"github.com/pgdrover/pgdrover/internal/task"
 )
 
 // waitBuckets is the number of buckets of the wait-time histogram, the last of which has no bound.
@@ -168,12 +170,15 @@ func (n *Node) Stats() NodeStats {
 		Size: n.cluster.limits.Load().size, Idle: len(n.idle), Busy: len(n.all) - len(n.idle), Dialing: n.dialing, Listening: len(n.apart),
 		Waiting: n.queue.len, Counts: n.counts.Counts,
 	}
+	for _, many := range s.Counts.Waits {
+		s.Counts.Acquired += many
+	}
 	s.Counts.Destroyed = maps.Clone(n.counts.Destroyed)
 	if n.trouble != nil {
 		s.Why = n.trouble.err.Message
 	}
 	if n.queue.first != nil {
-		s.OldestWait = now.Sub(n.queue.first.since)
+		s.OldestWait = task.MomentOf(now).Sub(n.queue.first.since)
 	}
 	return s
 }
@@ -190,16 +195,17 @@ func (c *Cluster) Backends() []BackendStats {
 func (n *Node) backends() []BackendStats {
 	p := n.place.Load()
 	now := time.Now()
+	at := task.MomentOf(now)
 	n.mu.Lock()
 	list := make([]BackendStats, 0, len(n.all)+len(n.apart))
 	for _, b := range slices.AppendSeq(slices.Collect(maps.Keys(n.all)), maps.Keys(n.apart)) {
 		s := BackendStats{
 			Serial: b.serial, PID: b.PID, Shard: p.shard, Addr: n.addr, User: n.user(), Role: p.role,
-			State: "held", Age: now.Sub(b.born), Local: b.wire.LocalAddr().String(), Cipher: b.cipher, Closing: n.closing(b, now),
+			State: "held", Age: now.Sub(b.born), Local: b.wire.LocalAddr().String(), Cipher: b.cipher, Closing: n.closing(b, at),
 		}
 		switch b.state {
 		case idle:
-			s.State, s.Idle = "idle", now.Sub(b.idleSince)
+			s.State, s.Idle = "idle", at.Sub(b.idleSince)
 		case returning:
 			s.State = "cancelling"
 		case apart:

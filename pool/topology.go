@@ -23,7 +23,7 @@ func (t *Topology) Acquire(r *Request, shard int, role Role) (*Backend, error) {
 		panic("pool: Acquire with a request that waits already") // a programmer's mistake
 	}
 	r.topology, r.shard, r.role = t, shard, role
-	r.since = noTime
+	r.since = 0
 	return t.acquire(r)
 }
 

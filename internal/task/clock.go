@@ -14,6 +14,9 @@ func MomentOf(t time.Time) Moment { return Moment(t.Sub(began)) }
 // Time is the moment on the machine's clock.
 func (m Moment) Time() time.Time { return began.Add(time.Duration(m)) }
 
+// Sub is how much later m is than o.
+func (m Moment) Sub(o Moment) time.Duration { return time.Duration(m - o) }
+
 // Since is how long ago the moment was.
 func (m Moment) Since() time.Duration { return time.Since(began) - time.Duration(m) }
 

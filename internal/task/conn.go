@@ -174,6 +174,11 @@ func (c *Conn) Quiet() bool {
 	return c.r == c.w && c.readErr == nil && (c.tls == nil && c.wire.silent() || !c.fill(nil))
 }
 
+// Settled reports that nothing that has arrived is unread, nothing that was queued is unsent, and neither side has ended.
+func (c *Conn) Settled() bool {
+	return c.w|c.n == 0 && c.readErr == nil && c.writeErr == nil && (c.tls == nil || len(c.wire.queue) == 0)
+}
+
 // Gone reports that the peer has closed or reset the connection, if nothing that it sent before stands in the way of seeing that.
 // It reads nothing and does not block.
 func (c *Conn) Gone() bool { return c.readErr != nil || c.wire.gone() }
