@@ -43,33 +43,34 @@ type Param struct{ Name, Value string }
 // Backend is one connection to a node. Whoever acquired it holds it, and has its exported fields to itself, until it calls
 // exactly one of Release and Destroy, exactly once.
 type Backend struct {
-	Conn   *task.Conn
-	PID    uint32
-	Secret []byte // for cancel requests
-
-	// Params are the values that the server has reported. The holder writes down what is reported while it holds; the pool
-	// does while it is idle.
-	Params []Param
+	Conn *task.Conn
+	// Proxy is the holder's notes on this backend, which the next holder finds; nil at first.
+	Proxy any
 	// Affinity is what the holder says it left the backend with, for Request.Affinity; 0 for nothing in particular. Likeness is the
 	// same for Request.Likeness.
 	Affinity, Likeness uint64
-	// Proxy is the holder's notes on this backend, which the next holder finds; nil at first.
-	Proxy any
 
-	node    *Node
+	node *Node
+
+	// These are guarded by node.mu.
+	holder    *Request
+	state     backendState
+	cancels   int // cancel requests under way
+	idleSince task.Moment
+	expires   task.Moment // 0: never; not changed after it was dialled
+	spoilt    string      // why it must not be used again
+
+	PID    uint32
+	Secret []byte // for cancel requests
+	// Params are the values that the server has reported. The holder writes down what is reported while it holds; the pool
+	// does while it is idle.
+	Params []Param
+
 	serial  uint64
 	born    time.Time
-	expires task.Moment // 0: never
-	wire    *task.Wire  // below Conn; for severing only
-	cipher  string      // of TLS; empty in plaintext
+	wire    *task.Wire // below Conn; for severing only
+	cipher  string     // of TLS; empty in plaintext
 	session serverSession
-
-	// The rest is guarded by node.mu.
-	state     backendState
-	holder    *Request
-	idleSince task.Moment
-	cancels   int    // cancel requests under way
-	spoilt    string // why it must not be used again
 }
 
 // Node is the node it is connected to.

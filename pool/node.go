@@ -43,7 +43,7 @@ type Node struct {
 
 	users map[*Login]*Node // the pools of logins; guarded by cluster.mu
 
-	mu       sync.Mutex // guards what follows
+	mu       sync.Mutex // guards what follows, of which each use of a backend needs what comes first
 	load     int64      // what this pool has added to inFlight
 	idle     []*Backend // a stack: the last was used last
 	strict   bool       // there may be a reason of the node's not to keep a backend: unfit knows

@@ -15,16 +15,16 @@ var errElsewhere = errors.New("choose another node")
 func (n *Node) takeOrQueue(r *Request, choice bool) (*Backend, error) {
 	for {
 		n.mu.Lock()
-		b := n.takeIdle(r)
-		if b == nil {
+		if len(n.idle) == 0 {
 			err := n.enqueue(r, choice, r.now())
 			n.mu.Unlock()
 			return nil, err
 		}
+		b := n.takeIdle(r)
 		n.grant(b, r, r.now())
 		n.shift(1)
 		n.mu.Unlock()
-		if b.quiet() {
+		if b.Conn.Quiet() || b.quiet() {
 			return b, nil
 		}
 		b.drop(reasonDied)
@@ -71,12 +71,9 @@ func (n *Node) attend() {
 	n.cluster.group.Go(func() { n.keep(ctx) })
 }
 
-// takeIdle takes the idle backend that suits r best, of several the one that was used last; nil when none is idle. With n.mu held.
+// takeIdle takes the idle backend that suits r best, of several the one that was used last. There is one. With n.mu held.
 func (n *Node) takeIdle(r *Request) *Backend {
 	top := len(n.idle) - 1
-	if top < 0 {
-		return nil
-	}
 	if !r.best(n.idle[top]) {
 		n.raise(r)
 	}

@@ -2,8 +2,8 @@ package pool
 
 // queue is the line of those who wait for a node, oldest first, linked through the requests themselves.
 type queue struct {
-	first, last *Request
 	len         int
+	first, last *Request
 }
 
 // insert puts r behind everybody who has waited as long or longer, which is the end unless r waited elsewhere before.

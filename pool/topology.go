@@ -41,9 +41,15 @@ func (t *Topology) acquire(r *Request) (*Backend, error) {
 
 func (s *shardPlaces) pick(role Role, exclude *Node) *Node {
 	if role == Replica && len(s.replicas) > 0 {
-		if n := choose(s.replicas, exclude, rand.Uint32()); n != nil {
-			return n
-		}
+		return s.choose(exclude)
+	}
+	return s.primary.node
+}
+
+// choose is pick for a read where there are replicas.
+func (s *shardPlaces) choose(exclude *Node) *Node {
+	if n := choose(s.replicas, exclude, rand.Uint32()); n != nil {
+		return n
 	}
 	return s.primary.node
 }

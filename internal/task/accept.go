@@ -93,9 +93,11 @@ func (a *Listener) try() (*Conn, error) {
 
 // accepted is the memory of an accepted connection.
 type accepted struct {
+	ends // first: behind the 8 bytes that Go puts before such a thing, the others begin with a line of the processor's cache
+
 	conn Conn
 	wire Wire
-	ends ends
+	task Task // that it becomes the own connection of
 }
 
 // welcome makes a Conn of an accepted socket. Its peer may have sent something: clients speak first.
@@ -104,32 +106,30 @@ func (a *Listener) welcome(fd int, peer netip.AddrPort) *Conn {
 		_ = bequeath(fd) // without them it works, too
 	}
 	c := &accepted{}
-	c.ends.peer = peer
+	c.peer = peer
 	if a.here != nil {
-		c.ends.here = a.here
+		c.here = a.here
 	} else if here, err := syscall.Getsockname(fd); err == nil {
-		c.ends.here = net.TCPAddrFromAddrPort(addrPort(here))
+		c.here = net.TCPAddrFromAddrPort(addrPort(here))
 	}
-	c.wire.Conn, c.wire.fd, c.wire.async, c.wire.loops = &c.ends, fd, true, a.socket.wire.loops
+	c.wire.Conn, c.wire.fd, c.wire.async, c.wire.loops = c, fd, true, a.socket.wire.loops
 	c.wire.ready.Store(canRead | canWrite)
 	c.conn.wire = &c.wire
 	return &c.conn
 }
 
-// ends are the addresses of an accepted socket, in the place of a net.Conn that knows more, and the memory of the task that it becomes the own
-// connection of.
+// ends are the addresses of an accepted socket, in the place of a net.Conn that knows more.
 type ends struct {
 	net.Conn // nil: the wire has all else
 	peer     netip.AddrPort
 	here     *net.TCPAddr
-	task     Task
 }
 
 // newTask is a new task, whose own connection c is to be, if it is not nil.
 func (c *Conn) newTask() *Task {
 	if c != nil {
-		if accepted, ok := c.wire.Conn.(*ends); ok {
-			return &accepted.task
+		if a, ok := c.wire.Conn.(*accepted); ok {
+			return &a.task
 		}
 	}
 	return &Task{}

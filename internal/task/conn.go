@@ -19,16 +19,16 @@ type Conn struct {
 	wire *Wire
 	tls  *tls.Conn // nil in plaintext
 
-	in      *buffer // borrowed while bytes are in it
-	r, w    int     // in.b[r:w] has arrived and was not consumed
-	readErr error   // what ended the read side
+	in       *buffer // borrowed while bytes are in it
+	r, w     int     // in.b[r:w] has arrived and was not consumed
+	readErr  error   // what ended the read side
+	received uint64  // bytes, without TLS's own
 
 	out      *buffer // borrowed while bytes are in it, or will be soon
 	n        int     // out.b[:n] is queued
-	home     *loop   // of the task whose own it is, and which nobody else uses it beside; nil: there is none, or not at present
 	writeErr error   // what ended the write side
-
-	received, sent uint64 // bytes, without TLS's own
+	sent     uint64  // bytes, without TLS's own
+	home     *loop   // of the task whose own it is, and which nobody else uses it beside; nil: there is none, or not at present
 
 	readFn   func(fd uintptr) bool // reads, for a task that parks in this connection alone
 	progress bool                  // what readFn achieved
@@ -38,7 +38,13 @@ type Conn struct {
 	writing  atomic.Bool          // a watcher waits for room
 	watchers sync.WaitGroup
 	closed   bool
+
+	_ [24]byte // as wholeLines says
 }
+
+// wholeLines is what Conn, Wire and Task have their sizes multiples of, in bytes: then each begins with a line of the processor's cache, and its first
+// fields, which every turn needs, are in as few of them as can be.
+const wholeLines = 64
 
 // Adopt makes a connected socket, a Wire, or a TLS connection over a Wire whose handshake is done, a non-blocking Conn.
 // The Conn owns it from then on, also when Adopt fails: it is closed then.
@@ -135,8 +141,8 @@ func (c *Conn) RemoteAddr() net.Addr { return c.wire.RemoteAddr() }
 
 // Peer is the peer's address and port in TCP; the zero AddrPort of other sockets.
 func (c *Conn) Peer() netip.AddrPort {
-	if accepted, ok := c.wire.Conn.(*ends); ok {
-		return accepted.peer
+	if a, ok := c.wire.Conn.(*accepted); ok {
+		return a.peer
 	}
 	if tcp, ok := c.RemoteAddr().(*net.TCPAddr); ok {
 		return tcp.AddrPort()
@@ -170,9 +176,7 @@ func (c *Conn) Close() {
 
 // Quiet reports that the peer has neither sent anything nor closed: what a pool wants to know of an idle backend.
 // When it is false, Buffered or ReadErr says why.
-func (c *Conn) Quiet() bool {
-	return c.r == c.w && c.readErr == nil && (c.tls == nil && c.wire.silent() || !c.fill(nil))
-}
+func (c *Conn) Quiet() bool { return c.silent() || c.r == c.w && c.readErr == nil && !c.fill(nil) }
 
 // Settled reports that nothing that has arrived is unread, nothing that was queued is unsent, and neither side has ended.
 func (c *Conn) Settled() bool {

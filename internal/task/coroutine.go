@@ -13,12 +13,12 @@ type coroutine struct {
 	posted atomic.Bool // it is in the loop's inbox
 	rests  bool        // the turn ended in a rest
 	ended  bool
+	spent  uint8   // waits since it parked last
 	loop   *loop   // nil: the task is a goroutine
 	runner *runner // in which it has parked; nil: it has not
 	on     *Conn   // what it waits for when it rests, if that is a connection
 	of     *Conn   // its own connection
 	does   Turner
-	spent  int    // waits since it parked last
 	until  Moment // when the wait is over; 0 while there is no wait with a deadline
 	timed  int    // its place among the loop's timers, plus one; 0: none
 	group  *Group
@@ -27,7 +27,9 @@ type coroutine struct {
 // turn is the task's next turn. Its runner calls it.
 func (t *Task) turn() {
 	if t.rests && t.on != t.of {
-		t.until = 0
+		if t.on == nil {
+			t.until = 0
+		}
 		t.wasWoken() // that the turn begins is all that waking is for; whoever rests for the task's own connection looks at what Rest says
 	}
 	t.rests = false

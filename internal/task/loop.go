@@ -215,19 +215,32 @@ func (l *loop) note(i int) {
 	if w == nil || w.serial != serial {
 		return // that was another use of the descriptor
 	}
-	before := w.ready.Or(ready)
+	if ready == canWrite {
+		if w.ready.Or(canWrite)&canWrite != 0 {
+			return // as at the beginning: nobody waits for what is known
+		}
+	} else {
+		w.ready.Or(ready)
+	}
 	t := w.waiter.Load()
 	switch {
-	case t == nil, ready == canWrite && before&canWrite != 0: // as at the beginning: nobody waits for what is known
-	case t.loop == l:
-		if !t.rests || t.on != nil && t.on.wire == w { // else it has waited for this one before
-			l.line(t)
-		}
-	case t.loop != nil: // the wire is on its way to another loop
-		l.strays = append(l.strays, t)
-	default:
-		t.ring()
+	case t == nil:
+	case t.loop != l:
+		l.tellOther(t)
+	case !t.rests:
+		l.line(t)
+	case t.on != nil && t.on.wire == w: // else it has waited for this one before
+		l.fresh = append(l.fresh, t)
 	}
+}
+
+// tellOther is note for one who waits elsewhere: in another loop, to which the wire is on its way, or as a goroutine.
+func (l *loop) tellOther(t *Task) {
+	if t.loop == nil {
+		t.ring()
+		return
+	}
+	l.strays = append(l.strays, t)
 }
 
 // expire makes runnable whose time is over.

@@ -107,6 +107,7 @@ func (p *poller) silence() {
 	_, _ = unix.Read(p.bell, count[:])
 }
 
+//go:noinline // rare things are kept away from usual ones, for the sake of the processor's caches
 func readiness(events uint32) (ready uint32) {
 	if events&(unix.EPOLLIN|unix.EPOLLPRI) != 0 {
 		ready |= canRead

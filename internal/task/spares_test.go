@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+	"unsafe"
 )
 
 // TestSparesHaveOneUser has tasks of two loops, and a goroutine, take and give more than a loop keeps: what one has nobody else has.
@@ -96,5 +97,15 @@ func TestConnRest(t *testing.T) {
 	}
 	if c.Rest(); c.in != nil || c.out != nil {
 		t.Error("it keeps empty buffers")
+	}
+}
+
+// TestWholeLines: what every turn needs of a connection and its task is in as few lines of a processor's cache as can be.
+func TestWholeLines(t *testing.T) {
+	for name, at := range map[string]unsafe.Pointer{"Conn": unsafe.Pointer(new(Conn)), "Wire": unsafe.Pointer(new(Wire)), "Task": unsafe.Pointer(new(Task)),
+		"accepted Conn": unsafe.Pointer(&new(accepted).conn)} {
+		if uintptr(at)%wholeLines != 0 {
+			t.Errorf("a %s begins %d bytes into a line", name, uintptr(at)%wholeLines)
+		}
 	}
 }

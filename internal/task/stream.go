@@ -61,6 +61,9 @@ func (c *Conn) compact() {
 // Fill reads what has arrived, without blocking, and reports whether that was anything: bytes, the end, or an error.
 func (c *Conn) Fill() bool { return c.fill(nil) }
 
+// silent reports that nothing has arrived, as the loop says that tells of it, and nothing else can be there.
+func (c *Conn) silent() bool { return c.w == 0 && c.readErr == nil && c.tls == nil && c.wire.silent() }
+
 // fill is Fill for a task that l runs; nil is for whoever else.
 func (c *Conn) fill(l *loop) bool {
 	w := c.wire

@@ -64,6 +64,8 @@ type Task struct {
 	parked atomic.Pointer[Conn] // the connection in whose read the task is parked, when it waits for that alone
 	bell   chan struct{}        // rung when the task waits for more than one thing; nil on a loop
 	timer  *time.Timer          // of waits with a deadline; made on first use
+
+	_ [16]byte // as wholeLines says
 }
 
 // New returns a task for code that is already running in a goroutine of its owner, such as a pool's dialler or a test.
@@ -164,10 +166,10 @@ func (t *Task) RestOn(c *Conn) (rests bool) {
 		t.Wait(time.Time{}, Reading(c))
 		return false
 	}
-	switch {
-	case t.wasWoken():
+	if t.wasWoken() {
 		return false
-	case c.fill(t.loop):
+	}
+	if !c.silent() && c.fill(t.loop) {
 		t.breathe()
 		return false
 	}

@@ -26,27 +26,28 @@ func (again) Temporary() bool { return true }
 
 // Wire is a socket. As a net.Conn it blocks, which is what a dialler and a TLS handshake want; Adopt makes it non-blocking.
 type Wire struct {
-	net.Conn
 	told
+	fd    int
+	queue []byte // TLS records not written yet, when async
 
+	net.Conn
 	raw    syscall.RawConn
-	fd     int
-	async  bool
 	until  time.Time // the read deadline in force
 	mu     sync.Mutex
-	queue  []byte // TLS records not written yet, when async
 	ahead  []byte // bytes that were read before a TLS handshake and belong to it
 	closed bool   // guarded by mu
+	async  bool
+
+	_ [24]byte // as wholeLines says
 }
 
 // told is what a wire has beside when it is loops that tell when it is ready, and not Go's own poller.
 type told struct {
-	loops  *Loops
-	ready  atomic.Uint32
-	waiter atomic.Pointer[Task] // whom to tell
-	at     *loop                // that tells
-	serial uint32               // of its descriptor there
-
+	at      *loop                // that tells
+	waiter  atomic.Pointer[Task] // whom to tell
+	ready   atomic.Uint32
+	serial  uint32 // of its descriptor there
+	loops   *Loops
 	listens bool // it accepts connections, one each time that it is told of
 }
 
