@@ -3,7 +3,6 @@ package pool
 import (
 	"context"
 	"errors"
-	"time"
 
 	"github.com/pgdrover/pgdrover/internal/task"
 )
@@ -16,12 +15,17 @@ func (n *Node) takeOrQueue(r *Request, choice bool) (*Backend, error) {
 	for {
 		n.mu.Lock()
 		if len(n.idle) == 0 {
-			err := n.enqueue(r, choice, r.now())
+			err := n.enqueue(r, choice)
 			n.mu.Unlock()
 			return nil, err
 		}
 		b := n.takeIdle(r)
-		n.grant(b, r, r.now())
+		b.state, b.holder = held, r
+		if r.since == 0 {
+			n.counts.Waits[0]++
+		} else {
+			n.counts.waited(r.now().Sub(r.since)) // elsewhere
+		}
 		n.shift(1)
 		n.mu.Unlock()
 		if b.Conn.Quiet() || b.quiet() {
@@ -32,7 +36,8 @@ func (n *Node) takeOrQueue(r *Request, choice bool) (*Backend, error) {
 }
 
 // enqueue has r wait, or says why it can not. With n.mu held.
-func (n *Node) enqueue(r *Request, choice bool, at task.Moment) error {
+func (n *Node) enqueue(r *Request, choice bool) error {
+	at := r.now()
 	now := at.Time()
 	l := n.cluster.limits.Load()
 	switch {
@@ -99,18 +104,6 @@ func (n *Node) raise(r *Request) {
 	n.idle[top] = b
 }
 
-// grant makes r the holder of b; if it has waited, until now. With n.mu held.
-func (n *Node) grant(b *Backend, r *Request, now task.Moment) {
-	b.state, b.holder = held, r
-	if r.since == 0 {
-		n.counts.Waits[0]++
-		return
-	}
-	waited := time.Duration(max(0, now-r.since))
-	n.counts.Waited += waited
-	n.counts.Waits[waitBucket(waited)]++
-}
-
 // give passes on a backend that nobody holds: to the oldest waiter, else to the idle ones, else, when it is not to be kept,
 // to nobody. What it returns is for b.given, after n.mu, which the caller holds, is released.
 func (n *Node) give(b *Backend, now task.Moment) (wake func(), closing bool) {
@@ -125,7 +118,8 @@ func (n *Node) give(b *Backend, now task.Moment) (wake func(), closing bool) {
 	if n.queue.len > 0 {
 		r := n.queue.pop()
 		r.state, r.granted = stateGranted, b
-		n.grant(b, r, now)
+		b.state, b.holder = held, r
+		n.counts.waited(now.Sub(r.since))
 		return r.Notify, false
 	}
 	b.state, b.holder, b.idleSince = idle, nil, now

@@ -47,8 +47,8 @@ func waitBound(i int) time.Duration {
 }
 
 func waitBucket(waited time.Duration) int {
-	for i, bound := range waitLimits {
-		if waited <= bound {
+	for i := range waitLimits {
+		if waited <= waitLimits[i] {
 			return i
 		}
 	}
@@ -70,6 +70,12 @@ type Counts struct {
 }
 
 type counts struct{ Counts }
+
+// waited counts an acquisition that was waited for. A loop's clock may say less than nothing, which is nothing.
+func (c *counts) waited(d time.Duration) {
+	c.Waited += max(0, d)
+	c.Waits[waitBucket(d)]++
+}
 
 func (c *counts) destroyed(reason string) {
 	if c.Destroyed == nil {

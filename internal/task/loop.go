@@ -190,13 +190,27 @@ func (l *loop) hear(n int) {
 	for i := range n {
 		l.note(i)
 	}
+	if len(l.inbox) > 0 {
+		l.collect()
+	}
+	l.mu.Unlock()
+	if len(l.strays) > 0 {
+		l.passOn()
+	}
+}
+
+// collect is hear for whom others have posted, with l.mu held.
+func (l *loop) collect() {
 	for i, t := range l.inbox {
 		t.posted.Store(false)
 		l.line(t)
 		l.inbox[i] = nil
 	}
 	l.inbox = l.inbox[:0]
-	l.mu.Unlock()
+}
+
+// passOn has other loops resume their tasks.
+func (l *loop) passOn() {
 	for i, t := range l.strays {
 		t.loop.post(t)
 		l.strays[i] = nil

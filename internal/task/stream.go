@@ -207,16 +207,19 @@ func (c *Conn) SetQueue(b []byte) {
 
 // QueueOrWrite writes p at once as far as the socket takes it when nothing is queued, and queues the rest.
 func (c *Conn) QueueOrWrite(p []byte) {
-	if c.n == 0 && c.tls == nil && c.writeErr == nil {
-		n, err := c.wire.tryWrite(p)
+	n, err := 0, c.writeErr
+	if c.n == 0 && c.tls == nil && err == nil {
+		n, err = c.wire.tryWrite(p)
 		c.sent += uint64(n)
-		if err != nil {
-			c.writeErr = err
-			return
-		}
-		p = p[n:]
 	}
-	if len(p) > 0 && c.writeErr == nil {
+	if n < len(p) || err != nil {
+		c.queueRest(p[n:], err)
+	}
+}
+
+// queueRest queues what QueueOrWrite could not write of p, unless an error has ended the write side.
+func (c *Conn) queueRest(p []byte, err error) {
+	if c.writeErr = err; err == nil {
 		c.Queue(p)
 	}
 }
