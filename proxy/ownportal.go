@@ -7,6 +7,84 @@ import (
 	"github.com/pgdrover/pgdrover/router"
 )
 
+// On one shard the server knows of portals by name that PgDrover runs itself: SQL and the protocol share the names, and much ends a portal
+// that nobody but the server sees. So it has a portal of each such name: of the statement, if that is about the transaction, and else of
+// an empty one.
+
+// bindOwn binds a statement that PgDrover answers itself, by the Bind in hand.
+func (s *session) bindOwn(p *prepared) bool {
+	name := s.bound.Portal
+	if len(name) > 0 && s.place.single() && !s.tx.poisoned {
+		return s.bindOnServer(p)
+	}
+	if old := s.namedPortal(name); old != nil && !old.ended() {
+		return s.mistake(portalTaken(name))
+	}
+	at := s.newPortal(name)
+	at.stmt, at.own, at.late = p, true, s.tx.aborted
+	s.owe(deferred{fake: bindComplete, made: at})
+	return true
+}
+
+// bindOnServer has the server make the portal that the Bind in hand is for.
+func (s *session) bindOnServer(p *prepared) bool {
+	l, e := s.onShard(&router.Route{Kind: router.Single, Write: !s.tx.open})
+	if e != nil {
+		return s.fail(e)
+	}
+	s.tape.stop()
+	at, text := s.newPortal(s.bound.Portal), ""
+	at.stmt, at.link = p, l
+	if at.own = !isTransactionVerb(p.query.Statements()[0].Verb); !at.own {
+		text = string(p.text)
+	}
+	l.prepare(text, p.oids)
+	l.send(pgwire.AppendBindNamed(l.conn.QueueBuffer(), &s.bound, ownName), reply{kind: pgwire.MsgBind, made: at})
+	return s.relieve(l)
+}
+
+// describeOwnPortal describes a portal of PgDrover's own. If the server has it too, that says first what is wrong with it.
+func (s *session) describeOwnPortal(frame []byte, at *portal, name []byte) bool {
+	if at.link != nil {
+		l, e := s.portalLink(at, name)
+		if e != nil {
+			return s.mistake(e)
+		}
+		s.passOn(l, frame).do = skip
+	}
+	s.owe(deferred{fake: s.describeOwn(at.stmt, false)})
+	return true
+}
+
+// executeOwnPortal runs a portal of PgDrover's own. If the server has it too, that says first whether it can be run.
+func (s *session) executeOwnPortal(frame []byte, at *portal, name []byte) bool {
+	if at.link != nil {
+		l, e := s.portalLink(at, name)
+		if e != nil {
+			return s.mistake(e)
+		}
+		s.passOn(l, frame).do = skip
+		if !s.settleBatch() || s.skipping {
+			return s.skipping
+		}
+	}
+	switch {
+	case at.ran:
+		return s.mistake(s.ranPortal(at, name))
+	case s.refusesAborted(at.stmt) || s.tx.aborted && !at.late:
+		return s.mistake(s.abortedError())
+	}
+	at.ran = true
+	return s.executeOwn(at)
+}
+
+// endUnnamedOwn forgets the unnamed portal, if it is PgDrover's own, when the server is told to end the transaction by another.
+func (s *session) endUnnamedOwn(q *router.Query) {
+	if v := q.Statements()[0].Verb; s.portal.own && (v == router.Commit || v == router.Rollback) {
+		s.portal = portal{}
+	}
+}
+
 // executeOwn carries out a statement that PgDrover answers. Transaction control goes to the one backend that has joined.
 func (s *session) executeOwn(at *portal) bool {
 	p := at.stmt
@@ -119,11 +197,14 @@ func (s *session) ranPortal(at *portal, name []byte) *pgwire.Error {
 	return &pgwire.Error{Code: "55000", Message: "portal \"" + string(name) + "\" cannot be run"}
 }
 
-// ended reports whether a portal has ended the transaction, and itself with it.
+// alone reports whether a portal is PgDrover's own, and no server knows its name.
+func (at *portal) alone() bool { return at.own && at.link == nil && !at.ended() }
+
+// ended reports whether a portal has ended the transaction, or taken it back to a savepoint, and itself with it.
 func (at *portal) ended() bool {
-	if !at.own || !at.ran {
+	if !at.own || !at.ran || at.link != nil {
 		return false
 	}
 	v := at.stmt.query.Statements()[0].Verb
-	return v == router.Commit || v == router.Rollback
+	return v == router.Commit || v == router.Rollback || v == router.RollbackTo
 }

@@ -17,7 +17,8 @@ type portal struct {
 	route router.Route
 	set   []router.Change // settings that running it changes
 
-	own       bool              // PgDrover answers it itself
+	own       bool              // PgDrover answers it itself; with link: the server has an empty portal in its place
+	late      bool              // with own: the transaction was aborted before it was made
 	ran       bool              // with own: it has run, and cannot again; with gathering: it has its rows
 	answered  bool              // from the cache, whole, at Bind
 	every     bool              // several backends are told of it
@@ -69,16 +70,14 @@ func (s *session) bind(frame []byte) bool {
 	if e := s.readOtherwise(&p.query); e != nil {
 		return s.fail(e)
 	}
-	if old := s.namedPortal(m.Portal); old != nil && !old.ended() && (old.own || p.own) {
-		return s.mistake(&pgwire.Error{Code: "42P03", Message: "cursor \"" + string(m.Portal) + "\" already exists"})
+	if p.own {
+		return s.bindOwn(p)
+	}
+	if old := s.namedPortal(m.Portal); old != nil && old.alone() {
+		return s.mistake(portalTaken(m.Portal))
 	}
 	at := s.newPortal(m.Portal)
 	at.stmt = p
-	if p.own {
-		at.own = true
-		s.owe(deferred{fake: bindComplete, made: at})
-		return true
-	}
 	if l := s.abortedOn(&p.query); l != nil {
 		at.route = router.Route{Kind: router.Single, Shard: l.shard, Write: true}
 		return s.bindOnShard(frame, at)
@@ -262,13 +261,16 @@ func noPortal(name []byte) *pgwire.Error {
 	return &pgwire.Error{Code: "34000", Message: "portal \"" + string(name) + "\" does not exist"}
 }
 
+func portalTaken(name []byte) *pgwire.Error {
+	return &pgwire.Error{Code: "42P03", Message: "cursor \"" + string(name) + "\" already exists"}
+}
+
 // describePortal takes a Describe of a portal.
 func (s *session) describePortal(frame, name []byte) bool {
 	at := s.portalOf(name)
 	switch {
 	case at != nil && at.own:
-		s.owe(deferred{fake: s.describeOwn(at.stmt, false)})
-		return true
+		return s.describeOwnPortal(frame, at, name)
 	case at != nil && at.answered:
 		return true
 	case at != nil && at.every:
@@ -276,6 +278,9 @@ func (s *session) describePortal(frame, name []byte) bool {
 		return true
 	}
 	l, e := s.portalLink(at, name)
+	if e == nil && s.tx.poisoned {
+		e = s.abortedError()
+	}
 	if e != nil {
 		return s.mistake(e)
 	}
@@ -337,13 +342,8 @@ func (s *session) execute(frame []byte) bool {
 	switch {
 	case at != nil && at.answered:
 		return true
-	case at != nil && at.own && at.ran:
-		return s.mistake(s.ranPortal(at, name))
-	case at != nil && at.own && s.refusesAborted(at.stmt):
-		return s.mistake(s.abortedError())
 	case at != nil && at.own:
-		at.ran = true
-		return s.executeOwn(at)
+		return s.executeOwnPortal(frame, at, name)
 	case at != nil && at.ran && at.splitting != nil:
 		return s.mistake(s.ranPortal(at, name))
 	case at != nil && at.splitting != nil:
@@ -355,6 +355,9 @@ func (s *session) execute(frame []byte) bool {
 		return s.executeEvery(at)
 	}
 	l, e := s.portalLink(at, name)
+	if e == nil && s.tx.poisoned {
+		e = s.abortedError()
+	}
 	if e != nil {
 		return s.mistake(e)
 	}
@@ -368,6 +371,9 @@ func (s *session) execute(frame []byte) bool {
 		r.text, r.set, r.words = &at.stmt.query, at.set, at.stmt.saying()
 		if back := s.resets(&at.stmt.query); back != "" {
 			s.sendBack(l, back)
+		}
+		if at.stmt.own {
+			s.endUnnamedOwn(&at.stmt.query)
 		}
 		if !l.retry && s.rereads(&at.stmt.query, at.set) { // with retry nothing is behind it but the Sync
 			return s.settleBatch() && !s.cut.Load()
