@@ -73,6 +73,8 @@ func (s *session) bind(frame []byte) bool {
 	if p.own {
 		return s.bindOwn(p)
 	}
+	// Of two portals by one name the server says that it is taken, unless it knows nothing of the first: PgDrover's own, where there are several
+	// shards.
 	if old := s.namedPortal(m.Portal); old != nil && old.alone() {
 		return s.mistake(portalTaken(m.Portal))
 	}
