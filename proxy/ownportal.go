@@ -80,7 +80,7 @@ func (s *session) executeOwnPortal(frame []byte, at *portal, name []byte) bool {
 
 // endUnnamedOwn forgets the unnamed portal, if it is PgDrover's own, when the server is told to end the transaction by another.
 func (s *session) endUnnamedOwn(q *router.Query) {
-	if v := q.Statements()[0].Verb; s.portal.own && (v == router.Commit || v == router.Rollback) {
+	if s.portal.own && endsAll(q) {
 		s.portal = portal{}
 	}
 }
@@ -118,14 +118,30 @@ func (s *session) executeOwn(at *portal) bool {
 	return true
 }
 
-// executeOn runs a statement on a backend that has not been told of it before.
+// executeOn runs a transaction statement on a backend that has not been told of it before. What it changes of how the client is read is waited for.
 func (s *session) executeOn(l *link, p *prepared) bool {
 	if s.batch.link == nil {
 		s.batch.link = l
 		s.applyDeferred(l)
 	}
 	l.run(string(p.text), reply{kind: pgwire.MsgExecute, text: &p.query})
-	return s.relieve(l)
+	named := len(s.portals) > 0 && !s.place.single() && endsAll(&p.query) // some may be known to PgDrover alone
+	if !named && !s.rereads(&p.query, nil) {
+		return s.relieve(l)
+	}
+	if !s.settleBatch() {
+		return false
+	}
+	if named && !s.skipping {
+		s.endPortals()
+	}
+	return !s.cut.Load()
+}
+
+// endsAll reports whether a statement ends the transaction, and all portals with it.
+func endsAll(q *router.Query) bool {
+	v := q.Statements()[0].Verb
+	return v == router.Commit || v == router.Rollback
 }
 
 // settleBatch waits until the client has been told all that backends owe it so far.
@@ -205,6 +221,5 @@ func (at *portal) ended() bool {
 	if !at.own || !at.ran || at.link != nil {
 		return false
 	}
-	v := at.stmt.query.Statements()[0].Verb
-	return v == router.Commit || v == router.Rollback || v == router.RollbackTo
+	return endsAll(&at.stmt.query) || at.stmt.query.Statements()[0].Verb == router.RollbackTo
 }
