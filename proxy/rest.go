@@ -1,54 +1,60 @@
 package proxy
 
-import (
-	"runtime/debug"
-
-	"github.com/pgdrover/pgdrover/internal/task"
-)
+import "github.com/pgdrover/pgdrover/internal/task"
 
 // Turn is the life of the session up to its next rest, or its end. It reports whether that is a rest.
 func (s *session) Turn(t *task.Task) (rests bool) {
-	if s.t == nil {
-		s.t, s.wake, s.began = t, t.Wake, t.Now()
-		s.entered = s.arrive() && s.srv.enter(s)
-	}
-	if s.entered {
+	if s.underway || s.logIn(t) {
 		s.takeScratch()
-		if s.run() {
+		s.resting = false
+		for goOn := s.goOn(); goOn && !s.killed.Load(); {
+			goOn = s.advance()
+		}
+		if s.resting {
 			s.putScratch()
 			return true
 		}
-		s.putScratch()
+		s.farewell()
+	}
+	s.leave()
+	return false
+}
+
+// logIn is what comes before the client's first message. It reports whether the session goes on, which one that has failed does not.
+func (s *session) logIn(t *task.Task) bool {
+	if s.faulty {
+		s.fatal("XX000", "internal error of PgDrover", "please report it with PgDrover's log of this moment")
+		return false
+	}
+	s.t, s.wake, s.began = t, t.Wake, t.Now()
+	if s.entered = s.arrive() && s.srv.enter(s); !s.entered {
+		return false
+	}
+	s.takeScratch()
+	until := s.t.Now().Add(s.cfg.AuthTime)
+	s.underway = s.start(until) && s.flushOut(until)
+	return s.underway
+}
+
+// leave ends a session that does not go on.
+func (s *session) leave() {
+	if s.entered {
+		s.takeScratch()
+		s.end()
+		if !s.faulty {
+			s.putScratch()
+		}
 		s.srv.leave(s)
 	}
 	s.depart()
 	s.client.Close()
-	return false
 }
 
-// run carries out what the client wants, until the session rests, which it reports, or ends.
-func (s *session) run() (rests bool) {
-	defer func() {
-		if !rests {
-			s.end()
-		}
-	}()
-	defer s.recoverPanic()
-	if !s.loggedIn {
-		until := s.t.Now().Add(s.cfg.AuthTime)
-		if !s.start(until) || !s.flushOut(until) {
-			return false
-		}
-		s.loggedIn = true
-	}
-	s.resting = false
-	for goOn := s.goOn(); goOn && !s.killed.Load(); {
-		goOn = s.advance()
-	}
-	if !s.resting {
-		s.farewell()
-	}
-	return s.resting
+// Failed keeps a mistake in one session from ending all others.
+func (s *session) Failed(fault any, stack []byte) {
+	s.underway, s.faulty = false, true
+	s.srv.metrics.Panics.Add(1)
+	s.log().Error("a session failed", "panic", fault, "stack", string(stack))
 }
 
 // advance takes the session one message further. It reports whether it goes on at once.
@@ -60,15 +66,6 @@ func (s *session) advance() bool {
 		return s.replicate()
 	}
 	return s.step()
-}
-
-// recoverPanic keeps a mistake in one session from ending all others.
-func (s *session) recoverPanic() {
-	if p := recover(); p != nil {
-		s.srv.metrics.Panics.Add(1)
-		s.log().Error("a session failed", "panic", p, "stack", string(debug.Stack()))
-		s.fatal("XX000", "internal error of PgDrover", "please report it with PgDrover's log of this moment")
-	}
 }
 
 // mayRest reports whether there is nothing to wait for but the client's next message.

@@ -28,7 +28,8 @@ type session struct {
 	wake     func() // t.Wake
 	client   *task.Conn
 	entered  bool // it is one of the server's sessions
-	loggedIn bool
+	underway bool // it is logged in, and has not failed
+	faulty   bool // it has failed by a mistake in PgDrover
 	resting  bool // the turn is over, and nothing is in flight but what queued and awaited say
 	rested   bool // the turn ended to wait for the client, and nothing has been done since
 	cur      int  // size of the frame in hand, which is consumed when it is done with

@@ -13,6 +13,7 @@ type coroutine struct {
 	posted atomic.Bool // it is in the loop's inbox
 	rests  bool        // the turn ended in a rest
 	ended  bool
+	failed bool    // a turn has panicked
 	spent  uint8   // waits since it parked last
 	loop   *loop   // nil: the task is a goroutine
 	runner *runner // in which it has parked; nil: it has not

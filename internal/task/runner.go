@@ -24,16 +24,30 @@ func newRunner(l *loop) *runner {
 // run is the coroutine.
 func (r *runner) run(yield func(struct{}) bool) {
 	r.yield = yield
+	for !r.runTurns() {
+	}
+}
+
+// runTurns runs turns until the runner is stopped. It reports false if one has panicked, whose task has another. There is one recover for all of
+// them, since one for each would be a good part of what a short turn costs.
+func (r *runner) runTurns() (stopped bool) {
+	var t *Task
+	defer func() {
+		if t != nil && t.survives() {
+			t.fail(recover())
+			r.loop.line(t)
+		}
+	}()
 	for {
-		if t := r.loop.succeed(); t != nil {
+		if t = r.loop.succeed(); t != nil {
 			r.loop.begin()
 			t.turn()
 			r.loop.end()
 			continue
 		}
 		r.spare = true
-		if !yield(struct{}{}) {
-			return
+		if !r.yield(struct{}{}) {
+			return true
 		}
 		r.spare = false
 	}

@@ -1,6 +1,7 @@
 package task
 
 import (
+	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -27,6 +28,28 @@ type Turner interface {
 	Turn(t *Task) (rests bool)
 }
 
+// Survivor is a Turner that can do something about its own failure. The panic of any other ends the program.
+type Survivor interface {
+	Turner
+	// Failed is called in the place of what was left of a turn that has panicked, with what recover says and the stack. The turn begins anew then,
+	// as the last of the task. It survives one panic: another ends the program.
+	Failed(fault any, stack []byte)
+}
+
+// survives reports whether the task is to go on if its turn panics.
+func (t *Task) survives() bool {
+	_, can := t.does.(Survivor)
+	return can && !t.failed
+}
+
+// fail has the task know that its turn has panicked, with what recover says; nil: it has not.
+func (t *Task) fail(fault any) {
+	if fault != nil {
+		t.failed = true
+		t.does.(Survivor).Failed(fault, debug.Stack())
+	}
+}
+
 // TurnFunc is a Turner.
 type TurnFunc func(t *Task) (rests bool)
 
@@ -46,9 +69,21 @@ func (g *Group) start(by *Task, c *Conn, does Turner) {
 	go func() {
 		defer g.wg.Done()
 		t := New()
-		t.of = c
-		does.Turn(t)
+		t.of, t.does = c, does
+		for !t.live() {
+		}
 	}()
+}
+
+// live is the life of a task that is a goroutine. It reports false if it has failed, and is to go on all the same.
+func (t *Task) live() (over bool) {
+	defer func() {
+		if t.survives() {
+			t.fail(recover())
+		}
+	}()
+	t.does.Turn(t)
+	return true
 }
 
 // Wait blocks until every task of the group has returned. It is for the owner of the group, never for a task.
