@@ -261,17 +261,30 @@ func (s *session) warn(code, message string) {
 
 // transactionEnded settles the session's state once a transaction, or a statement outside one, is over.
 func (s *session) transactionEnded(wrote bool) {
+	if s.tx.isZero() && !s.changed() {
+		s.settleLinks(false)
+	} else {
+		s.settleTransaction()
+	}
+	if wrote {
+		s.stickyUntil = time.Now().Add(s.db.options().Sticky)
+	}
+}
+
+// changed reports whether a statement outside a transaction may have left the session another than it was, or others are to hear of its end.
+func (s *session) changed() bool {
+	return s.settings != s.committed || s.settings != s.lookup.settings || s.ear != nil || s.unsure || !s.mark.Empty()
+}
+
+// settleTransaction is transactionEnded for what has been more than one statement, or has changed the session.
+func (s *session) settleTransaction() {
 	s.settle(s.tx.faulted)
 	if s.tx.faulted {
 		s.settings = s.committed
 	}
 	s.committed = s.settings
-	s.settleNotes(s.tx.faulted)
-	s.settleHolds(s.tx.faulted)
+	s.settleLinks(s.tx.faulted)
 	s.settleListens()
-	if wrote {
-		s.stickyUntil = time.Now().Add(s.db.options().Sticky)
-	}
 	hadOwn := false
 	if !s.tx.isZero() {
 		hadOwn = s.closeTransaction()
@@ -297,13 +310,14 @@ func (s *session) closeTransaction() (hadOwn bool) {
 	return hadOwn
 }
 
-// settleNotes notes that backends have for good the settings that they have, or went back to those they had when the transaction
-// began.
-func (s *session) settleNotes(rolledBack bool) {
+// settleLinks notes that backends have for good the settings that they have, or went back to those they had when the transaction began, and that what
+// the transaction has added to what they are held for stays, or is in doubt.
+func (s *session) settleLinks(rolledBack bool) {
 	for _, l := range s.links {
 		if rolledBack {
 			l.notes.settings = l.before
+			l.mayEnd |= l.gained
 		}
-		l.before = l.notes.settings
+		l.before, l.gained = l.notes.settings, 0
 	}
 }

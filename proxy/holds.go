@@ -68,16 +68,6 @@ func (s *session) doubtGained() {
 	}
 }
 
-// settleHolds notes that a transaction is over, and what it added with it if it was rolled back.
-func (s *session) settleHolds(rolledBack bool) {
-	if rolledBack {
-		s.doubtGained()
-	}
-	for _, l := range s.links {
-		l.gained = 0
-	}
-}
-
 // endHolds asks what may be over whether it is, where no transaction is open, and stops holding for what is. In session mode the
 // backend is held anyway.
 func (s *session) endHolds() {

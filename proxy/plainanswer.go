@@ -14,6 +14,7 @@ func (s *session) plainAnswer(l *link, b []byte) bool {
 		return false
 	}
 	s.answering(l)
+	l.need = 0
 	for i := range list {
 		r := &list[i]
 		if r.of != nil {
@@ -30,8 +31,9 @@ func (s *session) plainAnswer(l *link, b []byte) bool {
 		if r.gone != nil {
 			s.settled(r)
 		}
+		*r = reply{}
 	}
-	l.replies.dropAll(list)
+	l.replies.emptied()
 	l.status = b[len(b)-1]
 	l.copyIn, l.unsynced = false, false
 	s.synced(l, l.status)

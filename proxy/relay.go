@@ -76,16 +76,29 @@ func (s *session) pump(l *link) {
 	if l.lost != nil {
 		return
 	}
+	if b := l.conn.Buffered(); s.plainAnswer(l, b) {
+		s.pass(l, b)
+		l.conn.Discard(len(b))
+	} else if !s.pumpFrames(l) {
+		return
+	}
+	if l.conn.ReadErr() != nil || l.conn.WriteErr() != nil {
+		s.connectionEnded(l)
+	}
+}
+
+// pumpFrames is pump for what has to be looked at frame by frame. It reports whether the link still is one.
+func (s *session) pumpFrames(l *link) bool {
 	for {
 		b := l.conn.Buffered()
 		n, ok := s.relay(l, b)
 		if l.backend == nil {
-			return // released by what it said
+			return false // released by what it said
 		}
 		l.conn.Discard(n)
 		if !ok {
 			s.linkLost(l)
-			return
+			return false
 		}
 		if n == 0 || n == len(b) {
 			break
@@ -95,10 +108,16 @@ func (s *session) pump(l *link) {
 		s.resendAll(l)
 	}
 	l.conn.Reserve(l.need)
-	if err := l.conn.ReadErr(); err != nil && l.lost == nil {
-		l.lost = err
-		s.linkLost(l)
-	} else if err := l.conn.WriteErr(); err != nil && l.lost == nil && len(l.conn.Buffered()) == 0 && !l.conn.Fill() {
+	return true
+}
+
+// connectionEnded notes that a side of a backend's connection has ended, once all that has come before was relayed.
+func (s *session) connectionEnded(l *link) {
+	err := l.conn.ReadErr()
+	if err == nil && len(l.conn.Buffered()) == 0 && !l.conn.Fill() {
+		err = l.conn.WriteErr()
+	}
+	if err != nil && l.lost == nil {
 		l.lost = err
 		s.linkLost(l)
 	}
@@ -108,10 +127,6 @@ func (s *session) pump(l *link) {
 // bytes it is done with; false when the link is lost.
 func (s *session) relay(l *link, b []byte) (int, bool) {
 	l.need = 0
-	if s.plainAnswer(l, b) {
-		s.pass(l, b)
-		return len(b), true
-	}
 	start, i := 0, 0 // b[start:i] is to be forwarded
 	for i < len(b) {
 		if l.rest > 0 {

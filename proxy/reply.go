@@ -121,11 +121,8 @@ func (q *replies) all() []reply {
 	return nil
 }
 
-// dropAll ends them, which list has.
-func (q *replies) dropAll(list []reply) {
-	clear(list)
-	q.head, q.n = 0, 0
-}
+// emptied notes that all are dropped: their places are zero.
+func (q *replies) emptied() { q.head, q.n = 0, 0 }
 
 // pop is the oldest reply, which is not in the queue any more.
 func (q *replies) pop() reply {

@@ -94,7 +94,7 @@ var fixedParams = []string{"in_hot_standby", "integer_datetimes", "is_superuser"
 func (s *session) adopt(l *link) {
 	before := s.reportedIdle
 	s.reportedIdle = s.reported
-	if before == s.reported || s.tx.faulted || l.notes.settings == nil {
+	if s.tx.faulted || l.notes.settings == nil {
 		return
 	}
 	for _, e := range s.reported.list {

@@ -109,7 +109,9 @@ func (s *session) synced(l *link, status byte) {
 	s.answered(l)
 	switch status {
 	case 'I':
-		s.adopt(l)
+		if s.reported != s.reportedIdle {
+			s.adopt(l)
+		}
 		s.endPortals()
 		s.transactionEnded(l.wrote)
 		l.wrote, l.owned = false, false
