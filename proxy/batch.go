@@ -9,9 +9,9 @@ import (
 // batch is what the client sent of the extended protocol since its last Sync.
 type batch struct {
 	open     bool
-	link     *link // the backend it runs on, once that is known
 	parsed   bool  // an unnamed statement was prepared in it
 	executes bool  // its backend has an Execute of it
+	link     *link // the backend it runs on, once that is known
 	deferred []deferred
 	text     int // size of the statements that are deferred, in bytes
 	ahead    int // what PgDrover has answered of it before its backend does, if nothing else waits to be written to the client, in bytes

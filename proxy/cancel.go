@@ -138,8 +138,8 @@ func (s *session) cancelRunning(ctx context.Context) {
 		return
 	}
 	s.mu.Lock()
-	serving := make([]cancelTarget, 0, len(s.serving))
-	for _, l := range s.serving {
+	serving := make([]cancelTarget, 0, len(s.links))
+	for _, l := range s.links {
 		serving = append(serving, cancelTarget{&l.req, l.backend})
 	}
 	s.mu.Unlock()

@@ -86,7 +86,7 @@ func (s *session) asSeen() Client {
 	c.Channels = int(s.channels.Load())
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for _, l := range s.serving {
+	for _, l := range s.links {
 		c.Backends = append(c.Backends, l.backend.Node().String())
 		c.Serials = append(c.Serials, l.backend.Serial())
 	}

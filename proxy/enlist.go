@@ -128,9 +128,8 @@ func (s *session) acquire(shard int, role pool.Role, not *pool.Node) (*link, *pg
 		l.notes.alone = 0
 	}
 	l.before = l.notes.settings
-	s.links = append(s.links, l)
 	s.mu.Lock()
-	s.serving = append(s.serving, l)
+	s.links = append(s.links, l)
 	s.mu.Unlock()
 	if s.mode == ModeSession && l.notes.temporary { // a server tells by that whether the first temporary table hides another
 		s.destroy(l, "others had temporary tables there")
@@ -148,7 +147,8 @@ func (s *session) spareLink() *link {
 		l = s.spare[n-1]
 		s.spare = s.spare[:n-1]
 	} else {
-		l = &link{status: 'I', resetsTo: noSettings}
+		l = &link{}
+		l.reset()
 	}
 	l.req.Notify, l.req.Task = s.wake, s.t
 	return l
@@ -237,9 +237,8 @@ func (s *session) unlink(l *link) {
 		s.db.senders.remove(processOf(l.backend))
 	}
 	s.mu.Lock()
-	s.serving = without(s.serving, l)
-	s.mu.Unlock()
 	s.links = without(s.links, l)
+	s.mu.Unlock()
 	if s.batch.link == l {
 		s.batch.link = nil
 	}

@@ -55,5 +55,7 @@ func (s *session) atRest() {
 	if since := s.busySince.Load(); since > 0 {
 		s.busySince.Store(-since)
 	}
-	s.slow.Store(false)
+	if s.slow.Load() {
+		s.slow.Store(false)
+	}
 }

@@ -9,40 +9,45 @@ import (
 
 // link is a session's use of one backend, from acquire to release.
 type link struct {
-	req     pool.Request // the session's place in the pool's queue; reused from backend to backend
+	req pool.Request // the session's place in the pool's queue; reused from backend to backend
+	use
+	replies   replies
+	described []byte // the parameters of the statement that was last described there for the session itself
+}
+
+// use is what a link is from one acquire to its release; when it rests, it is unused. What a plain statement looks at stands first, and together.
+type use struct {
 	backend *pool.Backend
 	conn    *task.Conn
 	notes   *notes
-	shard   int
-	role    pool.Role
-	hold    router.Hold // why the backend stays with the session after the transaction
-	gained  router.Hold // of that, what the open transaction has added
-	mayEnd  router.Hold // of that, what may be over: the server is to be asked
-	status  byte        // of the backend's last ReadyForQuery: I, T or E
-	wrote   bool        // something was written in the open transaction
-	owned   bool        // some of that is this shard's alone, as rows of tenants are
-	before  *settings   // in force there when the transaction began
-	custom  bool        // a setting of nobody's own was made there: its name stays known
-	unsure  bool        // what ran there may have changed unseen what the backend keeps for the session
-	owner   ownership   // that makes its notifications known as the session's; zero: none
+	before  *settings // in force there when the transaction began
+	lost    error     // what broke the connection
+	rest    int       // bytes of a large frame that are still to come
 
+	role     pool.Role
+	status   byte        // of the backend's last ReadyForQuery: I, T or E
+	hold     router.Hold // why the backend stays with the session after the transaction
+	gained   router.Hold // of that, what the open transaction has added
+	mayEnd   router.Hold // of that, what may be over: the server is to be asked
+	wrote    bool        // something was written in the open transaction
+	owned    bool        // some of that is this shard's alone, as rows of tenants are
+	unsure   bool        // what ran there may have changed unseen what the backend keeps for the session
+	copyIn   bool        // the backend waits for CopyData
+	retry    bool        // nothing of the answer has reached the client: another node may answer instead
+	unsynced bool        // COPY took the Sync that was sent: the client sends another
+	custom   bool        // a setting of nobody's own was made there: its name stays known
+	restSkip bool        // what is still to come of a large frame is not for the client
+	aside    bool        // it serves a Parse or Describe only, and takes no part in the open transaction
+	changed  bool        // a statement has another result there than it had where it was first prepared
+
+	shard    int
+	need     int       // size of the frame that is arriving
+	mark     int       // length of the client's queue before the answer, while retry
+	captured *capture  // the bytes of the answer, for the cache
+	sink     *sink     // where skipped replies go, if anybody wants them
+	owner    ownership // that makes its notifications known as the session's; zero: none
 	resetsTo *settings // what a RESET in flight goes back to there
-
-	replies   replies
-	rest      int      // bytes of a large frame that are still to come
-	restSkip  bool     // they are not for the client
-	copyIn    bool     // the backend waits for CopyData
-	retry     bool     // nothing of the answer has reached the client: another node may answer instead
-	mark      int      // length of the client's queue before the answer, while retry
-	need      int      // size of the frame that is arriving
-	unsynced  bool     // COPY took the Sync that was sent: the client sends another
-	aside     bool     // it serves a Parse or Describe only, and takes no part in the open transaction
-	lost      error    // what broke the connection
-	described []byte   // the parameters of the statement that was last described there for the session itself
-	changed   bool     // a statement has another result there than it had where it was first prepared
-	room      int      // at least so many statements are kept there now
-	sink      *sink    // where skipped replies go, if anybody wants them
-	captured  *capture // the bytes of the answer, for the cache
+	room     int       // at least so many statements are kept there now
 }
 
 // notes is what the proxy knows of a backend, whoever uses it. It stays with the backend.
@@ -138,12 +143,8 @@ func (l *link) rests() bool {
 
 // reset makes the link ready for another backend.
 func (l *link) reset() {
-	l.unsure, l.custom, l.resetsTo = false, false, noSettings
-	l.backend, l.conn, l.notes = nil, nil, nil
-	l.hold, l.gained, l.mayEnd = 0, 0, 0
-	l.status, l.wrote, l.owned, l.before = 'I', false, false, nil
-	l.rest, l.restSkip, l.copyIn, l.retry, l.mark, l.need = 0, false, false, false, 0, 0
-	l.lost, l.sink, l.captured, l.aside, l.unsynced, l.room, l.changed = nil, nil, nil, false, false, 0, false
+	l.use = use{}
+	l.status, l.resetsTo = 'I', noSettings
 	for l.replies.n > 0 {
 		l.replies.drop()
 	}

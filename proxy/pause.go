@@ -103,7 +103,7 @@ func (s *session) busy() bool {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return len(s.serving) > 0 && ClientState(s.state.Load()) != ClientIdle
+	return len(s.links) > 0 && ClientState(s.state.Load()) != ClientIdle
 }
 
 // mayBegin says that the session is about to use a backend, and waits while its database is paused, unless it has begun already. The

@@ -15,12 +15,12 @@ import (
 // tape holds the messages of a batch for as long as they can be sent again. Its memory is used again.
 type tape struct {
 	frames  []byte
+	bound   []reply // to the Binds that were carried out
+	owed    []reply // to what failed, and what the server discarded after it
 	on      bool    // what comes is kept
 	stopped bool    // it has been too much, or something of the batch is done
 	used    bool    // something has been sent again: what fails a second time, fails
-	bound   []reply // to the Binds that were carried out
-	owed    []reply // to what failed, and what the server discarded after it
-	mending bool    // they wait until the backend has got over the failure
+	mending bool    // what is owed waits until the backend has got over the failure
 	ready   bool    // it has
 }
 

@@ -77,7 +77,7 @@ func newReplyFuzz(server *Server, client *task.Conn) *replyFuzz {
 	s.db = cfg.Databases["app"]
 	s.place = s.db.place.Load()
 	s.reported = newParams(nil)
-	l := &link{status: 'I', resetsTo: noSettings, before: noSettings, notes: &notes{settings: noSettings, params: s.reported, meter: &Meter{}}}
+	l := &link{use: use{status: 'I', resetsTo: noSettings, before: noSettings, notes: &notes{settings: noSettings, params: s.reported, meter: &Meter{}}}}
 	s.links = []*link{l}
 	p := &prepared{name: "p", text: []byte("begin; set work_mem = 7; commit"), oids: []byte{0, 0}}
 	s.analyse(&p.query, p.text)

@@ -7,26 +7,25 @@ import (
 )
 
 // scratch is what a session has in hand while it works. Between transactions nothing is in hand: a session that rests then gives its scratch to
-// whoever works next, who uses its memory again.
+// whoever works next, who uses its memory again. What says whether something is in hand stands first, and together.
 type scratch struct {
+	tx     transaction
+	batch  batch
+	spare  []*link
+	mark   cache.Mark // what the open transaction writes, for the cache
+	spaces unnamedSpaces
+	tape   tape
+	portal portal // the unnamed one
+
 	query  router.Query // the statement in hand
 	routed router.Route // where a Query goes
-
-	portal portal // the unnamed one
-	batch  batch
-	tape   tape
-	bound  pgwire.Bind // the Bind in hand, and its parameters
+	bound  pgwire.Bind  // the Bind in hand, and its parameters
 	params bindParams
-	spaces unnamedSpaces
 	words  wording // the text of the query string in hand, as backends are told it
 
 	again   again // the read that a replica has
 	cached  cacheQuery
 	written cache.Deps
-	mark    cache.Mark // what the open transaction writes, for the cache
-
-	tx    transaction
-	spare []*link
 }
 
 // takeScratch gives the session a scratch, if it has none.

@@ -17,109 +17,110 @@ import (
 // queueLimit is how much may wait to be written on one side before the other side is not read any more, in bytes.
 const queueLimit = 256 << 10
 
-// session is one client connection from startup to end. Its fields belong to its task, but for those below mu and the atomics.
+// session is one client connection from startup to end. Its fields belong to its task, but for the atomics, and those that mu guards. What a plain
+// statement looks at stands first, and together, so that it is in few lines of a processor's cache.
 type session struct {
 	*scratch // nil while it rests outside a transaction
 
-	srv      *Server
-	seat     seat // among the server's sessions, whose mutex guards it
-	cfg      *Config
 	t        *task.Task
-	wake     func() // t.Wake
 	client   *task.Conn
-	entered  bool // it is one of the server's sessions
-	underway bool // it is logged in, and has not failed
-	faulty   bool // it has failed by a mistake in PgDrover
-	resting  bool // the turn is over, and nothing is in flight but what queued and awaited say
-	rested   bool // the turn ended to wait for the client, and nothing has been done since
-	cur      int  // size of the frame in hand, which is consumed when it is done with
-	copyRest int  // bytes that are still to come of a CopyData
+	srv      *Server
+	db       *Database
+	cfg      *Config
+	links    []*link // in use, in the order of enlistment. mu guards changes, and looks by others than the session's task
+	awaited  *link   // whose answer the turn ended to wait for: to a Query, whose frame is still in hand, or to a batch
+	queued   *link   // whose request for a backend the turn ended to wait for; the frame of the Query or Bind is still in hand
+	cur      int     // size of the frame in hand, which is consumed when it is done with
+	copyRest int     // bytes that are still to come of a CopyData
+	ear      *ear    // nil: it listens to nothing
+
+	underway   bool // it is logged in, and has not failed
+	resting    bool // the turn is over, and nothing is in flight but what queued and awaited say
+	rested     bool // the turn ended to wait for the client, and nothing has been done since
+	mayQueue   bool // a turn may end to wait for a backend now
+	readyOwed  bool // the client waits for a ReadyForQuery that a backend has sent, or has been lost with
+	skipping   bool // an error was met: messages are discarded until Sync
+	replicates bool // it is a replication connection
+	unsure     bool // some of it may be committed, whatever becomes of the rest
+	stopped    bool // backends were told to stop a statement that ran for too long
+	temporary  bool // it has had a temporary table
+	dismissed  bool // the client was told why the session ends
+	entered    bool // it is one of the server's sessions
+	faulty     bool // it has failed by a mistake in PgDrover
+	mode       Mode
+	held       router.Hold // why backends are kept, as SHOW CLIENTS says it
+
+	settings, committed    *settings // now; when the open transaction began
+	reported, reportedIdle *params   // what the client has been told; when no transaction was open last
+	lookup                 lookup
+	dry                    *dryWork // for a dry run; nil: it has seen none
+	portals                map[string]*portal
+	unnamed                *prepared
+
+	draining, cut atomic.Bool
+	killed        atomic.Bool            // an operator has ended it
+	slow          atomic.Bool            // it has taken long
+	acquiring     atomic.Bool            // it is about to have a backend
+	state         atomic.Uint32          // a ClientState
+	partition     atomic.Int64           // of the open transaction's tenant, plus one; -1: any; 0: no transaction
+	busySince     atomic.Int64           // when the statement in hand arrived, a task.Moment; negative: when the last one did, which is over
+	limits        atomic.Pointer[Limits] // in force
+	overdue       overdue
+	timing        timing
+
+	mu    sync.Mutex
+	shown shownWork // guarded by mu
+	work  work
+
+	place     *placement     // of the open transaction
+	nodes     *pool.Topology // its nodes, with the pools that the session's backends come from
+	env       router.Env     // what routing needs to know of the session
+	usual     *params        // what servers report to who sets nothing, as far as routes depend on it
+	lastShard int
+	key       cancelKey
+	wake      func() // t.Wake
 
 	userName, databaseName string
 	user                   *User
 	login                  login
-	mode                   Mode
-	replicates             bool // it is a replication connection
-	db                     *Database
-	minor                  uint16 // of the protocol
-	key                    cancelKey
+	minor                  uint16    // of the protocol
 	began                  time.Time // its first turn
+	seat                   seat      // among the server's sessions, whose mutex guards it
 
-	asClient *pool.Login    // as whom its backends are logged in; nil: as the database's own user
-	place    *placement     // of the open transaction
-	nodes    *pool.Topology // its nodes, with the pools that the session's backends come from
-	env      router.Env     // what routing needs to know of the session
-
-	initial, settings, committed *settings // at startup; now; when the open transaction began
-	reported, reportedIdle       *params   // what the client has been told; when no transaction was open last
-	usual                        *params   // what servers report to who sets nothing, as far as routes depend on it
-
-	statements map[string]*prepared
-	unnamed    *prepared
-
-	portals  map[string]*portal
-	reusedAt int64 // when an unnamed statement was last reused, in Unix nanoseconds
-	unsure   bool  // some of it may be committed, whatever becomes of the rest
-	timing   timing
-	work     work
-	dry      *dryWork // for a dry run; nil: it has seen none
-
-	links       []*link // in use, in the order of enlistment
-	queued      *link   // whose request for a backend the turn ended to wait for; the frame of the Query or Bind is still in hand
-	mayQueue    bool    // a turn may end for that now
-	awaited     *link   // whose answer the turn ended to wait for: to a Query, whose frame is still in hand, or to a batch
-	lastShard   int
-	temporary   bool        // it has had a temporary table
-	held        router.Hold // why backends are kept, as SHOW CLIENTS says it
+	asClient    *pool.Login // as whom its backends are logged in; nil: as the database's own user
+	initial     *settings   // at startup
+	statements  map[string]*prepared
+	reusedAt    int64 // when an unnamed statement was last reused, in Unix nanoseconds
 	stickyUntil time.Time
-	ear         *ear // nil: it listens to nothing
-	readyOwed   bool // the client waits for a ReadyForQuery that a backend has sent, or has been lost with
-	skipping    bool // an error was met: messages are discarded until Sync
-	lookup      lookup
-	stopped     bool // backends were told to stop a statement that ran for too long
-	dismissed   bool // the client was told why the session ends
+	holdReasons []string // why backends are kept; guarded by mu
 
-	draining, cut atomic.Bool
-	cancelled     atomic.Bool
-	waiting       atomic.Bool   // in a pool's queue, or for an operator
-	acquiring     atomic.Bool   // it is about to have a backend
-	heldBack      atomic.Bool   // it waits for RESUME
-	killed        atomic.Bool   // an operator has ended it
-	stops         atomic.Bool   // and what backends run for it
-	partition     atomic.Int64  // of the open transaction's tenant, plus one; -1: any; 0: no transaction
-	state         atomic.Uint32 // a ClientState
-	waitingSince  atomic.Int64  // when that began, in Unix nanoseconds
-	busySince     atomic.Int64  // when the statement in hand arrived, a task.Moment; negative: when the last one did, which is over
-	slow          atomic.Bool   // it has taken long
-	channels      atomic.Int32  // that it listens to
-	overdue       overdue
+	cancelled    atomic.Bool
+	waiting      atomic.Bool  // in a pool's queue, or for an operator
+	heldBack     atomic.Bool  // it waits for RESUME
+	stops        atomic.Bool  // an operator has ended it, and what backends run for it
+	waitingSince atomic.Int64 // when that began, in Unix nanoseconds
+	channels     atomic.Int32 // that it listens to
 
 	within atomic.Pointer[Database] // db, for others
-	limits atomic.Pointer[Limits]   // in force
 	known  atomic.Bool              // who the client is stays as it is, and others may look
 	set    atomic.Pointer[settings] // settings, for others
 
 	console *consoleState // of a session of the console; nil for others
-
-	mu          sync.Mutex
-	serving     []*link  // links with a backend, for cancel requests
-	holdReasons []string // why backends are kept
-	shown       shownWork
 
 	room sessionRoom
 }
 
 // sessionRoom is the first memory of what nearly every session comes to have.
 type sessionRoom struct {
-	links, serving [1]*link
-	secret         [longSecret]byte
+	links  [1]*link
+	secret [longSecret]byte
 }
 
 func newSession(srv *Server, cfg *Config, client *task.Conn) *session {
 	s := &session{srv: srv, cfg: cfg, client: client, initial: noSettings, settings: noSettings,
 		committed: noSettings}
 	s.env.Prepared = s
-	s.links, s.serving = s.room.links[:0], s.room.serving[:0]
+	s.links = s.room.links[:0]
 	s.limits.Store(noLimits)
 	return s
 }

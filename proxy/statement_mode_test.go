@@ -81,7 +81,7 @@ func TestStatementModeServes(t *testing.T) {
 
 // TestStatementModeEndsWhatItCannotRefuse ends a session for which a server opened a transaction though no BEGIN was seen.
 func TestStatementModeEndsWhatItCannotRefuse(t *testing.T) {
-	s := &session{scratch: new(scratch), mode: ModeStatement, links: []*link{{status: 'I'}}}
+	s := &session{scratch: new(scratch), mode: ModeStatement, links: []*link{{use: use{status: 'I'}}}}
 	if s.outlasts() {
 		t.Fatal("nothing was left behind")
 	}

@@ -13,15 +13,15 @@ import (
 // transaction is what the client's open transaction is, as far as it is not on backends.
 type transaction struct {
 	condition
-	strict  string // isolation level above READ COMMITTED, if any
-	prelude prelude
-	marks   []savepoint
-	tenant  shardmap.Key   // SET LOCAL pgdrover.tenant
 	locals  *settings      // SET LOCAL of what else routes depend on; nil: nothing
-	listens []listening    // LISTEN and UNLISTEN, in order: they are carried out when it is committed
 	told    *params        // what the client had been told when it began
 	reason  *pgwire.Error  // why it is poisoned, until the client was told
 	router  *router.Router // made from a catalog that sees the transaction's own DDL
+	strict  string         // isolation level above READ COMMITTED, if any
+	prelude prelude
+	marks   []savepoint
+	listens []listening  // LISTEN and UNLISTEN, in order: they are carried out when it is committed
+	tenant  shardmap.Key // SET LOCAL pgdrover.tenant
 }
 
 // condition is what is to be said of a transaction with yes or no.

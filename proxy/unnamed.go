@@ -12,8 +12,8 @@ import (
 
 // unnamedSpaces is memory for unnamed statements.
 type unnamedSpaces struct {
-	free  []*prepared // nothing refers to them; those of the next batch, if it is like the last one, are at the end, its first one last
 	taken []*prepared // by the batch in hand, and the statement that they replace
+	free  []*prepared // nothing refers to them; those of the next batch, if it is like the last one, are at the end, its first one last
 }
 
 const (

@@ -17,20 +17,20 @@ type runner struct {
 
 func newRunner(l *loop) *runner {
 	r := &runner{loop: l}
-	r.next, r.stop = iter.Pull(r.run)
+	r.next, r.stop = iter.Pull(r.work)
 	return r
 }
 
-// run is the coroutine.
-func (r *runner) run(yield func(struct{}) bool) {
+// work is the coroutine.
+func (r *runner) work(yield func(struct{}) bool) {
 	r.yield = yield
-	for !r.runTurns() {
+	for !r.run() {
 	}
 }
 
-// runTurns runs turns until the runner is stopped. It reports false if one has panicked, whose task has another. There is one recover for all of
+// run has tasks take their turns until the runner is stopped. It reports false if one has panicked, whose task has another. There is one recover for all of
 // them, since one for each would be a good part of what a short turn costs.
-func (r *runner) runTurns() (stopped bool) {
+func (r *runner) run() (stopped bool) {
 	var t *Task
 	defer func() {
 		if t != nil && t.survives() {
