@@ -97,7 +97,9 @@ func (s *session) asSeen() Client {
 
 // publish says what the session is doing now.
 func (s *session) publish(c ClientState) {
-	s.idle(c == ClientTransaction)
+	if c == ClientTransaction || s.overdue.idles.Load() != 0 {
+		s.idle(c == ClientTransaction)
+	}
 	if ClientState(s.state.Load()) != c {
 		s.state.Store(uint32(c))
 	}

@@ -118,7 +118,7 @@ func (s *session) acquire(shard int, role pool.Role, not *pool.Node) (*link, *pg
 	}
 	s.acquiring.Store(false)
 	if err != nil {
-		s.spare = append(s.spare, l)
+		s.keepSpare(l)
 		return nil, s.noBackend(err)
 	}
 	l.backend, l.conn, l.shard, l.role = b, b.Conn, shard, b.Role()
@@ -142,14 +142,12 @@ func (s *session) acquire(shard int, role pool.Role, not *pool.Node) (*link, *pg
 }
 
 func (s *session) spareLink() *link {
-	var l *link
-	if n := len(s.spare); n > 0 {
-		l = s.spare[n-1]
-		s.spare = s.spare[:n-1]
-	} else {
+	l := s.spare
+	if l == nil {
 		l = &link{}
 		l.reset()
 	}
+	s.spare, l.next = l.next, nil
 	l.req.Notify, l.req.Task = s.wake, s.t
 	return l
 }
@@ -243,8 +241,11 @@ func (s *session) unlink(l *link) {
 		s.batch.link = nil
 	}
 	l.reset()
-	s.spare = append(s.spare, l)
+	s.keepSpare(l)
 }
+
+// keepSpare keeps a link that is not in use for the next time.
+func (w *scratch) keepSpare(l *link) { w.spare, l.next = l, w.spare }
 
 // without takes a link out of a list, which keeps its order.
 func without(list []*link, l *link) []*link {

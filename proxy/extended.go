@@ -92,7 +92,7 @@ func (s *session) parse(frame []byte) bool {
 	if old != nil && !s.direct() {
 		return s.duplicate(&m)
 	}
-	s.work.Parses++
+	s.work.parses++
 	p := s.newPrepared(&m)
 	plain := p.query.Plain()
 	sts := p.query.Statements()
@@ -192,7 +192,7 @@ func (s *session) apply(l *link, d *deferred) bool {
 		} else {
 			s.learn(l, p)
 		}
-		s.work.BackendParses++
+		s.work.backendParses++
 		p.proven, p.fresh = true, true
 		s.undoubt(l, p)
 		l.send(pgwire.AppendParse(l.conn.QueueBuffer(), p.backendName(), p.wire(), p.oids),

@@ -9,7 +9,8 @@ import (
 
 // link is a session's use of one backend, from acquire to release.
 type link struct {
-	req pool.Request // the session's place in the pool's queue; reused from backend to backend
+	req  pool.Request // the session's place in the pool's queue; reused from backend to backend
+	next *link        // of a scratch's spare ones
 	use
 	replies   replies
 	described []byte // the parameters of the statement that was last described there for the session itself

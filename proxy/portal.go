@@ -49,7 +49,7 @@ func (s *session) bind(frame []byte) bool {
 	if err := pgwire.DecodeBind(frame, m); err != nil {
 		return s.malformed(frame)
 	}
-	s.work.Binds++
+	s.work.binds++
 	p := s.statement(m.Statement)
 	switch {
 	case p == nil && s.direct():

@@ -200,7 +200,7 @@ func (s *session) knowUses(l *link, p *prepared) {
 
 // teach tells a backend a statement, unseen by the client unless something is wrong with it.
 func (s *session) teach(l *link, p *prepared) {
-	s.work.BackendParses++
+	s.work.backendParses++
 	s.undoubt(l, p)
 	if p.bySQL {
 		l.run(prepareSQL+p.shared.name+string(p.text),

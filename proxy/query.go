@@ -252,26 +252,33 @@ func (s *session) unitEnd() bool {
 		s.endHolds()
 		s.releaseAfter()
 	}
+	if (len(s.links) > 0 || s.held != 0 || s.lookup.ddl || s.mode == ModeStatement) && !s.leavesMore() {
+		return false
+	}
+	if !s.batch.open {
+		s.atRest()
+	}
+	if s.tx.open {
+		s.publish(ClientTransaction)
+	} else {
+		s.leaveTransaction()
+		s.publish(ClientIdle)
+		s.countTransaction()
+	}
+	s.take()
+	return !s.cut.Load()
+}
+
+// leavesMore looks after what a statement has left beside its answer: backends that the session keeps, and a catalog that has changed. It reports whether the
+// session goes on.
+func (s *session) leavesMore() bool {
 	if s.outlasts() {
 		s.fatal("0A000", "transaction blocks are not available in statement mode", "")
 		return false
 	}
 	s.afterDDL()
 	s.noteHolds()
-	if s.tx.open {
-		s.publish(ClientTransaction)
-	} else {
-		s.leaveTransaction()
-		s.publish(ClientIdle)
-	}
-	if !s.batch.open {
-		s.atRest()
-	}
-	if !s.tx.open {
-		s.countTransaction()
-	}
-	s.take()
-	return !s.cut.Load()
+	return true
 }
 
 // legacy passes a call of the fast-path interface to a primary, or a Query that cannot be understood. The function may do anything:

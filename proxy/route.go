@@ -80,7 +80,9 @@ func (s *session) refreshCatalog() {
 
 // leaveTransaction lets a change of placement go on that waits for the session.
 func (s *session) leaveTransaction() {
-	s.partition.Store(noTransaction)
+	if s.partition.Load() != noTransaction {
+		s.partition.Store(noTransaction)
+	}
 	if s.dry != nil {
 		s.dry.wrote = ""
 	}

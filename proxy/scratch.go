@@ -11,7 +11,7 @@ import (
 type scratch struct {
 	tx     transaction
 	batch  batch
-	spare  []*link
+	spare  *link      // those that are not in use; next leads on
 	mark   cache.Mark // what the open transaction writes, for the cache
 	spaces unnamedSpaces
 	tape   tape
@@ -41,7 +41,7 @@ func (s *session) putScratch() {
 	if len(s.links) > 0 || s.queued != nil || !w.empty() {
 		return
 	}
-	for _, l := range w.spare {
+	for l := w.spare; l != nil; l = l.next {
 		l.req.Notify, l.req.Task = nil, nil
 	}
 	s.scratch = nil
@@ -58,11 +58,11 @@ func (w *scratch) room() int { return w.query.Room() + cap(w.again.bind) + cap(w
 
 // empty reports whether nothing is in hand.
 func (w *scratch) empty() bool {
-	return w.tx.isZero() && w.portal.stmt == nil && w.mark.Empty() && !w.tape.on && !w.batch.open && w.batch.link == nil && len(w.batch.deferred) == 0 && len(w.spaces.taken) == 0
+	return w.tx.isZero() && !w.batch.open && w.batch.link == nil && len(w.batch.deferred)+len(w.spaces.taken) == 0 && w.mark.Empty() && !w.tape.on && w.portal.stmt == nil
 }
 
 // isZero reports whether a transaction is neither open nor has left anything.
 func (t *transaction) isZero() bool {
-	return t.condition == condition{} && t.locals == nil && t.strict == "" && t.tenant.IsZero() && t.told == nil && t.reason == nil && t.router == nil &&
-		len(t.prelude) == 0 && len(t.marks) == 0 && len(t.listens) == 0
+	return t.condition == condition{} && t.locals == nil && t.told == nil && t.reason == nil && t.router == nil &&
+		len(t.strict)+len(t.prelude)+len(t.marks)+len(t.listens) == 0 && t.tenant.IsZero()
 }

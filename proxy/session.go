@@ -68,17 +68,20 @@ type session struct {
 	overdue       overdue
 	timing        timing
 
-	mu    sync.Mutex
-	shown shownWork // guarded by mu
-	work  work
+	mu         sync.Mutex
+	work       work
+	statements map[string]*prepared
+	shown      shownWork // guarded by mu
 
-	place     *placement     // of the open transaction
-	nodes     *pool.Topology // its nodes, with the pools that the session's backends come from
-	env       router.Env     // what routing needs to know of the session
-	usual     *params        // what servers report to who sets nothing, as far as routes depend on it
-	lastShard int
-	key       cancelKey
-	wake      func() // t.Wake
+	place       *placement     // of the open transaction
+	nodes       *pool.Topology // its nodes, with the pools that the session's backends come from
+	env         router.Env     // what routing needs to know of the session
+	usual       *params        // what servers report to who sets nothing, as far as routes depend on it
+	lastShard   int
+	key         cancelKey
+	wake        func() // t.Wake
+	stickyUntil time.Time
+	room        sessionRoom
 
 	userName, databaseName string
 	user                   *User
@@ -89,10 +92,8 @@ type session struct {
 
 	asClient    *pool.Login // as whom its backends are logged in; nil: as the database's own user
 	initial     *settings   // at startup
-	statements  map[string]*prepared
-	reusedAt    int64 // when an unnamed statement was last reused, in Unix nanoseconds
-	stickyUntil time.Time
-	holdReasons []string // why backends are kept; guarded by mu
+	reusedAt    int64       // when an unnamed statement was last reused, in Unix nanoseconds
+	holdReasons []string    // why backends are kept; guarded by mu
 
 	cancelled    atomic.Bool
 	waiting      atomic.Bool  // in a pool's queue, or for an operator
@@ -106,8 +107,6 @@ type session struct {
 	set    atomic.Pointer[settings] // settings, for others
 
 	console *consoleState // of a session of the console; nil for others
-
-	room sessionRoom
 }
 
 // sessionRoom is the first memory of what nearly every session comes to have.
@@ -185,25 +184,36 @@ func (s *session) next() ([]byte, bool) {
 	for {
 		b := s.client.Buffered()
 		_, size, err := pgwire.Peek(b, s.cfg.MaxFrame)
-		if err != nil {
-			s.fatal("08P01", "invalid message length", "the limit is \"limits: max_message\" in pgdrover.yaml")
-			return nil, false
-		}
-		if size > 0 && len(b) >= size {
+		if size > 0 && len(b) >= size && err == nil {
 			return b[:size], true
 		}
-		if s.draining.Load() && s.tx.status() == 'I' && len(b) == 0 && !s.batch.open {
-			s.fatal(errShutdown.Code, errShutdown.Message, "")
+		if (err != nil || s.draining.Load()) && s.dismisses(len(b), err) {
 			return nil, false
 		}
+		var goOn bool
 		if size == 0 && s.mayRest() {
-			if !s.rest() {
-				return nil, false
-			}
-		} else if !s.park(size) {
+			goOn = s.rest()
+		} else {
+			goOn = s.park(size)
+		}
+		if !goOn {
 			return nil, false
 		}
 	}
+}
+
+// dismisses ends a session whose client has sent a message of an impossible length, which err says, or which drains and has nothing to do. It reports
+// whether that is so; size is how much the client has sent that was not looked at.
+func (s *session) dismisses(size int, err error) bool {
+	switch {
+	case err != nil:
+		s.fatal("08P01", "invalid message length", "the limit is \"limits: max_message\" in pgdrover.yaml")
+	case s.tx.status() == 'I' && size == 0 && !s.batch.open:
+		s.fatal(errShutdown.Code, errShutdown.Message, "")
+	default:
+		return false
+	}
+	return true
 }
 
 // take consumes the frame in hand. Its bytes are not valid any more.
@@ -342,7 +352,7 @@ func (s *session) end() {
 		s.release(l)
 	}
 	if s.db != nil {
-		s.showWork()
+		s.showWork(0, 0)
 		s.settle(false)
 		s.forgetStatements()
 	}

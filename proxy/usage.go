@@ -50,9 +50,10 @@ func (u Usage) since(o Usage) Usage {
 	})
 }
 
-// work is what a session has done. It costs a statement no more than additions: others see it when a transaction ends.
+// work is what a session counts as it goes. It costs a statement no more than additions: others see it when a transaction ends.
 type work struct {
-	Usage
+	parses, backendParses, binds int64 // as in Usage
+
 	began task.Moment // the first statement of the open transaction; 0: there was none
 	ended task.Moment // the last one's answer
 }
@@ -70,22 +71,23 @@ func (w *work) statement(t *timing) {
 
 // countTransaction counts the transaction that has ended, and shows others what the session has done.
 func (s *session) countTransaction() {
-	w := &s.work
-	if w.began == 0 {
-		return
+	if w := &s.work; w.began != 0 {
+		took := time.Duration(w.ended - w.began)
+		w.began = 0
+		s.showWork(1, took)
 	}
-	w.Transactions++
-	w.TransactionTime += time.Duration(w.ended - w.began)
-	w.began = 0
-	s.showWork()
 }
 
-// showWork shows others what the session has done so far.
-func (s *session) showWork() {
+// showWork shows others what the session has done, with so many transactions that have ended since.
+func (s *session) showWork(transactions int64, took time.Duration) {
 	received, sent := s.client.Traffic()
-	s.work.Received, s.work.Sent = int64(received), int64(sent)
 	s.mu.Lock()
-	s.shown.usage, s.shown.statements = s.work.Usage, len(s.statements)
+	u, w := &s.shown.usage, &s.work
+	u.Transactions += transactions
+	u.TransactionTime += took
+	u.Received, u.Sent = int64(received), int64(sent)
+	u.Parses, u.BackendParses, u.Binds = w.parses, w.backendParses, w.binds
+	s.shown.statements = len(s.statements)
 	s.mu.Unlock()
 }
 
