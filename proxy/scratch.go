@@ -63,6 +63,13 @@ func (w *scratch) empty() bool {
 
 // isZero reports whether a transaction is neither open nor has left anything.
 func (t *transaction) isZero() bool {
-	return t.condition == condition{} && t.locals == nil && t.told == nil && t.reason == nil && t.router == nil &&
-		len(t.strict)+len(t.prelude)+len(t.marks)+len(t.listens) == 0 && t.tenant.IsZero()
+	if t.isSaid() || t.locals != nil || t.told != nil || t.reason != nil || t.router != nil {
+		return false
+	}
+	return len(t.strict)+len(t.prelude)+len(t.marks)+len(t.listens) == 0 && t.tenant.IsZero()
+}
+
+// isSaid reports whether anything is said with yes. It asks field by field, since the compiler makes more of a comparison with condition{}.
+func (c *condition) isSaid() bool {
+	return c.open || c.aborted || c.poisoned || c.faulted || c.readOnly || c.ofBatch || c.severed || c.joint || c.ddl || c.redefined || c.reshaped || c.local
 }

@@ -66,8 +66,8 @@ func UUIDKey(v [16]byte) Key { return Key{typ: UUID, uid: v} }
 func (k Key) Type() Type { return k.typ }
 
 // IsZero reports whether k is no tenant. The tenants 0, ” and the nil uuid are
-// tenants.
-func (k Key) IsZero() bool { return k.typ == 0 }
+// tenants. It is asked several times a statement, for which a Key is not copied.
+func (k *Key) IsZero() bool { return k.typ == 0 }
 
 // Equal reports whether two keys are the same tenant of the same type.
 func (k Key) Equal(o Key) bool { return k == o }
