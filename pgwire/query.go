@@ -1,5 +1,7 @@
 package pgwire
 
+import "bytes"
+
 var errQuery = &FormatError{"Query", "the text is not ended by the only NUL byte"}
 
 // AppendQuery adds a Query message (simple protocol).
@@ -14,9 +16,9 @@ func QueryText(frame []byte) ([]byte, error) {
 	if !ok {
 		return nil, errQuery
 	}
-	text, rest, ok := cutString(b)
-	if !ok || len(rest) != 0 {
+	end := bytes.IndexByte(b, 0)
+	if end < 0 || end != len(b)-1 {
 		return nil, errQuery
 	}
-	return text, nil
+	return b[:end:end], nil
 }

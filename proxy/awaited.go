@@ -25,11 +25,14 @@ func (s *session) mayAnswerLater(l *link) bool {
 	return len(s.links) == 1 && l.lost == nil && l.conn.Pending() == 0 && (s.client.Pending() == 0 || s.holdsBack(l)) && s.limits.Load().Statement == 0
 }
 
-// answerLater ends the turn until the backend has answered, or does at once what is left to do. It reports whether the session goes on in this turn.
+// answerLater ends the turn until the backend has answered, if that can be done, or does at once what is left to do. It reports whether the session goes on in
+// this turn.
 func (s *session) answerLater(l *link) bool {
 	s.awaited = l
-	if s.resting = s.t.RestOn(l.conn); s.resting {
-		return false
+	if s.mayAnswerLater(l) {
+		if s.resting = s.t.RestOn(l.conn); s.resting {
+			return false
+		}
 	}
 	return s.answeredLater()
 }

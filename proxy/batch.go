@@ -74,10 +74,9 @@ func (s *session) forgetBatch() {
 }
 
 // closeBatch ends a batch that a Query follows without a Sync. If that has failed, s.skipping is set, and the Query is discarded too.
-func (s *session) closeBatch() bool {
-	if !s.batch.open {
-		return true
-	}
+func (s *session) closeBatch() bool { return !s.batch.open || s.closeOpenBatch() }
+
+func (s *session) closeOpenBatch() bool {
 	if !s.startBatch() {
 		return false
 	}

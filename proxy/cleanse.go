@@ -21,9 +21,12 @@ const (
 // nobody knows what a name stands for, in its transaction and, until the catalog tells of it, in any other.
 func (s *session) suspect(l *link, q *router.Query) {
 	l.unsure = l.unsure || s.db.catalog.behind()
-	if q.Plain() {
-		return
+	if !q.Plain() {
+		s.suspectEach(l, q)
 	}
+}
+
+func (s *session) suspectEach(l *link, q *router.Query) {
 	sts := q.Statements()
 	for i := range sts {
 		st := s.carriedOut(&sts[i])

@@ -13,8 +13,10 @@ import (
 // force there and, inside a transaction, with the transaction begun.
 func (s *session) enlist(r *router.Route) (*link, *pgwire.Error) {
 	shard := s.shardFor(r)
-	if e := s.mayJoin(shard, r); e != nil {
-		return nil, e
+	if s.tx.open {
+		if e := s.mayJoin(shard, r); e != nil {
+			return nil, e
+		}
 	}
 	return s.join(shard, s.role(r))
 }
@@ -48,6 +50,11 @@ func (s *session) shardFor(r *router.Route) int {
 		s.lastShard = r.Shard
 		return r.Shard
 	}
+	return s.anyShard()
+}
+
+// anyShard is the shard in use, or else the one that was last.
+func (s *session) anyShard() int {
 	for _, l := range s.links {
 		if l.owned {
 			return l.shard

@@ -83,6 +83,17 @@ func (s *session) enterGate(r *router.Route) (bool, *pgwire.Error) {
 	if p == noTransaction || p == was || was == anyTransaction {
 		return true, nil
 	}
+	if was == noTransaction {
+		s.partition.Store(p)
+		if s.db.gate.closed.Load() == nil && s.place == s.db.place.Load() {
+			return true, nil
+		}
+	}
+	return s.passGate(r, p, was)
+}
+
+// passGate is enterGate where it may be that the statement has to wait.
+func (s *session) passGate(r *router.Route, p, was int64) (bool, *pgwire.Error) {
 	begun := was != noTransaction
 	for {
 		if begun {

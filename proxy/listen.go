@@ -22,10 +22,10 @@ type listening struct {
 // longName is from where on PostgreSQL may cut a name off, and say so: a name has 63 bytes at most, and whole characters.
 const longName = 60
 
-// askListeners asks, when the client has sent a message, what it will have to be told of before the answer to it ends. A backend is at
-// it meanwhile.
+// askListeners asks, when the client of a session that listens has sent a message, what it will have to be told of before the answer to it ends.
+// A backend is at it meanwhile.
 func (s *session) askListeners(typ byte) {
-	if s.ear == nil || len(s.ear.inForce) == 0 {
+	if len(s.ear.inForce) == 0 {
 		return
 	}
 	begins := !s.tx.open && !s.batch.open
@@ -252,7 +252,13 @@ func (s *session) topics() map[topic]bool {
 // catalog does not tell yet, if the session listens there: its client knows its own notifications by the process id, and gets them
 // before it is told that the transaction is over. q is nil for a function call.
 func (s *session) own(l *link, q *router.Query) {
-	if s.ear != nil && l.owner.of == nil && l.lost == nil && !l.isReplica() && (q == nil || s.db.catalog.behind() || mayNotify(q)) {
+	if s.ear != nil {
+		s.ownIfNotifies(l, q)
+	}
+}
+
+func (s *session) ownIfNotifies(l *link, q *router.Query) {
+	if l.owner.of == nil && l.lost == nil && !l.isReplica() && (q == nil || s.db.catalog.behind() || mayNotify(q)) {
 		s.ownLink(l)
 	}
 }

@@ -130,9 +130,11 @@ func (s *session) idle(inTransaction bool) {
 // It reports whether that is so; the client has been told then.
 func (s *session) idledTooLong() bool {
 	since := s.overdue.idles.Load()
-	if since == 0 || s.overdue.found.Load() != since || s.complete() {
-		return false
-	}
+	return since != 0 && s.overdue.found.Load() == since && !s.complete() && s.endIdle()
+}
+
+// endIdle ends the session for that.
+func (s *session) endIdle() bool {
 	s.srv.metrics.crossed(LimitKey{s.db.Name(), limitIdleTransaction})
 	s.fatal("25P03", "terminating connection due to idle-in-transaction timeout",
 		"the limit is \"limits: idle_transaction_timeout\" of the user or the database in pgdrover.yaml")

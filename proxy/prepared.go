@@ -314,6 +314,12 @@ func (s *session) releaseName(p *prepared) {
 
 // forgetUnnamed ends the unnamed statement, and the unnamed portal unless the Query that ends them is refused.
 func (s *session) forgetUnnamed() {
+	if s.unnamed != nil || s.portal.stmt != nil {
+		s.dropUnnamed()
+	}
+}
+
+func (s *session) dropUnnamed() {
 	old := s.unnamed
 	s.unnamed = nil
 	if s.portal.stmt != nil && !s.tx.aborted {

@@ -107,6 +107,14 @@ const longText = 8 << 10
 
 // simpleOnShard sends a Query to the shard that its route names and relays the answer.
 func (s *session) simpleOnShard(frame []byte, q *router.Query, r *router.Route) bool {
+	if s.db.cache == nil && q.Plain() {
+		return s.plainOnShard(frame, q, r)
+	}
+	return s.simpleOnShardOrCached(frame, q, r)
+}
+
+// simpleOnShardOrCached is simpleOnShard where the cache may have the answer, and for what is not plain.
+func (s *session) simpleOnShardOrCached(frame []byte, q *router.Query, r *router.Route) bool {
 	c := s.cacheable(q, r, nil)
 	if c != nil {
 		c.describe(true)
@@ -117,6 +125,9 @@ func (s *session) simpleOnShard(frame []byte, q *router.Query, r *router.Route) 
 		r.Write = true // filled from the primary only
 	}
 	s.markWrite(q, r)
+	if q.Plain() && c == nil {
+		return s.plainOnShard(frame, q, r)
+	}
 	var w *wording
 	if !q.Plain() {
 		if e := s.foresee(q); e != nil {
@@ -127,16 +138,29 @@ func (s *session) simpleOnShard(frame []byte, q *router.Query, r *router.Route) 
 	return s.simpleOnNode(frame, q, r, c, w, nil)
 }
 
+// plainOnShard is simpleOnShard for a plain Query, once the cache has no answer. The turn may end to wait for a backend, if the cache was not asked, and for
+// the answer.
+func (s *session) plainOnShard(frame []byte, q *router.Query, r *router.Route) bool {
+	s.mayQueue = s.db.cache == nil
+	l, e := s.enlist(r)
+	s.mayQueue = false
+	if e != nil {
+		return e != errQueued && s.refuseSimple(e)
+	}
+	s.own(l, q)
+	s.suspect(l, q)
+	l.notes.unnamed = 0 // a Query ends the unnamed statement (manual, "Extended Query")
+	l.conn.QueueOrWrite(frame)
+	l.replies.add(pgwire.MsgQuery).text = q
+	s.dispatched(l)
+	return s.answerLater(l)
+}
+
 // simpleOnNode is simpleOnShard once the cache has no answer. c is what the answer may fill, nil if nothing; w is what backends are told instead, nil for the
 // text as it is; not is a node that is not to be asked, nil for none.
 func (s *session) simpleOnNode(frame []byte, q *router.Query, r *router.Route, c *cacheQuery, w *wording, not *pool.Node) bool {
 	for {
-		s.mayQueue = q.Plain() && s.db.cache == nil && not == nil
 		l, e := s.enlistSimple(r, not)
-		s.mayQueue = false
-		if e == errQueued {
-			return false
-		}
 		if e == nil {
 			e = s.knowAll(l, w)
 		}
@@ -150,9 +174,6 @@ func (s *session) simpleOnNode(frame []byte, q *router.Query, r *router.Route, c
 		}
 		s.capture(l, c)
 		s.dispatch(l, frame, q, w)
-		if w == nil && c == nil && q.Plain() && s.mayAnswerLater(l) {
-			return s.answerLater(l)
-		}
 		if !s.finish(l) {
 			return false
 		}
@@ -177,11 +198,14 @@ func (s *session) dispatch(l *link, frame []byte, q *router.Query, w *wording) {
 	s.own(l, q)
 	s.sayListens(l, q, false)
 	s.sendSimple(l, frame, q, w)
-	if l.conn.Pending() > 0 {
-		_ = l.conn.Flush()
+	s.dispatched(l)
+}
+
+// dispatched notes that a Query is on its way to a backend.
+func (s *session) dispatched(l *link) {
+	if l.retry = l.role == pool.Replica && l.hold == 0 && !s.tx.open; l.retry {
+		l.mark = s.client.Queued()
 	}
-	l.retry = l.role == pool.Replica && l.hold == 0 && !s.tx.open
-	l.mark = s.client.Queued()
 	s.sent(l)
 }
 

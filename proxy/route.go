@@ -30,20 +30,21 @@ func (s *session) router() *router.Router {
 // enterTransaction takes the placement in force, unless a transaction is open, which ends on the one it began with.
 func (s *session) enterTransaction() {
 	if !s.tx.open && len(s.links) == 0 || s.place == nil {
-		s.stand(s.db.place.Load())
+		if on := s.db.place.Load(); on != s.place {
+			s.stand(on)
+		}
 	}
 }
 
-// stand puts the session on a placement.
+// stand puts the session on another placement.
 func (s *session) stand(on *placement) {
-	if s.place != nil && s.place.nodes == on.nodes {
-		s.place = on
-		return
+	if s.place == nil || s.place.nodes != on.nodes {
+		s.nodes = on.nodes
+		if s.asClient != nil {
+			s.nodes = s.asClient.Topology(on.nodes)
+		}
 	}
-	s.place, s.nodes = on, on.nodes
-	if s.asClient != nil {
-		s.nodes = s.asClient.Topology(on.nodes)
-	}
+	s.place = on
 }
 
 // afterDDL reads the catalog again once DDL is committed, before the client that awaits the answer of all shards hears of it: what
@@ -90,14 +91,13 @@ func (s *session) leaveTransaction() {
 
 // route asks the router where the statement in q goes, which it writes to r, and waits while the placement of its tenant is being changed.
 func (s *session) route(q *router.Query, p router.Params, r *router.Route) *pgwire.Error {
-	if e := s.redefine(q); e != nil {
-		return e
-	}
-	if e := s.runsOtherwise(q); e != nil {
-		return e
+	if !q.Plain() || s.tx.redefined {
+		if e := s.reread(q); e != nil {
+			return e
+		}
 	}
 	for {
-		s.env.TempTables = s.holds(router.HoldTempTable)
+		s.env.TempTables = len(s.links) > 0 && s.holds(router.HoldTempTable)
 		err := s.ask(q, p, r)
 		if (err != nil || !s.place.single()) && s.mayBeOld(r, err) {
 			err = s.routeUnknown(q, p, r, err)
@@ -105,11 +105,13 @@ func (s *session) route(q *router.Query, p router.Params, r *router.Route) *pgwi
 		if err != nil {
 			return clientError(err)
 		}
-		if namesGID(q) {
-			return s.routeGID(q, r)
-		}
-		if e := s.mayMake(q, r); e != nil {
-			return e
+		if !q.Plain() {
+			if namesGID(q) {
+				return s.routeGID(q, r)
+			}
+			if e := s.mayMake(q, r); e != nil {
+				return e
+			}
 		}
 		entered, e := s.enterGate(r)
 		if e != nil {
@@ -165,9 +167,7 @@ func (s *session) routeUnknown(q *router.Query, p router.Params, r *router.Route
 
 // ask asks the router. What takes long is waited for where it does not hold up others.
 func (s *session) ask(q *router.Query, p router.Params, r *router.Route) (err error) {
-	s.env.Brief = true
 	err = s.router().RouteTo(r, q, p, &s.env)
-	s.env.Brief = false
 	if err == router.ErrLong {
 		return s.askLong(q, p, r)
 	}
@@ -176,14 +176,29 @@ func (s *session) ask(q *router.Query, p router.Params, r *router.Route) (err er
 
 // askLong is ask for a statement that is planned for several shards.
 func (s *session) askLong(q *router.Query, p router.Params, r *router.Route) (err error) {
-	s.t.Await(func() { *r, err = s.router().Route(q, p, &s.env) })
+	s.atLength(func() { *r, err = s.router().Route(q, p, &s.env) })
 	return err
 }
 
 // askInner is ask for the query in EXPLAIN (ROUTE).
 func (s *session) askInner(q *router.Query, p router.Params) (r router.Route, err error) {
-	s.t.Await(func() { r, err = s.router().Inner(q, p, &s.env) })
+	s.atLength(func() { r, err = s.router().Inner(q, p, &s.env) })
 	return r, err
+}
+
+// atLength asks the router for what may take long.
+func (s *session) atLength(ask func()) {
+	s.env.Brief = false
+	s.t.Await(ask)
+	s.env.Brief = true
+}
+
+// reread has q read anew where it means something else by now than it meant when it was read, or refuses it.
+func (s *session) reread(q *router.Query) *pgwire.Error {
+	if e := s.redefine(q); e != nil {
+		return e
+	}
+	return s.runsOtherwise(q)
 }
 
 // redefine has the statements that follow DDL in one transaction, up to the next DDL, routed by what that DDL made.

@@ -118,7 +118,7 @@ type sessionRoom struct {
 func newSession(srv *Server, cfg *Config, client *task.Conn) *session {
 	s := &session{srv: srv, cfg: cfg, client: client, initial: noSettings, settings: noSettings,
 		committed: noSettings}
-	s.env.Prepared = s
+	s.env.Prepared, s.env.Brief = s, true
 	s.links = s.room.links[:0]
 	s.limits.Store(noLimits)
 	return s
@@ -149,13 +149,20 @@ func (s *session) handle(frame []byte) bool {
 	if l := s.batch.link; l != nil && s.tape.mending {
 		s.awaitMended(l)
 	}
-	if pgwire.MessageName(true, typ) == "" || typ == pgwire.MsgPassword {
-		s.closeBatch()
-		s.fatal("08P01", "invalid frontend message type "+strconv.Itoa(int(typ)), "")
-		return false
+	if s.ear != nil {
+		s.askListeners(typ)
 	}
-	s.askListeners(typ)
+	if typ == pgwire.MsgQuery && !s.skipping {
+		return s.simple(frame)
+	}
+	return s.handleOther(typ, frame)
+}
+
+// handleOther is handle for what is no Query, and for one that is discarded.
+func (s *session) handleOther(typ byte, frame []byte) bool {
 	switch typ {
+	case pgwire.MsgQuery:
+		return true
 	case pgwire.MsgTerminate:
 		return false
 	case pgwire.MsgCopyData, pgwire.MsgCopyDone, pgwire.MsgCopyFail:
@@ -164,13 +171,15 @@ func (s *session) handle(frame []byte) bool {
 	case pgwire.MsgSync:
 		return s.sync()
 	}
+	if pgwire.MessageName(true, typ) == "" || typ == pgwire.MsgPassword {
+		s.closeBatch()
+		s.fatal("08P01", "invalid frontend message type "+strconv.Itoa(int(typ)), "")
+		return false
+	}
 	if s.skipping {
 		return true
 	}
-	switch typ {
-	case pgwire.MsgQuery:
-		return s.simple(frame)
-	case pgwire.MsgFunctionCall:
+	if typ == pgwire.MsgFunctionCall {
 		return s.legacy(frame)
 	}
 	return s.extended(frame)
@@ -387,7 +396,15 @@ func (s *session) releaseAfter() {
 
 // role is where a statement may run.
 func (s *session) role(r *router.Route) pool.Role {
-	if r.Write || !s.db.options().Replicas || s.mode == ModeSession || s.tx.open && !s.tx.readOnly {
+	if r.Write || !s.db.options().Replicas {
+		return pool.Primary
+	}
+	return s.roleOfRead()
+}
+
+// roleOfRead is role for a read, where there are replicas.
+func (s *session) roleOfRead() pool.Role {
+	if s.mode == ModeSession || s.tx.open && !s.tx.readOnly {
 		return pool.Primary
 	}
 	if !s.stickyUntil.IsZero() && s.t.Now().Before(s.stickyUntil) {

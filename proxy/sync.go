@@ -42,10 +42,7 @@ func (s *session) sync() bool {
 	l.conn.SetQueue(pgwire.AppendSync(l.conn.QueueBuffer()))
 	l.replies.add(pgwire.MsgSync)
 	_ = l.conn.Flush()
-	if s.mayAnswerLater(l) {
-		return s.answerLater(l)
-	}
-	return s.synchronise(l)
+	return s.answerLater(l)
 }
 
 // synchronise ends a batch whose Sync was sent, once it is answered.
