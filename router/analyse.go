@@ -38,6 +38,7 @@ func (r *Router) compile(q *Query, searchPath, user string) *Template {
 	}
 	linkPrepared(t.statements)
 	t.plain = len(t.statements) == 1 && t.statements[0].plain()
+	t.fixed = t.plain && c.r.oneShard() && t.statements[0].place.alone()
 	return t
 }
 

@@ -20,6 +20,7 @@ import (
 //	path=…       search_path; user=…; plain: standard_conforming_strings off; temp; scatter; foreign: client_encoding is not UTF8
 func TestRouting(t *testing.T) {
 	routers := map[string]*Router{}
+	one := routerFor(t, "shardmap-one.yaml")
 	casefile.RunDir(t, routingDir, func(t *testing.T, c *casefile.Case) string {
 		file, ok := c.Arg("map")
 		if !ok {
@@ -33,6 +34,7 @@ func TestRouting(t *testing.T) {
 		env := environment(t, c, r)
 		env.Prepared = preparedFor(t, c, r, &env)
 		params := parameters(t, c)
+		routedAlike(t, one, c.Input, &Env{User: env.User, TempTables: env.TempTables, Scatter: env.Scatter, Foreign: env.Foreign})
 		var q Query
 		r.Analyse(&q, []byte(c.Input), &env)
 		switch c.Command {

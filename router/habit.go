@@ -26,10 +26,15 @@ func (q *Query) habitOf(path, user string) *habit {
 		h = &habit{}
 		q.habit = h
 	}
-	if h.r != q.r || h.path != path || h.user != user {
+	if !h.is(q.r, path, user) {
 		*h = habit{r: q.r, path: strings.Clone(path), user: strings.Clone(user)}
 	}
 	return h
+}
+
+// is reports a habit under a Router, a search path and a user.
+func (h *habit) is(r *Router, path, user string) bool {
+	return h.r == r && h.path == path && h.user == user
 }
 
 // expected returns the stencil that the next text fits by habit; nil: there is none yet.

@@ -16,6 +16,17 @@ func (r *Router) Route(q *Query, p Params, env *Env) (route Route, err error) {
 // that is zero.
 func (r *Router) RouteTo(route *Route, q *Query, p Params, env *Env) error {
 	*route = Route{}
+	if q.tpl.fixed && env.Tenant.IsZero() && q.hint.end == 0 {
+		st := &q.tpl.statements[0]
+		route.Write, route.Unknown = st.Write, len(st.place.unknown) > 0
+		route.single(0, byOneShard)
+		return nil
+	}
+	return r.place(route, q, p, env)
+}
+
+// place is RouteTo where the Route is not fixed. The Route is zero.
+func (r *Router) place(route *Route, q *Query, p Params, env *Env) error {
 	q.scratch, q.gathering, q.splitting, q.turns = q.scratch[:0], nil, nil, nil
 	err := q.whole(p, env, route)
 	if err != nil && err.nokey && env.Foreign && r.m.TenantType() == shardmap.Text {

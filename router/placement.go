@@ -41,6 +41,9 @@ type placement struct {
 	fault     *fault
 }
 
+// alone reports that on a map of one shard nothing but the session's tenant changes the Route.
+func (pl *placement) alone() bool { return len(pl.binds) == 0 && !pl.local }
+
 // bind is a set of constants that bind sharded tables.
 type bind struct {
 	set   []constRef

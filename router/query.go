@@ -79,7 +79,9 @@ type Query struct {
 func (q *Query) reset(r *Router, text []byte, plain bool) {
 	q.r, q.tpl, q.text, q.plain = r, nil, text, plain
 	q.norm, q.slots, q.runs, q.pieces = q.norm[:0], q.slots[:0], q.runs[:0], q.pieces[:0]
-	q.hint = hint{}
+	if q.hint.end != 0 {
+		q.hint = hint{}
+	}
 }
 
 // Forget drops the text, which may stand in memory that is somebody else's by now, and plans. What else was found in it stays.
@@ -156,6 +158,7 @@ type Template struct {
 	user       string
 	statements []Statement
 	plain      bool
+	fixed      bool // its Route is the same whatever the literals and parameters, for every session that names no tenant
 }
 
 // Bytes returns the normalised text, which identifies the template together

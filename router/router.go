@@ -88,14 +88,21 @@ func (r *Router) Recall(q *Query, text []byte, env *Env) bool {
 	q.reset(r, text, env.PlainBackslash)
 	q.user = env.User
 	path := q.follow(env)
+	if h := q.habit; h != nil && !q.plain && h.is(r, path, env.User) {
+		if st := h.expected(); st != nil && st.fit(q) {
+			h.step()
+			return true
+		}
+	}
+	return r.recallOther(q, text, path, env)
+}
+
+// recallOther is Recall for a text that no habit foresaw.
+func (r *Router) recallOther(q *Query, text []byte, path string, env *Env) bool {
 	if q.plain {
 		return r.lookUp(q, path, r.schemaOf(env))
 	}
 	h := q.habitOf(path, env.User)
-	if st := h.expected(); st != nil && st.fit(q) {
-		h.step()
-		return true
-	}
 	user := r.schemaOf(env)
 	key := r.hash(text[:literalAt(text[:min(len(text), maxStencil)])], path, user)
 	if st := r.stencils.read(q, key, path, user); st != nil {

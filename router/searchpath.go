@@ -26,10 +26,15 @@ type searchPath struct {
 // follow reads the session's search path, if it is another than before, and
 // returns what it is to the analysis of a statement.
 func (q *Query) follow(env *Env) string {
-	m := q.r.m
-	if !m.BySchema() {
+	if !q.r.m.BySchema() {
 		return env.SearchPath
 	}
+	return q.followTenants(env)
+}
+
+// followTenants is follow where each tenant has a schema.
+func (q *Query) followTenants(env *Env) string {
+	m := q.r.m
 	if q.path.m != m || q.path.setting != env.SearchPath {
 		q.path = readPath(m, strings.Clone(env.SearchPath))
 	}

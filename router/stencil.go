@@ -2,6 +2,7 @@ package router
 
 import (
 	"bytes"
+	"slices"
 	"sync/atomic"
 )
 
@@ -100,24 +101,25 @@ func digitsEnd(text []byte, i int) int {
 // fit reads the text of q, which was just reset, if it is that of the stencil but for what is in its holes: then q is as normalise makes
 // it, but for the template's bytes. If it is not, slots of q are undefined.
 func (s *stencil) fit(q *Query) bool {
-	text, slots := q.text, q.slots[:0]
+	text, cuts := q.text, s.cuts
+	slots := q.roomFor(len(cuts))
 	from, at := 0, 0 // what was compared last ends here: in the stencil's text, and in this one
-	for i := range s.cuts {
-		c := &s.cuts[i]
+	for i := range cuts {
+		c := &cuts[i]
 		if !c.hole {
-			slots = append(slots, slot{c.off + int32(at-from), c.end + int32(at-from), c.number, c.kind})
+			slots[i] = slot{c.off + int32(at-from), c.end + int32(at-from), c.number, c.kind}
 			continue
 		}
 		same := s.text[from:c.off]
-		if len(text)-at < len(same) || !bytes.Equal(text[at:at+len(same)], same) {
+		off := at + len(same)
+		if off > len(text) || !bytes.Equal(text[at:off], same) {
 			return false
 		}
-		off := at + len(same)
 		at, from = holeEnd(text, off, c.kind), int(c.end)
 		if at <= off {
 			return false
 		}
-		slots = append(slots, slot{off: int32(off), end: int32(at), kind: c.kind})
+		slots[i] = slot{off: int32(off), end: int32(at), kind: c.kind}
 	}
 	if !bytes.Equal(text[at:], s.text[from:]) {
 		return false
@@ -129,4 +131,12 @@ func (s *stencil) fit(q *Query) bool {
 	p.end += int32(len(text) - len(s.text))
 	q.slots, q.pieces, q.tpl = slots, append(q.pieces, p), s.tpl
 	return true
+}
+
+// roomFor returns the memory of q's slots for n of them.
+func (q *Query) roomFor(n int) []slot {
+	if cap(q.slots) < n {
+		q.slots = slices.Grow(q.slots[:0], n)
+	}
+	return q.slots[:n]
 }
