@@ -21,26 +21,56 @@ func (s *session) enlist(r *router.Route) (*link, *pgwire.Error) {
 	return s.join(shard, s.role(r))
 }
 
+// role is where a statement may run.
+func (s *session) role(r *router.Route) pool.Role {
+	if r.Write || !s.db.options().Replicas {
+		return pool.Primary
+	}
+	return s.roleOfRead()
+}
+
+// roleOfRead is role for a read, where there are replicas.
+func (s *session) roleOfRead() pool.Role {
+	if s.mode == ModeSession || s.tx.open && !s.tx.readOnly {
+		return pool.Primary
+	}
+	if !s.stickyUntil.IsZero() && s.t.Now().Before(s.stickyUntil) {
+		return pool.Primary
+	}
+	return pool.Replica
+}
+
 // join is enlist for a shard that the transaction may have.
 func (s *session) join(shard int, role pool.Role) (*link, *pgwire.Error) {
-	l := s.linkTo(shard, role)
+	var l *link
 	var e *pgwire.Error
-	if l == nil {
+	if len(s.links) > 0 {
+		l, e = s.joined(shard, role)
+	}
+	if l == nil && e == nil {
 		l, e = s.acquire(shard, role, nil)
-	} else if s.db.orders.paused.Load() != nil {
-		e = s.mayBegin()
-		s.acquiring.Store(false)
 	}
 	if e != nil {
 		return nil, e
 	}
-	if s.direct() && l.hold != 0 {
+	if s.mode == ModeSession && l.hold != 0 && s.direct() {
 		return l, nil // what is in force there is what the client made of it
 	}
 	if e := s.prepareLink(l); e != nil {
 		return nil, e
 	}
 	s.keepLink(l)
+	return l, nil
+}
+
+// joined is join for a backend that the session has already, nil if it has none.
+func (s *session) joined(shard int, role pool.Role) (*link, *pgwire.Error) {
+	l := s.linkTo(shard, role)
+	if l != nil && s.db.orders.paused.Load() != nil {
+		e := s.mayBegin()
+		s.acquiring.Store(false)
+		return l, e
+	}
 	return l, nil
 }
 
@@ -109,36 +139,65 @@ func (s *session) mayJoin(shard int, r *router.Route) *pgwire.Error {
 // acquire waits for a backend in the pool's queue. The client hears of a failure and stays connected. errQueued says that the turn ends to wait; in
 // the next one the call is made again.
 func (s *session) acquire(shard int, role pool.Role, not *pool.Node) (*link, *pgwire.Error) {
-	l := s.queued
-	if l == nil {
-		if e := s.mayBegin(); e != nil {
-			return nil, e
-		}
-		l = s.spareLink()
-		l.req.Affinity, l.req.Likeness = s.settings.id, s.settings.like
-		l.req.Exclude = not
-		l.req.Wait = s.limits.Load().QueryWait
-	}
-	b, err := s.served(l, shard, role)
 	if s.queued != nil {
+		return s.acquireQueued(shard, role, not)
+	}
+	if e := s.mayBegin(); e != nil {
+		return nil, e
+	}
+	l := s.spareLink()
+	q := &l.req
+	q.Exclude = not
+	q.Affinity, q.Likeness, q.Wait = s.settings.id, s.settings.like, s.limits.Load().QueryWait
+	b, err := s.nodes.Acquire(q, shard, role)
+	switch {
+	case err != nil:
+		return nil, s.unserved(l, err)
+	case b != nil:
+		return s.use(l, b, shard, role, not)
+	}
+	s.beginQueue()
+	if s.queuesLater(l) {
 		return nil, errQueued
 	}
-	s.acquiring.Store(false)
+	s.queued = l
+	return s.acquireQueued(shard, role, not)
+}
+
+// acquireQueued is acquire for a session that is in the pool's queue, for the backend of which the turn may have ended.
+func (s *session) acquireQueued(shard int, role pool.Role, not *pool.Node) (*link, *pgwire.Error) {
+	l := s.queued
+	s.queued = nil
+	b, err := s.queue(l)
 	if err != nil {
-		s.keepSpare(l)
-		return nil, s.noBackend(err)
+		return nil, s.unserved(l, err)
 	}
-	l.backend, l.conn, l.shard, l.role = b, b.Conn, shard, b.Role()
-	l.status = 'I'
-	l.notes = s.notesOf(b)
-	if l.notes.alone != s.key.pid {
-		l.notes.alone = 0
+	return s.use(l, b, shard, role, not)
+}
+
+// unserved says why the pool gave no backend to l.
+func (s *session) unserved(l *link, err error) *pgwire.Error {
+	s.acquiring.Store(false)
+	s.keepSpare(l)
+	return s.noBackend(err)
+}
+
+// use makes a backend that the pool gave the session's.
+func (s *session) use(l *link, b *pool.Backend, shard int, role pool.Role, not *pool.Node) (*link, *pgwire.Error) {
+	s.acquiring.Store(false)
+	n := s.notesOf(b)
+	if n.alone != 0 && n.alone != s.key.pid {
+		n.alone = 0
 	}
-	l.before = l.notes.settings
+	l.backend, l.conn, l.notes, l.before = b, b.Conn, n, n.settings
+	l.shard, l.role, l.status = shard, b.Role(), 'I'
 	s.mu.Lock()
 	s.links = append(s.links, l)
 	s.mu.Unlock()
-	if s.mode == ModeSession && l.notes.temporary { // a server tells by that whether the first temporary table hides another
+	if s.mode != ModeSession {
+		return l, nil
+	}
+	if n.temporary { // a server tells by that whether the first temporary table hides another
 		s.destroy(l, "others had temporary tables there")
 		return s.acquire(shard, role, not)
 	}
@@ -157,21 +216,6 @@ func (s *session) spareLink() *link {
 	s.spare, l.next = l.next, nil
 	l.req.Notify, l.req.Task = s.wake, s.t
 	return l
-}
-
-// served is the backend that the pool has for the request of l, at once or in its turn. If queued is set then, the session's turn ends to wait for it.
-func (s *session) served(l *link, shard int, role pool.Role) (*pool.Backend, error) {
-	if s.queued == nil {
-		b, err := s.nodes.Acquire(&l.req, shard, role)
-		if b != nil || err != nil {
-			return b, err
-		}
-		if s.beginQueue(); s.queuesLater(l) {
-			return nil, nil
-		}
-	}
-	s.queued = nil
-	return s.queue(l)
 }
 
 // beginQueue notes that the wait in the pool's queue begins.
@@ -268,7 +312,7 @@ func (s *session) prepareLink(l *link) *pgwire.Error {
 	if l.status == 'E' {
 		return nil
 	}
-	if !s.settingsInForce(l) {
+	if l.notes.settings != s.settings && !s.settingsInForce(l) {
 		if e := s.sendSettings(l); e != nil {
 			return e
 		}

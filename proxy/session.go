@@ -393,22 +393,3 @@ func (s *session) releaseAfter() {
 		s.release(l)
 	}
 }
-
-// role is where a statement may run.
-func (s *session) role(r *router.Route) pool.Role {
-	if r.Write || !s.db.options().Replicas {
-		return pool.Primary
-	}
-	return s.roleOfRead()
-}
-
-// roleOfRead is role for a read, where there are replicas.
-func (s *session) roleOfRead() pool.Role {
-	if s.mode == ModeSession || s.tx.open && !s.tx.readOnly {
-		return pool.Primary
-	}
-	if !s.stickyUntil.IsZero() && s.t.Now().Before(s.stickyUntil) {
-		return pool.Primary
-	}
-	return pool.Replica
-}

@@ -2,7 +2,6 @@ package router
 
 import (
 	"bytes"
-	"slices"
 	"sync/atomic"
 )
 
@@ -133,10 +132,10 @@ func (s *stencil) fit(q *Query) bool {
 	return true
 }
 
-// roomFor returns the memory of q's slots for n of them.
+// roomFor returns the memory of q's slots for n of them, whatever is there.
 func (q *Query) roomFor(n int) []slot {
 	if cap(q.slots) < n {
-		q.slots = slices.Grow(q.slots[:0], n)
+		q.slots = make([]slot, 0, 2*n)
 	}
 	return q.slots[:n]
 }
