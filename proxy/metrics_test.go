@@ -9,7 +9,7 @@ import (
 // TestOwnEach has one of so many statements measured, whenever they come, and none when nothing is in hand.
 func TestOwnEach(t *testing.T) {
 	s := &session{}
-	l := &link{notes: &notes{meter: &Meter{}}}
+	l := &link{use: use{notes: &notes{meter: &Meter{}}}}
 	for i := range 100 * ownEach {
 		s.timing.began = task.Moment(1_000_000_000 + i)
 		s.sent(l)

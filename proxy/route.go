@@ -14,8 +14,8 @@ const catalogTime = 10 * time.Second
 
 // lookup is what the session knows of the age of its routes.
 type lookup struct {
-	settings *settings // that env was made from
 	ddl      bool      // a transaction with DDL was committed: the catalog is old
+	settings *settings // that env was made from
 	asked    time.Time // when an unknown relation last made the session read the catalog
 }
 

@@ -17,8 +17,7 @@ func (r *Router) Route(q *Query, p Params, env *Env) (route Route, err error) {
 func (r *Router) RouteTo(route *Route, q *Query, p Params, env *Env) error {
 	*route = Route{}
 	if q.tpl.fixed && env.Tenant.IsZero() && q.hint.end == 0 {
-		st := &q.tpl.statements[0]
-		route.Write, route.Unknown = st.Write, len(st.place.unknown) > 0
+		route.Write = q.tpl.statements[0].Write
 		route.single(0, byOneShard)
 		return nil
 	}

@@ -41,8 +41,8 @@ type placement struct {
 	fault     *fault
 }
 
-// alone reports that on a map of one shard nothing but the session's tenant changes the Route.
-func (pl *placement) alone() bool { return len(pl.binds) == 0 && !pl.local }
+// alone reports that on a map of one shard nothing but the session's tenant changes the Route, and that there is nothing to be said of it.
+func (pl *placement) alone() bool { return len(pl.binds) == 0 && len(pl.unknown) == 0 && !pl.local }
 
 // bind is a set of constants that bind sharded tables.
 type bind struct {

@@ -58,22 +58,22 @@ type Query struct {
 	r      *Router
 	tpl    *Template
 	text   []byte
-	plain  bool // backslashes escape in '...'
-	norm   []byte
-	slots  []slot
-	runs   []run
-	pieces []piece
-	hint   hint
-	path   searchPath
-	user   string // whom "$user" in the path stood for
+	plain  bool   // backslashes escape in '...'
 	habit  *habit // nil: none yet
-
-	scratch []byte    // decoded literals; valid until the next Route
-	args    Arguments // of the EXECUTE that is being placed
+	user   string // whom "$user" in the path stood for
+	slots  []slot
+	pieces []piece
+	runs   []run
+	norm   []byte
+	hint   hint
 
 	gathering *Gathering // of the last Route that was Scatter or Several
 	splitting *Splitting // of the last Route that was ByRow
 	turns     []Turn     // of the last Route that was InTurn
+
+	scratch []byte // decoded literals; valid until the next Route
+	path    searchPath
+	args    Arguments // of the EXECUTE that is being placed
 }
 
 func (q *Query) reset(r *Router, text []byte, plain bool) {
