@@ -47,11 +47,10 @@ func (s *session) goOn() bool {
 	case s.queued == nil:
 		return true
 	}
-	frame := s.client.Buffered()[:s.cur]
 	if !s.batch.open {
-		return s.simpleOnShard(frame, &s.query, &s.routed)
+		return s.simpleOnShard()
 	}
-	goOn := s.bindOnShard(frame, s.portalOf(s.bound.Portal))
+	goOn := s.bindOnShard(s.frameInHand(), s.portalOf(s.bound.Portal))
 	s.take()
 	return goOn && !s.cut.Load()
 }
@@ -72,7 +71,7 @@ func (s *session) answeredLater() bool {
 	s.skipping = false
 	if l.lost != nil && l.retry {
 		not := s.elsewhere(l, &s.routed)
-		return s.simpleOnNode(s.client.Buffered()[:s.cur], &s.query, &s.routed, nil, nil, not)
+		return s.simpleOnNode(nil, nil, not)
 	}
 	return s.unitEnd()
 }

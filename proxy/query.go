@@ -25,20 +25,20 @@ func (s *session) simple(frame []byte) bool {
 	q := &s.query
 	s.analyse(q, text)
 	if !q.Plain() || s.tx.aborted || s.tx.poisoned {
-		return s.simpleAny(frame, q)
+		return s.simpleAny()
 	}
-	r := &s.routed
-	if e := s.route(q, nil, r); e != nil {
+	if e := s.route(q, nil, &s.routed); e != nil {
 		return s.refuseSimple(e)
 	}
-	if r.Kind != router.Single {
-		return s.simpleRouted(frame, q, r)
+	if s.routed.Kind != router.Single {
+		return s.simpleRouted()
 	}
-	return s.simpleOnShard(frame, q, r)
+	return s.simpleOnShard()
 }
 
 // simpleAny is simple for what may be PgDrover's own business, and in a transaction that was aborted.
-func (s *session) simpleAny(frame []byte, q *router.Query) bool {
+func (s *session) simpleAny() bool {
+	q := &s.query
 	sts := q.Statements()
 	if e := s.modeError(q); e != nil {
 		return s.refuseSimple(e)
@@ -59,16 +59,18 @@ func (s *session) simpleAny(frame []byte, q *router.Query) bool {
 		return s.refuseSimple(s.abortedError())
 	}
 	if l := s.abortedOn(q); l != nil {
-		return s.simpleOnShard(frame, q, &router.Route{Kind: router.Single, Shard: l.shard, Write: true})
+		s.routed = router.Route{Kind: router.Single, Shard: l.shard, Write: true}
+		return s.simpleOnShard()
 	}
 	if e := s.route(q, nil, &s.routed); e != nil {
 		return s.refuseSimple(e)
 	}
-	return s.simpleRouted(frame, q, &s.routed)
+	return s.simpleRouted()
 }
 
 // simpleRouted carries out a Query whose route is known.
-func (s *session) simpleRouted(frame []byte, q *router.Query, r *router.Route) bool {
+func (s *session) simpleRouted() bool {
+	q, r := &s.query, &s.routed
 	switch sts := q.Statements(); {
 	case r.Kind == router.Local:
 		s.answerRoute(q)
@@ -87,7 +89,7 @@ func (s *session) simpleRouted(frame []byte, q *router.Query, r *router.Route) b
 	case len(sts) == 1 && sts[0].Verb == router.Prepare && !s.direct():
 		return s.simplePrepare(q)
 	}
-	return s.simpleOnShard(frame, q, r)
+	return s.simpleOnShard()
 }
 
 // analyse has the router read a text. Texts that are long, or of a shape that is not known yet, are read where they do not hold up others.
@@ -105,16 +107,17 @@ func (s *session) analyse(q *router.Query, text []byte) {
 // longText is the size of a text, in bytes, from which on a look at it is waited for.
 const longText = 8 << 10
 
-// simpleOnShard sends a Query to the shard that its route names and relays the answer.
-func (s *session) simpleOnShard(frame []byte, q *router.Query, r *router.Route) bool {
-	if s.db.cache == nil && q.Plain() {
-		return s.plainOnShard(frame, q, r)
+// simpleOnShard sends the Query in hand to the shard that its route names and relays the answer.
+func (s *session) simpleOnShard() bool {
+	if s.db.cache == nil && s.query.Plain() {
+		return s.plainOnShard()
 	}
-	return s.simpleOnShardOrCached(frame, q, r)
+	return s.simpleOnShardOrCached()
 }
 
 // simpleOnShardOrCached is simpleOnShard where the cache may have the answer, and for what is not plain.
-func (s *session) simpleOnShardOrCached(frame []byte, q *router.Query, r *router.Route) bool {
+func (s *session) simpleOnShardOrCached() bool {
+	q, r := &s.query, &s.routed
 	c := s.cacheable(q, r, nil)
 	if c != nil {
 		c.describe(true)
@@ -126,7 +129,7 @@ func (s *session) simpleOnShardOrCached(frame []byte, q *router.Query, r *router
 	}
 	s.markWrite(q, r)
 	if q.Plain() && c == nil {
-		return s.plainOnShard(frame, q, r)
+		return s.plainOnShard()
 	}
 	var w *wording
 	if !q.Plain() {
@@ -135,14 +138,15 @@ func (s *session) simpleOnShardOrCached(frame []byte, q *router.Query, r *router
 		}
 		w = s.wordsOf(q)
 	}
-	return s.simpleOnNode(frame, q, r, c, w, nil)
+	return s.simpleOnNode(c, w, nil)
 }
 
 // plainOnShard is simpleOnShard for a plain Query, once the cache has no answer. The turn may end to wait for a backend, if the cache was not asked, and for
 // the answer.
-func (s *session) plainOnShard(frame []byte, q *router.Query, r *router.Route) bool {
+func (s *session) plainOnShard() bool {
+	q := &s.query
 	s.mayQueue = s.db.cache == nil
-	l, e := s.enlist(r)
+	l, e := s.enlist(&s.routed)
 	s.mayQueue = false
 	if e != nil {
 		return e != errQueued && s.refuseSimple(e)
@@ -150,7 +154,7 @@ func (s *session) plainOnShard(frame []byte, q *router.Query, r *router.Route) b
 	s.own(l, q)
 	s.suspect(l, q)
 	l.notes.unnamed = 0 // a Query ends the unnamed statement (manual, "Extended Query")
-	l.conn.QueueOrWrite(frame)
+	l.conn.QueueOrWrite(s.frameInHand())
 	l.replies.add(pgwire.MsgQuery).text = q
 	s.dispatched(l)
 	return s.answerLater(l)
@@ -158,7 +162,8 @@ func (s *session) plainOnShard(frame []byte, q *router.Query, r *router.Route) b
 
 // simpleOnNode is simpleOnShard once the cache has no answer. c is what the answer may fill, nil if nothing; w is what backends are told instead, nil for the
 // text as it is; not is a node that is not to be asked, nil for none.
-func (s *session) simpleOnNode(frame []byte, q *router.Query, r *router.Route, c *cacheQuery, w *wording, not *pool.Node) bool {
+func (s *session) simpleOnNode(c *cacheQuery, w *wording, not *pool.Node) bool {
+	q, r := &s.query, &s.routed
 	for {
 		l, e := s.enlistSimple(r, not)
 		if e == nil {
@@ -173,7 +178,7 @@ func (s *session) simpleOnNode(frame []byte, q *router.Query, r *router.Route, c
 			return s.refuseSimple(e)
 		}
 		s.capture(l, c)
-		s.dispatch(l, frame, q, w)
+		s.dispatch(l, q, w)
 		if !s.finish(l) {
 			return false
 		}
@@ -194,10 +199,10 @@ func (s *session) simpleOnNode(frame []byte, q *router.Query, r *router.Route, c
 }
 
 // dispatch sends a Query to the backend that was found for it.
-func (s *session) dispatch(l *link, frame []byte, q *router.Query, w *wording) {
+func (s *session) dispatch(l *link, q *router.Query, w *wording) {
 	s.own(l, q)
 	s.sayListens(l, q, false)
-	s.sendSimple(l, frame, q, w)
+	s.sendSimple(l, q, w)
 	s.dispatched(l)
 }
 

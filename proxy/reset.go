@@ -12,7 +12,7 @@ import (
 // hears of it, by the settings of the session's startup packet.
 
 // sendSimple sends a Query of the client's, in the words of w if there are any.
-func (s *session) sendSimple(l *link, frame []byte, q *router.Query, w *wording) {
+func (s *session) sendSimple(l *link, q *router.Query, w *wording) {
 	l.notes.unnamed = 0
 	s.suspect(l, q)
 	back := ""
@@ -21,7 +21,7 @@ func (s *session) sendSimple(l *link, frame []byte, q *router.Query, w *wording)
 	}
 	if back == "" {
 		if w == nil {
-			l.conn.QueueOrWrite(frame)
+			l.conn.QueueOrWrite(s.frameInHand())
 		} else {
 			l.conn.SetQueue(pgwire.AppendQuery(l.conn.QueueBuffer(), string(w.text)))
 		}

@@ -99,17 +99,13 @@ func (s *session) route(q *router.Query, p router.Params, r *router.Route) *pgwi
 	for {
 		s.env.TempTables = len(s.links) > 0 && s.holds(router.HoldTempTable)
 		err := s.ask(q, p, r)
-		if (err != nil || !s.place.single()) && s.mayBeOld(r, err) {
-			err = s.routeUnknown(q, p, r, err)
-		}
-		if err != nil {
-			return clientError(err)
+		if err != nil || !s.place.single() {
+			if err = s.routeIfOld(q, p, r, err); err != nil {
+				return clientError(err)
+			}
 		}
 		if !q.Plain() {
-			if namesGID(q) {
-				return s.routeGID(q, r)
-			}
-			if e := s.mayMake(q, r); e != nil {
+			if done, e := s.routeApart(q, r); done {
 				return e
 			}
 		}
@@ -128,6 +124,23 @@ func (s *session) route(q *router.Query, p router.Params, r *router.Route) *pgwi
 		}
 		s.analyse(q, q.SQL())
 	}
+}
+
+// routeApart is route for what the router does not know of a statement that is not plain. It reports whether the statement has its route by that, or is refused.
+func (s *session) routeApart(q *router.Query, r *router.Route) (done bool, e *pgwire.Error) {
+	if namesGID(q) {
+		return true, s.routeGID(q, r)
+	}
+	e = s.mayMake(q, r)
+	return e != nil, e
+}
+
+// routeIfOld routes a statement once more if a newer catalog may say something else of it than the one in force, which said err.
+func (s *session) routeIfOld(q *router.Query, p router.Params, r *router.Route, err error) error {
+	if s.mayBeOld(r, err) {
+		return s.routeUnknown(q, p, r, err)
+	}
+	return err
 }
 
 // undefinedTable reports whether the router refused a statement because the catalog does not know a relation.

@@ -225,6 +225,9 @@ func (s *session) dismisses(size int, err error) bool {
 	return true
 }
 
+// frameInHand is the frame in hand. It is valid until the client is read again.
+func (s *session) frameInHand() []byte { return s.client.Buffered()[:s.cur] }
+
 // take consumes the frame in hand. Its bytes are not valid any more.
 func (s *session) take() {
 	s.consume(s.cur)
