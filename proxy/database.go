@@ -48,10 +48,10 @@ type Database struct {
 	place   atomic.Pointer[placement]
 	gate    gate
 	orders  orders
-	names   statementNames
-	logins  loginParams
+	catalog catalogLoads
 
-	catalog  catalogLoads
+	names    statementNames
+	logins   loginParams
 	recovery recovery
 
 	dry dryRun

@@ -193,36 +193,30 @@ func (s *session) next() ([]byte, bool) {
 	for {
 		b := s.client.Buffered()
 		_, size, err := pgwire.Peek(b, s.cfg.MaxFrame)
-		if size > 0 && len(b) >= size && err == nil {
+		if size > 0 && len(b) >= size {
 			return b[:size], true
 		}
-		if (err != nil || s.draining.Load()) && s.dismisses(len(b), err) {
-			return nil, false
-		}
-		var goOn bool
-		if size == 0 && s.mayRest() {
-			goOn = s.rest()
-		} else {
-			goOn = s.park(size)
-		}
-		if !goOn {
+		if !s.awaitMore(len(b), size, err) {
 			return nil, false
 		}
 	}
 }
 
-// dismisses ends a session whose client has sent a message of an impossible length, which err says, or which drains and has nothing to do. It reports
-// whether that is so; size is how much the client has sent that was not looked at.
-func (s *session) dismisses(size int, err error) bool {
-	switch {
-	case err != nil:
+// awaitMore waits for more of a message of size bytes (0: not known), of which so many are there, unless err says that it is none. It reports whether the
+// session goes on.
+func (s *session) awaitMore(there, size int, err error) bool {
+	if err != nil {
 		s.fatal("08P01", "invalid message length", "the limit is \"limits: max_message\" in pgdrover.yaml")
-	case s.tx.status() == 'I' && size == 0 && !s.batch.open:
-		s.fatal(errShutdown.Code, errShutdown.Message, "")
-	default:
 		return false
 	}
-	return true
+	if s.draining.Load() && s.tx.status() == 'I' && there == 0 && !s.batch.open {
+		s.fatal(errShutdown.Code, errShutdown.Message, "")
+		return false
+	}
+	if size == 0 && s.mayRest() {
+		return s.rest()
+	}
+	return s.park(size)
 }
 
 // frameInHand is the frame in hand. It is valid until the client is read again.
