@@ -37,6 +37,14 @@ func (h *habit) is(r *Router, path, user string) bool {
 	return h.r == r && h.path == path && h.user == user
 }
 
+// foreseen returns the stencil that the text of q, which was just reset, fits by habit; nil: there is none.
+func (q *Query) foreseen(env *Env) *stencil {
+	if h := q.habit; h != nil && !q.plain && h.is(q.r, q.follow(env), q.user) {
+		return h.expected()
+	}
+	return nil
+}
+
 // expected returns the stencil that the next text fits by habit; nil: there is none yet.
 func (h *habit) expected() *stencil { return h.stencils[h.next()] }
 

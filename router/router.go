@@ -87,18 +87,16 @@ func (r *Router) Analyse(q *Query, text []byte, env *Env) {
 func (r *Router) Recall(q *Query, text []byte, env *Env) bool {
 	q.reset(r, text, env.PlainBackslash)
 	q.user = env.User
-	path := q.follow(env)
-	if h := q.habit; h != nil && !q.plain && h.is(r, path, env.User) {
-		if st := h.expected(); st != nil && st.fit(q) {
-			h.step()
-			return true
-		}
+	if st := q.foreseen(env); st != nil && st.fit(q) {
+		q.habit.step()
+		return true
 	}
-	return r.recallOther(q, text, path, env)
+	return q.recall(env)
 }
 
-// recallOther is Recall for a text that no habit foresaw.
-func (r *Router) recallOther(q *Query, text []byte, path string, env *Env) bool {
+// recall is Recall for a text that no habit foresaw.
+func (q *Query) recall(env *Env) bool {
+	r, text, path := q.r, q.text, q.follow(env)
 	if q.plain {
 		return r.lookUp(q, path, r.schemaOf(env))
 	}
