@@ -155,7 +155,7 @@ func (s *session) routeDry(q *router.Query, p router.Params) {
 	}
 	w := s.dry
 	w.env = s.env
-	w.env.Prepared, w.env.Scatter = nil, true
+	w.env.Prepared, w.env.Scatter, w.env.Brief = nil, true, false
 	if !r.Recall(&w.q, q.SQL(), &w.env) {
 		s.t.Await(func() { r.Learn(&w.q, &w.env) })
 	}
