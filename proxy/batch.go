@@ -69,6 +69,9 @@ func (s *session) batchEnd() {
 func (s *session) forgetBatch() {
 	s.batch.settled()
 	s.batch = batch{deferred: s.batch.deferred}
+	if s.bound.Holds() {
+		s.bound = pgwire.Bind{}
+	}
 	s.tape.rewind()
 	s.freeSpaces()
 }

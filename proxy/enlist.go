@@ -281,12 +281,16 @@ func (s *session) destroy(l *link, reason string) {
 }
 
 func (s *session) unlink(l *link) {
-	s.disown(l)
-	if s.mode == ModeSession {
-		s.db.senders.remove(processOf(l.backend))
+	if l.owner.of != nil || s.mode == ModeSession {
+		s.notSender(l)
 	}
 	s.mu.Lock()
-	s.links = without(s.links, l)
+	if len(s.links) == 1 && s.links[0] == l {
+		s.links[0] = nil
+		s.links = s.links[:0]
+	} else {
+		s.links = slices.DeleteFunc(s.links, func(o *link) bool { return o == l })
+	}
 	s.mu.Unlock()
 	if s.batch.link == l {
 		s.batch.link = nil
@@ -298,13 +302,12 @@ func (s *session) unlink(l *link) {
 // keepSpare keeps a link that is not in use for the next time.
 func (w *scratch) keepSpare(l *link) { w.spare, l.next = l, w.spare }
 
-// without takes a link out of a list, which keeps its order.
-func without(list []*link, l *link) []*link {
-	if len(list) == 1 && list[0] == l {
-		list[0] = nil
-		return list[:0]
+// notSender says that what a backend notifies from now on is not the session's.
+func (s *session) notSender(l *link) {
+	s.disown(l)
+	if s.mode == ModeSession {
+		s.db.senders.remove(processOf(l.backend))
 	}
-	return slices.DeleteFunc(list, func(o *link) bool { return o == l })
 }
 
 // prepareLink puts the session's settings in force on a backend and begins the transaction there, if one is open.

@@ -146,8 +146,8 @@ func (l *link) rests() bool {
 func (l *link) reset() {
 	l.use = use{}
 	l.status, l.resetsTo = 'I', noSettings
-	for l.replies.n > 0 {
-		l.replies.drop()
+	if l.replies.n > 0 {
+		l.replies.dropAll()
 	}
 	l.replies.open = false
 }

@@ -115,20 +115,17 @@ func whole(b []byte) int {
 // plainRows is the size of the answer at the head of b to a statement that did not fail: rows with their description, or neither, and the end. It is
 // 0 if there is another.
 func plainRows(b []byte) int {
-	for i := 0; ; {
-		size := whole(b[i:])
+	for at := 0; ; {
+		size := whole(b[at:])
 		if size == 0 {
 			return 0
 		}
-		i += size
-		switch b[i-size] {
-		case pgwire.MsgDataRow, pgwire.MsgRowDescription:
-		case pgwire.MsgCommandComplete:
-			if b[i-1] != 0 {
-				return 0
-			}
-			return i
-		default:
+		typ := b[at]
+		at += size
+		if typ == pgwire.MsgCommandComplete && b[at-1] == 0 {
+			return at
+		}
+		if typ != pgwire.MsgDataRow && typ != pgwire.MsgRowDescription {
 			return 0
 		}
 	}

@@ -350,7 +350,4 @@ func (s *session) legacy(frame []byte) bool {
 func (s *session) forgetMessage() {
 	s.query.Forget()
 	s.routed.Tenant = shardmap.Key{}
-	if s.bound.Holds() {
-		s.bound = pgwire.Bind{}
-	}
 }

@@ -121,6 +121,13 @@ func (q *replies) all() []reply {
 	return nil
 }
 
+// dropAll drops every reply that is owed.
+func (q *replies) dropAll() {
+	for q.n > 0 {
+		q.drop()
+	}
+}
+
 // emptied notes that all are dropped: their places are zero.
 func (q *replies) emptied() { q.head, q.n = 0, 0 }
 

@@ -21,9 +21,9 @@ type scratch struct {
 	routed router.Route // where a Query goes
 	bound  pgwire.Bind  // the Bind in hand, and its parameters
 	params bindParams
-	words  wording // the text of the query string in hand, as backends are told it
 
-	again   again // the read that a replica has
+	again   again   // the read that a replica has
+	words   wording // the text of the query string in hand, as backends are told it
 	cached  cacheQuery
 	written cache.Deps
 }
