@@ -44,9 +44,12 @@ func (s *session) goOn() bool {
 		return s.awaitClient()
 	case s.awaited != nil:
 		return s.answeredLater()
-	case s.queued == nil:
-		return true
 	}
+	return s.queued == nil || s.servedLater()
+}
+
+// servedLater goes on with a plain Query or a Bind once the pool has served its request, or at any other time: then it is waited for here.
+func (s *session) servedLater() bool {
 	if !s.batch.open {
 		return s.simpleOnShard()
 	}
@@ -70,8 +73,13 @@ func (s *session) answeredLater() bool {
 	}
 	s.skipping = false
 	if l.lost != nil && l.retry {
-		not := s.elsewhere(l, &s.routed)
-		return s.simpleOnNode(nil, nil, not)
+		return s.simpleElsewhere(l)
 	}
 	return s.unitEnd()
+}
+
+// simpleElsewhere sends a Query again, to another node than the one that could not answer.
+func (s *session) simpleElsewhere(l *link) bool {
+	not := s.elsewhere(l, &s.routed)
+	return s.simpleOnNode(nil, nil, not)
 }
