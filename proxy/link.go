@@ -16,7 +16,7 @@ type link struct {
 	described []byte // the parameters of the statement that was last described there for the session itself
 }
 
-// use is what a link is from one acquire to its release; when it rests, it is unused. What a plain statement looks at stands first, and together.
+// use is what is known of a link from acquire to release. What a plain statement looks at stands first, and together.
 type use struct {
 	backend *pool.Backend
 	conn    *task.Conn

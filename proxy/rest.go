@@ -70,7 +70,7 @@ func (s *session) advance() bool {
 
 // mayRest reports whether there is nothing to wait for but the client's next message.
 func (s *session) mayRest() bool {
-	if s.batch.open || s.ear != nil || s.cut.Load() || s.client.Pending() > 0 && (s.client.Flush() != nil || s.client.Pending() > 0) || s.client.WriteErr() != nil {
+	if s.batch.open || s.ear != nil || s.client.Flush() != nil || s.client.Pending() > 0 || s.cut.Load() {
 		return false
 	}
 	for _, l := range s.links {
