@@ -13,11 +13,8 @@ func AppendQuery(dst []byte, sql string) []byte {
 // QueryText is a view of the SQL text of a Query frame.
 func QueryText(frame []byte) ([]byte, error) {
 	b, ok := body(frame, MsgQuery)
-	if !ok {
-		return nil, errQuery
-	}
 	end := bytes.IndexByte(b, 0)
-	if end < 0 || end != len(b)-1 {
+	if !ok || end < 0 || end != len(b)-1 {
 		return nil, errQuery
 	}
 	return b[:end:end], nil

@@ -62,11 +62,7 @@ func (p *poller) ring() {
 // had events of late sleeps without a word, and is taken for running (see processors). Only one that sleeps for longer tells.
 func (p *poller) wait(timeout int) int {
 	if timeout != 0 && p.naps == 0 {
-		n, err := unix.EpollWait(p.epoll, p.events[:], timeout)
-		if err == nil && n > 0 {
-			p.naps = naps
-		}
-		return max(n, 0)
+		return p.waitLong(timeout)
 	}
 	if timeout < 0 || timeout > nap {
 		timeout = nap
@@ -81,6 +77,15 @@ func (p *poller) wait(timeout int) int {
 		p.naps = 0
 	}
 	return n
+}
+
+// waitLong is wait for who tells Go's scheduler.
+func (p *poller) waitLong(timeout int) int {
+	n, err := unix.EpollWait(p.epoll, p.events[:], timeout)
+	if err == nil && n > 0 {
+		p.naps = naps
+	}
+	return max(n, 0)
 }
 
 // look is wait without telling Go's scheduler. A goroutine that Go wants to stop is sent a signal, which ends it, with EINTR.
