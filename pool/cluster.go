@@ -145,7 +145,7 @@ func (c *Cluster) newNode(id identity, addr string) *Node {
 // start runs a node's goroutines, unless the cluster is closed. With c.mu held.
 func (c *Cluster) start(n *Node) {
 	if c.closed {
-		n.closed = true
+		n.closed, n.strict = true, true
 		return
 	}
 	ctx, stop := context.WithCancel(context.Background())
