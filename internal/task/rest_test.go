@@ -339,3 +339,100 @@ func TestTaskSurvives(t *testing.T) {
 		})
 	}
 }
+
+// TestRestForgetsOther has bytes come for a connection that a task has rested for before: no turn begins for them, and they are there when it asks.
+func TestRestForgetsOther(t *testing.T) {
+	loops := startLoops(t, 1, Watch{})
+	own, ownPeer := pairOn(t, loops)
+	other, otherPeer := pairOn(t, loops)
+	g := Group{Loops: loops}
+	turns := make(chan int, 10)
+	n := 0
+	g.GoTurns(nil, own, TurnFunc(func(tk *Task) bool {
+		n++
+		turns <- n
+		switch n {
+		case 1:
+			return tk.RestOn(other)
+		case 2:
+			other.Fill()
+			other.Discard(len(other.Buffered()))
+			return tk.Rest()
+		}
+		if tk.RestOn(other) || string(other.Buffered()) != "b" {
+			t.Errorf("%q has come meanwhile, by what the task was told", other.Buffered())
+		}
+		return false
+	}))
+	for i, write := range []func() (int, error){
+		func() (int, error) { return otherPeer.Write([]byte("a")) },
+		func() (int, error) { return otherPeer.Write([]byte("b")) },
+		func() (int, error) { awaitBytes(t, other.wire.fd); return ownPeer.Write([]byte("c")) },
+	} {
+		if i < 2 {
+			if got := <-turns; got != i+1 {
+				t.Fatalf("turn %d, want %d", got, i+1)
+			}
+		}
+		if _, err := write(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	g.Wait()
+	if n != 3 {
+		t.Errorf("%d turns, want 3", n)
+	}
+}
+
+// TestRunnerIsLoop has turns begin and end in a runner, which is the loop meanwhile, while another task has parked: that is resumed when its time is over, and when
+// something has come for it, and a task that is new begins.
+func TestRunnerIsLoop(t *testing.T) {
+	loops := startLoops(t, 1, Watch{})
+	var rests atomic.Int64
+	echo, echoPeer := pairOn(t, loops)
+	parked, parkedPeer := pairOn(t, loops)
+	g := Group{Loops: loops}
+	g.GoTurns(nil, echo, echoTurns(echo, &rests))
+	const naps = 20
+	over := make(chan bool)
+	g.Go(func(tk *Task) {
+		defer close(over)
+		for range naps {
+			if !tk.Wait(time.Now().Add(time.Millisecond)) {
+				t.Error("it was woken before its time was over")
+			}
+		}
+		for len(parked.Buffered()) == 0 {
+			tk.Wait(time.Time{}, Reading(parked))
+		}
+	})
+	said := make([]byte, 1)
+	talk := func() {
+		if _, err := echoPeer.Write([]byte("x")); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.ReadFull(echoPeer, said); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for range 200 {
+		talk()
+	}
+	if _, err := parkedPeer.Write([]byte("now")); err != nil {
+		t.Fatal(err)
+	}
+	for ended := false; !ended; {
+		talk()
+		select {
+		case <-over:
+			ended = true
+		default:
+		}
+	}
+	begun := make(chan bool)
+	g.Go(func(*Task) { close(begun) })
+	<-begun
+	talk()
+	_ = echoPeer.Close()
+	g.Wait()
+}
