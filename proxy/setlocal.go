@@ -111,12 +111,12 @@ func (s *session) heedUsual(now *params) {
 }
 
 // rereads reports whether what the client sends next may mean something else once a statement has run that changes settings, or takes back what the transaction
-// has changed: it is not to be read before.
+// has changed or that it is aborted: it is not to be read before.
 func (s *session) rereads(q *router.Query, set []router.Change) bool {
 	if slices.ContainsFunc(set, func(c router.Change) bool { return !slices.Contains(senseless, c.Name) }) {
 		return true
 	}
-	if !s.tx.open || s.tx.locals == nil && s.settings == s.committed {
+	if !s.tx.open || !s.tx.aborted && s.tx.locals == nil && s.settings == s.committed {
 		return false
 	}
 	return slices.ContainsFunc(q.Statements(), func(st router.Statement) bool {
