@@ -298,9 +298,17 @@ func (s *session) passOn(l *link, frame []byte) *reply {
 	return r
 }
 
-// portalLink is linkOf, with the batch begun there.
+// portalLink is linkOf, with the batch begun there. What no transaction has may be a cursor WITH HOLD.
 func (s *session) portalLink(at *portal, name []byte) (*link, *pgwire.Error) {
 	l := s.linkOf(at)
+	for i := 0; l == nil && i < len(s.links); i++ {
+		if o := s.links[i]; o.hold&router.HoldCursor != 0 && o.lost == nil {
+			var e *pgwire.Error
+			if l, e = s.join(o.shard, o.role); e != nil {
+				return nil, e
+			}
+		}
+	}
 	if l == nil {
 		return nil, noPortal(name)
 	}
@@ -317,16 +325,13 @@ func (s *session) portalLink(at *portal, name []byte) (*link, *pgwire.Error) {
 // closePortal takes a Close of a portal.
 func (s *session) closePortal(frame, name []byte) bool {
 	at := s.portalOf(name)
-	l := s.linkOf(at)
+	was := portal{link: s.linkOf(at)}
 	if at != nil {
 		*at = portal{}
 		delete(s.portals, string(name))
 	}
-	if l == nil || at != nil && at.link == nil && at.stmt != nil {
-		s.owe(deferred{fake: closeComplete})
-		return true
-	}
-	if l, e := s.portalLink(&portal{link: l}, name); e == nil {
+	if l, e := s.portalLink(&was, name); e == nil {
+		l.mayEnd |= l.hold & router.HoldCursor
 		s.passOn(l, frame)
 		return s.relieve(l)
 	}
