@@ -210,6 +210,9 @@ func (s *session) outlivedTypes(r *reply, code []byte) bool {
 	if p == nil || p.name != "" || p.shared == nil || p.fresh || r.kind != pgwire.MsgBind && r.kind != describeStatement {
 		return false
 	}
+	if string(code) == "42P03" { // it is about the portal's name
+		return false
+	}
 	switch string(code[:min(2, len(code))]) {
 	case "42":
 		s.db.names.retire(p.shared)
