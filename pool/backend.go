@@ -104,10 +104,10 @@ func (b *Backend) Release() {
 		n.mu.Unlock()
 		return
 	}
-	wake, closing := n.give(b, now)
+	waiter, closing := n.give(b, now)
 	n.mu.Unlock()
-	if wake != nil || closing {
-		b.given(wake, closing)
+	if waiter != nil || closing {
+		b.given(waiter, closing)
 	}
 }
 
@@ -149,12 +149,12 @@ func (b *Backend) nobodyHolds(verb string) {
 }
 
 // given does what give has decided, with no lock held.
-func (b *Backend) given(wake func(), closing bool) {
+func (b *Backend) given(waiter Waker, closing bool) {
 	if closing {
 		b.terminate()
 	}
-	if wake != nil {
-		wake()
+	if waiter != nil {
+		waiter.Wake()
 	}
 }
 

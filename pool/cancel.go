@@ -51,9 +51,9 @@ func (b *Backend) Cancel(ctx context.Context, r *Request) error {
 		n.mu.Unlock()
 		return err
 	}
-	wake, closing := n.give(b, task.MomentOf(time.Now()))
+	waiter, closing := n.give(b, task.MomentOf(time.Now()))
 	n.mu.Unlock()
-	b.given(wake, closing)
+	b.given(waiter, closing)
 	return err
 }
 

@@ -92,9 +92,12 @@ type seeker struct {
 
 func newSeeker() *seeker {
 	s := &seeker{bell: make(chan struct{}, 1)}
-	s.Notify = func() { ring(s.bell) }
+	s.Notify = s
 	return s
 }
+
+// Wake has wait look again.
+func (s *seeker) Wake() { ring(s.bell) }
 
 // wait waits for the outcome of an Acquire that queued.
 func (s *seeker) wait() (*Backend, error) {

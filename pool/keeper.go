@@ -93,9 +93,9 @@ func (n *Node) dialOne(ctx context.Context) {
 	after := n.markUp(now)
 	n.mended()
 	n.judged()
-	wake, closing := n.give(b, task.MomentOf(now))
+	waiter, closing := n.give(b, task.MomentOf(now))
 	n.mu.Unlock()
-	b.given(wake, closing)
+	b.given(waiter, closing)
 	after()
 }
 

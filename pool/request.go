@@ -17,14 +17,17 @@ const (
 	stateDisplaced                     // the node went down: Take asks another
 )
 
+// Waker is somebody who is told that there is something to look at: a session's task is one. Wake is called from any goroutine, must not block, and
+// must not call into this package. It may come once more after the request was cancelled or has begun to wait again: Take knows.
+type Waker interface{ Wake() }
+
 // Request is what a session asks with, and what it is known by as the holder of backends. It has one Request for its whole
 // life; the zero Request with Notify set is ready. It waits for one backend at a time, also while it holds others.
 //
 // The fields are set by the session, and not while it waits. Its methods are for the session alone.
 type Request struct {
-	// Notify tells the session to call Take. It is called from any goroutine, must not block, and must not call into this
-	// package. It may come once more after the request was cancelled or has begun to wait again: Take knows.
-	Notify func()
+	// Notify tells the session to call Take.
+	Notify Waker
 	// Affinity is the Backend.Affinity that is preferred among idle backends; 0 prefers none. Where none has it, one of the same
 	// Likeness is the next best; again 0 prefers none.
 	Affinity, Likeness uint64
@@ -178,8 +181,8 @@ func (r *Request) leave() error {
 		n.mu.Unlock()
 		return failure
 	}
-	wake, closing := n.give(b, task.MomentOf(time.Now()))
+	waiter, closing := n.give(b, task.MomentOf(time.Now()))
 	n.mu.Unlock()
-	b.given(wake, closing)
+	b.given(waiter, closing)
 	return nil
 }

@@ -54,7 +54,7 @@ func (n *Node) displace() []func() {
 		if r.role == Replica {
 			n.queue.remove(r)
 			r.state = stateDisplaced
-			wake = append(wake, r.Notify)
+			wake = append(wake, r.Notify.Wake)
 		}
 		r = next
 	}

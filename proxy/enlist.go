@@ -214,7 +214,7 @@ func (s *session) spareLink() *link {
 		l.reset()
 	}
 	s.spare, l.next = l.next, nil
-	l.req.Notify, l.req.Task = s.wake, s.t
+	l.req.Notify, l.req.Task = s.t, s.t
 	return l
 }
 

@@ -26,7 +26,7 @@ func (s *session) logIn(t *task.Task) bool {
 		s.fatal("XX000", "internal error of PgDrover", "please report it with PgDrover's log of this moment")
 		return false
 	}
-	s.t, s.wake, s.began = t, t.Wake, t.Now()
+	s.t, s.began = t, t.Now()
 	if s.entered = s.arrive() && s.srv.enter(s); !s.entered {
 		return false
 	}
