@@ -102,11 +102,11 @@ func (s *session) identify(until time.Time) *pgwire.Error {
 // account looks up the user, in the configuration and then in the database; nil when nobody knows the name. Of a user that is listed
 // without a verifier the database has that, and the configuration all else.
 func (s *session) account(method Method, until time.Time) (*User, *pgwire.Error) {
-	user := s.cfg.Users[s.userName]
+	user := s.asked.user
 	if user != nil && (user.Verifier != nil || user.MD5 != "" || method != MethodSCRAM && method != MethodMD5) {
 		return user, nil
 	}
-	if s.cfg.Query == nil || s.cfg.Databases[s.databaseName] == nil || !possibleName(s.userName) {
+	if s.cfg.Query == nil || s.asked.database == nil || !possibleName(s.userName) {
 		return user, nil
 	}
 	found, e := s.lookUp(until)
@@ -135,9 +135,9 @@ func (s *session) lookUp(until time.Time) (*User, *pgwire.Error) {
 
 // enterDatabase looks up what the client wants to use.
 func (s *session) enterDatabase() *pgwire.Error {
-	db, known := s.cfg.Databases[s.databaseName]
+	db := s.asked.database
 	switch {
-	case !known && s.databaseName != consoleDatabase:
+	case db == nil && s.databaseName != consoleDatabase:
 		return &pgwire.Error{Code: "3D000", Message: "database \"" + s.databaseName + "\" does not exist",
 			Hint: "the databases that PgDrover serves are listed in pgdrover.yaml"}
 	case !s.user.mayUse(s.databaseName):

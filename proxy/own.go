@@ -126,9 +126,21 @@ func (s *session) applyEnv() {
 
 // applyReported is applyEnv for the settings that servers report.
 func (s *session) applyReported() {
-	plain, known := boolean(s.currentOrUsual(backslashes))
-	s.env.PlainBackslash = known && !plain
-	s.env.Foreign = isForeign(s.currentOrUsual(clientEncoding))
+	s.applySense(senseBy(s.currentOrUsual(backslashes), s.currentOrUsual(clientEncoding)))
+}
+
+// applySense has the router read texts so.
+func (s *session) applySense(r textSense) {
+	s.env.PlainBackslash, s.env.Foreign = r.plainBackslash, r.foreign
+}
+
+// textSense is how the router reads texts, as router.Env has it.
+type textSense struct{ plainBackslash, foreign bool }
+
+// senseBy is the sense by standard_conforming_strings and client_encoding; each is empty where it is not known.
+func senseBy(backslashes, encoding string) textSense {
+	standard, known := boolean(backslashes)
+	return textSense{known && !standard, isForeign(encoding)}
 }
 
 // tenantSet is the tenant of the session, and how it came to it: by its login, or else SET LOCAL before SET before the startup packet.

@@ -132,8 +132,14 @@ func (s *settings) loginKey(user string) loginKey {
 
 type loginEntry struct {
 	settings *settings
-	params   *params // with the application's name of whoever logged in last, if that is to be filled in
-	told     []byte  // the messages that tell params: not changed, but replaced
+	greeting // with the application's name of whoever logged in last, if that is to be filled in
+}
+
+// greeting is what a client is told when it has logged in: the values, and the messages that tell them, neither of which anybody changes.
+type greeting struct {
+	params *params
+	told   []byte
+	sense  textSense
 }
 
 func (e *loginEntry) tell(now *params) {
@@ -154,18 +160,18 @@ const loginLimit = 1024
 
 func (p *loginParams) init() { p.byKey, p.fresh = map[loginKey]*loginEntry{}, map[string]*params{} }
 
-// find returns the values, and the messages that tell them, which nobody changes; nil when they are not known.
-func (p *loginParams) find(user string, set *settings) (*params, []byte) {
+// find returns the greeting; without values when they are not known.
+func (p *loginParams) find(user string, set *settings) greeting {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	e := p.last.entry
 	if e == nil || p.last.settings != set || p.last.user != user {
 		if e = p.entry(user, set); e == nil {
-			return nil, nil
+			return greeting{}
 		}
 		p.last = lastLogin{user, set, e}
 	}
-	return e.params, e.told
+	return e.greeting
 }
 
 // entry is what tells clients of a user with certain settings; nil: there is none. The caller holds mu.
@@ -183,8 +189,8 @@ func (p *loginParams) entry(user string, set *settings) *loginEntry {
 	return nil
 }
 
-// add notes the values, and returns the messages that tell them.
-func (p *loginParams) add(user string, set *settings, now *params) []byte {
+// add notes the values, and returns the greeting that tells them.
+func (p *loginParams) add(user string, set *settings, now *params) greeting {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if len(p.byKey) >= loginLimit {
@@ -193,8 +199,9 @@ func (p *loginParams) add(user string, set *settings, now *params) []byte {
 	p.last = lastLogin{}
 	e := &loginEntry{settings: set}
 	e.tell(now)
+	e.sense = senseBy(valueOr(set, now, backslashes), valueOr(set, now, clientEncoding))
 	p.byKey[set.loginKey(user)] = e
-	return e.told
+	return e.greeting
 }
 
 // forget makes the next login ask a backend: a node may have another version now.
@@ -231,21 +238,20 @@ func (s *session) ownUser() string {
 // reportParams tells a client that has logged in what a backend of its database reports under the client's settings. It checks
 // the settings by that: PostgreSQL refuses a login with a setting that is no good.
 func (s *session) reportParams() bool {
-	known, told := s.db.logins.find(s.ownUser(), s.settings)
-	if known == nil {
+	g := s.db.logins.find(s.ownUser(), s.settings)
+	if g.params == nil {
 		s.enterTransaction()
 		l, e := s.loginLink()
 		if e != nil {
 			s.fatalError(e)
 			return false
 		}
-		known = l.notes.params
-		told = s.db.logins.add(s.ownUser(), s.settings, known)
+		g = s.db.logins.add(s.ownUser(), s.settings, l.notes.params)
 		s.releaseAfter()
 	}
-	s.client.Queue(told)
-	s.reported, s.reportedIdle, s.usual = known, known, known
-	s.applyReported()
+	s.client.Queue(g.told)
+	s.reported, s.reportedIdle, s.usual = g.params, g.params, g.params
+	s.applySense(g.sense)
 	return true
 }
 

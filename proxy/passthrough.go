@@ -10,7 +10,7 @@ import (
 
 // passesThrough reports whether the database that the client asks for has its backends logged in as the client.
 func (s *session) passesThrough() bool {
-	db := s.cfg.Databases[s.databaseName]
+	db := s.asked.database
 	return db != nil && db.options().PassThrough
 }
 

@@ -84,6 +84,7 @@ type session struct {
 	room        sessionRoom
 
 	userName, databaseName string
+	asked                  *asked // what the configuration has by these names
 	user                   *User
 	login                  login
 	minor                  uint16    // of the protocol

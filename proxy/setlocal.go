@@ -88,6 +88,15 @@ func (s *session) currentOrUsual(name string) string {
 	return value
 }
 
+// valueOr is the value of a setting, or else what servers report of it.
+func valueOr(set *settings, reported *params, name string) string {
+	if e, ok := set.lookup(name); ok {
+		return e.value
+	}
+	value, _ := reported.value(name)
+	return value
+}
+
 // heedReported notes a value that a server reports in a transaction, if routes depend on it: a function may have set it.
 func (s *session) heedReported(name, value string) {
 	if s.tx.open && (name == backslashes || name == clientEncoding) && s.currentOrUsual(name) != value {

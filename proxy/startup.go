@@ -100,10 +100,7 @@ func (s *session) encrypt(until time.Time) bool {
 
 // greet takes the startup message, authenticates, and tells the client what it is connected to.
 func (s *session) greet(st *hello, until time.Time) bool {
-	s.userName, _ = st.Param("user")
-	if s.databaseName, _ = st.Param("database"); s.databaseName == "" {
-		s.databaseName = s.userName
-	}
+	s.userName, s.databaseName, s.asked = st.user, st.database, st.in(s.cfg)
 	if s.cfg.TLSMode == TLSRequire && !s.client.Encrypted() {
 		s.fatal("28000", "this server takes encrypted connections only", "connect with sslmode=require or stricter")
 		return false
@@ -113,9 +110,8 @@ func (s *session) greet(st *hello, until time.Time) bool {
 		s.client.SetQueue(pgwire.AppendNegotiateProtocolVersion(s.client.QueueBuffer(), minor, st.Options))
 	}
 	s.minor = minor
-	replicates, e := replication(&st.Startup)
-	if e != nil {
-		s.fatalError(e)
+	if st.unfit != nil {
+		s.fatalError(st.unfit)
 		return false
 	}
 	if !s.authenticate(until) {
@@ -125,8 +121,9 @@ func (s *session) greet(st *hello, until time.Time) bool {
 	if s.db == nil {
 		return s.greetConsole()
 	}
-	s.mode, s.replicates = s.modeOf(), replicates
-	if !s.takeParams(st) {
+	s.mode, s.replicates = s.modeOf(), st.replicates
+	if e := s.takeParams(st); e != nil {
+		s.fatalError(e)
 		return false
 	}
 	if s.replicates {
@@ -153,38 +150,47 @@ func (s *session) ready() {
 	s.client.SetQueue(pgwire.AppendReadyForQuery(b, 'I'))
 }
 
-// takeParams keeps the startup message's settings, which a session goes back to on RESET.
-func (s *session) takeParams(st *hello) bool {
-	initial, e := s.startSettings(st)
-	if e != nil {
-		s.fatalError(e)
-		return false
+// takeParams keeps the startup message's settings, which a session goes back to on RESET, and tells the router what they say.
+func (s *session) takeParams(st *hello) *pgwire.Error {
+	options := s.db.options()
+	addHost := options.NameAddHost && !s.replicates
+	ownAlone := !s.login.tenant.IsZero() || addHost
+	if b := st.begin.Load(); b != nil && b.options == options && !ownAlone {
+		s.beginWith(b.settings)
+		s.set.Store(b.settings)
+		s.env = b.env
+		s.env.Prepared = s
+		return nil
 	}
-	s.initial, s.settings, s.committed = initial, initial, initial
+	made, e := s.startSettings(&st.Startup, addHost)
+	if e != nil {
+		return e
+	}
+	s.beginWith(made)
 	s.applyEnv()
-	s.lookup.settings = initial
-	return true
+	if !ownAlone && !slices.ContainsFunc(made.list, func(one setting) bool { return isOwn(one.name) }) {
+		b := &beginning{options, made, s.env}
+		b.env.Prepared = nil
+		st.begin.Store(b)
+	}
+	return nil
 }
 
-// startSettings are those of the startup message, remembered for the next client that says the same.
-func (s *session) startSettings(st *hello) (*settings, *pgwire.Error) {
-	addHost := s.db.options().NameAddHost && !s.replicates
-	ownAlone := !s.login.tenant.IsZero() || addHost
-	if b := st.begin.Load(); b != nil && b.of == s.db && !ownAlone {
-		return b.settings, nil
-	}
-	pairs, e := s.startPairs(&st.Startup, addHost)
+// beginWith are the settings that the session begins with.
+func (s *session) beginWith(initial *settings) {
+	s.initial, s.settings, s.committed, s.lookup.settings = initial, initial, initial, initial
+}
+
+// startSettings are those of the startup message.
+func (s *session) startSettings(st *pgwire.Startup, addHost bool) (*settings, *pgwire.Error) {
+	pairs, e := s.startPairs(st, addHost)
 	switch {
 	case e != nil:
 		return nil, e
 	case len(pairs) == 0:
 		return noSettings, nil
 	}
-	made, e := s.checkSettings(pairs)
-	if e == nil && !ownAlone && !slices.ContainsFunc(made.list, func(one setting) bool { return isOwn(one.name) }) {
-		st.begin.Store(&beginning{s.db, made})
-	}
-	return made, e
+	return s.checkSettings(pairs)
 }
 
 // startPairs are the settings that the startup message names, with the client's address if that is to be added. Those in "options" come before the

@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/pgdrover/pgdrover/pgwire"
+	"github.com/pgdrover/pgdrover/pool"
 	"github.com/pgdrover/pgdrover/shardmap"
 )
 
@@ -13,8 +14,9 @@ func TestStartSettings(t *testing.T) {
 	db := &Database{}
 	db.opt.Store(&Options{})
 	known := &familiar{}
+	var s *session // that asked last
 	ask := func(tenant shardmap.Key, pairs ...pgwire.Param) (*settings, *pgwire.Error) {
-		s := &session{db: db}
+		s = &session{db: db, scratch: &scratch{}, asClient: &pool.Login{}, userName: "app"}
 		s.login.tenant = tenant
 		text := []byte("user\x00app\x00")
 		for _, p := range pairs {
@@ -23,7 +25,8 @@ func TestStartSettings(t *testing.T) {
 		packet := binary.BigEndian.AppendUint32(binary.BigEndian.AppendUint32(nil, uint32(len(text)+9)), 3<<16)
 		st, err := known.read(append(append(packet, text...), 0))
 		check(t, err)
-		return s.startSettings(st)
+		e := s.takeParams(st)
+		return s.initial, e
 	}
 	role, name := pgwire.Param{Name: "Role", Value: "admin"}, pgwire.Param{Name: "application_name", Value: "a"}
 	first, e := ask(shardmap.Key{}, role, name)
@@ -33,10 +36,17 @@ func TestStartSettings(t *testing.T) {
 	if again, _ := ask(shardmap.Key{}, role, name); again != first {
 		t.Error("the same settings are made anew")
 	}
+	if s.env.Prepared != s || s.env.User != "admin" || s.settings != first || s.committed != first || s.set.Load() != first || s.lookup.settings != first {
+		t.Errorf("a session that begins as one before routes for %+v, with settings %v", s.env, s.settings)
+	}
 	db = &Database{}
 	db.opt.Store(&Options{})
 	if other, _ := ask(shardmap.Key{}, role, name); other == first {
 		t.Error("another database has the settings of the first")
+	}
+	db.opt.Store(&Options{Scatter: true})
+	if _, e := ask(shardmap.Key{}, role, name); e != nil || !s.env.Scatter {
+		t.Errorf("the options of the database have changed, and the session begins with those before (%v)", e)
 	}
 	if _, e := ask(shardmap.BigintKey(7), role, name); e == nil || e.Code != "42501" {
 		t.Errorf("a client that is bound to a tenant may change its role: %v", e)
