@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 
 	"github.com/pgdrover/pgdrover/pgwire"
 )
@@ -16,8 +17,9 @@ type addresses struct {
 
 // tally is what comes from one address: connections, and those of them that have asked for a session.
 type tally struct {
-	from                  netip.Addr
-	connections, sessions int
+	from        netip.Addr
+	connections int // guarded by addresses.mu
+	sessions    atomic.Int32
 }
 
 // enter counts a connection from an address, and returns how many there are now. The tally counts the connection until it leaves.
@@ -36,19 +38,14 @@ func (a *addresses) enter(from netip.Addr) (t *tally, connections int) {
 }
 
 // ask counts a connection among those that have asked for a session, and returns how many there are now.
-func (a *addresses) ask(t *tally) (sessions int) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	t.sessions++
-	return t.sessions
-}
+func (t *tally) ask() (sessions int) { return int(t.sessions.Add(1)) }
 
 // leave takes a connection out of the counts, and out of those that have asked if it has.
 func (a *addresses) leave(t *tally, asked bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if asked {
-		t.sessions--
+		t.sessions.Add(-1)
 	}
 	if t.connections--; t.connections == 0 {
 		delete(a.of, t.from)
@@ -83,7 +80,7 @@ func (s *session) depart() {
 // crowded counts the session and says that too many come from the client's address; nil when that is not so.
 func (s *session) crowded() *pgwire.Error {
 	s.login.counted = true
-	n := s.srv.addresses.ask(s.login.tally)
+	n := s.login.tally.ask()
 	if s.cfg.PerAddress == 0 || n <= s.cfg.PerAddress {
 		return nil
 	}

@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"sync"
+	"sync/atomic"
 
 	"github.com/pgdrover/pgdrover/pgwire"
 )
@@ -10,10 +11,15 @@ import (
 // ready.
 type census struct {
 	mu        sync.Mutex // guards what follows
-	all       int
 	users     map[string]*presence
 	databases map[string]*presence
+	lately    lately
+
+	all atomic.Int64 // set with mu held, and read by anyone
 }
+
+// lately are the user and the database of the session that came last, if they have one yet: the next is likely to be of the same.
+type lately struct{ user, database *presence }
 
 // presence is how many sessions a user or a database has.
 type presence struct {
@@ -29,26 +35,37 @@ func (c *census) enter(user, database string, all, ofUser, ofDatabase int) (u, d
 	if c.users == nil {
 		c.users, c.databases = map[string]*presence{}, map[string]*presence{}
 	}
-	u, d = c.users[user], c.databases[database]
+	if u, d = c.lately.user, c.lately.database; u == nil || u.name != user {
+		u = c.users[user]
+	}
+	if d == nil || d.name != database {
+		d = c.databases[database]
+	}
 	switch {
-	case all > 0 && c.all >= all:
+	case c.full(all):
 		return nil, nil, limitClients
 	case ofUser > 0 && u != nil && u.count >= ofUser:
 		return nil, nil, limitUser
 	case ofDatabase > 0 && d != nil && d.count >= ofDatabase:
 		return nil, nil, limitDatabase
 	}
-	c.all++
-	return oneMore(c.users, u, user), oneMore(c.databases, d, database), ""
+	c.all.Add(1)
+	u, d = oneMore(c.users, u, user), oneMore(c.databases, d, database)
+	c.lately = lately{u, d}
+	return u, d, ""
 }
 
 // leave takes a session that was counted out of the counts.
 func (c *census) leave(user, database *presence) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.all--
-	oneLess(c.users, user)
-	oneLess(c.databases, database)
+	c.all.Add(-1)
+	if oneLess(c.users, user) {
+		c.lately.user = nil
+	}
+	if oneLess(c.databases, database) {
+		c.lately.database = nil
+	}
 }
 
 // oneMore counts one more of a name, of which p is nil if there was none.
@@ -61,18 +78,17 @@ func oneMore(counts map[string]*presence, p *presence, name string) *presence {
 	return p
 }
 
-func oneLess(counts map[string]*presence, p *presence) {
-	if p.count--; p.count == 0 {
-		delete(counts, p.name)
+// oneLess counts one less of a name, and reports whether that was the last.
+func oneLess(counts map[string]*presence, p *presence) (last bool) {
+	if p.count--; p.count > 0 {
+		return false
 	}
+	delete(counts, p.name)
+	return true
 }
 
 // full reports whether so many clients have logged in that nobody else can.
-func (c *census) full(all int) bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return all > 0 && c.all >= all
-}
+func (c *census) full(all int) bool { return all > 0 && int(c.all.Load()) >= all }
 
 // turnedAway refuses a client that could not stay, before it costs anything to find out who it is; nil when there is room. The
 // console has room always.

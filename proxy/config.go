@@ -46,6 +46,7 @@ type Config struct {
 
 	turns        turns
 	pause        time.Duration // between two looks at the sessions
+	unlimited    bool          // no user has limits
 	certificates *certificates
 	secure       *tls.Config // TLS as a handshake needs it, but for the certificates
 }
@@ -129,6 +130,10 @@ func (c *Config) prepare(before *Config) {
 		c.turns = make(turns, c.Logins)
 	}
 	c.pause = c.pace()
+	c.unlimited = true
+	for _, u := range c.Users {
+		c.unlimited = c.unlimited && u.Limits == (Limits{})
+	}
 	if c.TLS != nil {
 		c.certificates = newCertificates(c.TLS.Certificates)
 		c.secure = c.serverTLS()

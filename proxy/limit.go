@@ -51,17 +51,24 @@ func (s *session) limit() {
 		return
 	}
 	for cfg := s.srv.config.Load(); ; {
-		var ofUser Limits
-		if user := cfg.Users[s.userName]; user != nil {
-			ofUser = user.Limits
-		}
-		s.limits.Store(ofUser.tighter(db.Limits()).kept())
+		s.limits.Store(cfg.limitsOf(s.userName).tighter(db.Limits()).kept())
 		latest := s.srv.config.Load()
 		if latest == cfg {
 			return
 		}
 		cfg = latest
 	}
+}
+
+// limitsOf are those of a user.
+func (c *Config) limitsOf(user string) Limits {
+	if c.unlimited {
+		return Limits{}
+	}
+	if u := c.Users[user]; u != nil {
+		return u.Limits
+	}
+	return Limits{}
 }
 
 // pace is how long the watch over sessions pauses: a tenth of the shortest time in force, within bounds.

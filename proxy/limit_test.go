@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"strings"
@@ -71,7 +72,7 @@ func TestClientLimits(t *testing.T) {
 			c := &r.server.census
 			c.mu.Lock()
 			defer c.mu.Unlock()
-			return c.all == 0 && len(c.users) == 0 && len(c.databases) == 0
+			return c.all.Load() == 0 && c.lately == (lately{}) && len(c.users) == 0 && len(c.databases) == 0
 		})
 	}
 	words := strings.ReplaceAll(database, "app", name)
@@ -353,4 +354,43 @@ func TestWaitForResumeOfUser(t *testing.T) {
 		var got int
 		return hasty.QueryRow(t.Context(), "select 1").Scan(&got) == nil && got == 1
 	})
+}
+
+// TestCensus counts sessions of users and databases that take turns, as they come and go.
+func TestCensus(t *testing.T) {
+	var c census
+	type present struct{ user, database *presence }
+	var all []present
+	for i := range 40 {
+		user, database := []string{"a", "b", "b"}[i%3], []string{"x", "x", "y"}[i%3]
+		u, d, reached := c.enter(user, database, 0, 0, 0)
+		if u.name != user || d.name != database || reached != "" {
+			t.Fatalf("%s of %s was counted with %s of %s (%q)", user, database, u.name, d.name, reached)
+		}
+		if all = append(all, present{u, d}); i%4 == 3 { // the last of a name goes now and then
+			for range 3 {
+				c.leave(all[0].user, all[0].database)
+				all = all[1:]
+			}
+		}
+	}
+	counts := map[string]int{}
+	for _, p := range all {
+		counts[p.user.name]++
+		counts[p.database.name]++
+	}
+	for name, want := range counts {
+		if p := cmp.Or(c.users[name], c.databases[name]); p == nil || p.count != want {
+			t.Errorf("%s has %v, want %d", name, p, want)
+		}
+	}
+	if _, _, reached := c.enter("a", "x", 0, counts["a"], 0); reached != limitUser {
+		t.Errorf("a session above the user's limit reached %q", reached)
+	}
+	for _, p := range all {
+		c.leave(p.user, p.database)
+	}
+	if c.all.Load() != 0 || len(c.users) != 0 || len(c.databases) != 0 || c.lately != (lately{}) {
+		t.Errorf("when all have left there are %v and %v", c.users, c.databases)
+	}
 }

@@ -43,7 +43,8 @@ type Server struct {
 	listeners map[net.Listener]struct{}
 	acceptors map[*task.Task]struct{} // that accept on loops
 	sessions  roster
-	draining  bool
+
+	draining atomic.Bool // set with mu held, and read by anyone
 }
 
 // NewServer returns a server for cfg. Databases stay the caller's: it closes them after Shutdown.
@@ -120,7 +121,7 @@ type acceptor struct {
 	failures acceptFailures
 }
 
-// Turn accepts who is there.
+// Turn accepts who is there: one client for each time that the loop tells of some.
 func (a *acceptor) Turn(t *task.Task) (rests bool) {
 	s := a.of
 	if !a.known {
@@ -131,13 +132,13 @@ func (a *acceptor) Turn(t *task.Task) (rests bool) {
 	}
 	for !s.closing() {
 		client, err := a.ln.Accept(t)
-		switch {
-		case client != nil:
+		if client != nil {
 			s.admit(t, client)
-		case err != nil:
+		}
+		if err != nil {
 			a.failures.tell(s.config.Load().Log, err, t.Now())
 			t.Wait(time.Now().Add(acceptPause))
-		case a.ln.Rest(t):
+		} else if a.ln.Rest(t) {
 			return true
 		}
 	}
@@ -199,7 +200,7 @@ func (s *Server) acceptAll(ln net.Listener) error {
 func (s *Server) listen(ln net.Listener) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.draining {
+	if s.draining.Load() {
 		return false
 	}
 	s.listeners[ln] = struct{}{}
@@ -207,11 +208,7 @@ func (s *Server) listen(ln net.Listener) bool {
 	return true
 }
 
-func (s *Server) closing() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.draining
-}
+func (s *Server) closing() bool { return s.draining.Load() }
 
 // admit starts the session of a connection. by is the task that accepted it; nil: a goroutine did.
 func (s *Server) admit(by *task.Task, client *task.Conn) {
@@ -221,7 +218,7 @@ func (s *Server) admit(by *task.Task, client *task.Conn) {
 func (s *Server) enter(ss *session) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.draining {
+	if s.draining.Load() {
 		return false
 	}
 	s.sessions.add(ss)
@@ -260,10 +257,10 @@ func (s *Server) each(f func(*session)) {
 // It returns once every session has ended: nil if all ended by themselves, else the context's error.
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.mu.Lock()
-	if !s.draining {
+	if !s.draining.Load() {
 		close(s.stop)
 	}
-	s.draining = true
+	s.draining.Store(true)
 	for ln := range s.listeners {
 		_ = ln.Close()
 	}
