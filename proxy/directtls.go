@@ -12,7 +12,7 @@ import (
 // has to name the protocol, so that nobody can lead one of another protocol here; else it is left without a word, as PostgreSQL does.
 func (s *session) directTLS(until time.Time) (direct, ok bool) {
 	for len(s.client.Buffered()) == 0 {
-		if !s.await(0, until) {
+		if !s.awaitPacket(0, until) {
 			return true, false
 		}
 	}

@@ -9,7 +9,7 @@ import (
 // slowAfter is how long an answer may take until the session begins to look whether its client is still there to read it.
 const slowAfter = time.Second
 
-// watchSlow looks after sessions that take long until Shutdown: it tells them of times that are over their limits, and wakes those whose
+// watchSlow looks after sessions that take long until Shutdown: it tells them of times that are over their limits, that for logging in among them, and wakes those whose
 // statement takes long, again and again, so that they look for their client. Timers, and waiting for the client beside the backend,
 // would cost every statement; so it costs the slow ones.
 func (s *Server) watchSlow() {
@@ -29,6 +29,7 @@ func (s *Server) watchSlow() {
 		}
 		s.each(func(ss *session) {
 			ss.watch(now)
+			ss.lateIn(now)
 			if abandoned {
 				ss.watchClient(now)
 			}

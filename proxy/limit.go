@@ -80,10 +80,11 @@ func (c *Config) pace() time.Duration {
 	for _, d := range c.Databases {
 		all = all.tighter(d.Limits())
 	}
-	if least := all.shortest(); least > 0 {
-		return min(max(least/10, leastPace), slowAfter)
+	least := c.AuthTime
+	if shortest := all.shortest(); shortest > 0 {
+		least = min(least, shortest)
 	}
-	return slowAfter
+	return min(max(least/10, leastPace), slowAfter)
 }
 
 // leastPace is the shortest pause of the watch over sessions.

@@ -10,28 +10,34 @@ func (s *session) Turn(t *task.Task) (rests bool) {
 		for goOn := s.goOn(); goOn && !s.killed.Load(); {
 			goOn = s.advance()
 		}
-		if s.resting {
-			s.putScratch()
-			return true
+		if !s.resting {
+			s.farewell()
 		}
-		s.farewell()
+	}
+	if s.resting {
+		s.putScratch()
+		return true
 	}
 	s.leave()
 	return false
 }
 
-// logIn is what comes before the client's first message. It reports whether the session goes on, which one that has failed does not.
+// logIn is what comes before the client's first message. It reports whether the session goes on; if not, it rests until more has come, and logIn is to
+// be called again, or it ends, as one does that has failed.
 func (s *session) logIn(t *task.Task) bool {
+	s.resting = false
 	if s.faulty {
 		s.fatal("XX000", "internal error of PgDrover", "please report it with PgDrover's log of this moment")
 		return false
 	}
-	s.t, s.began = t, t.Now()
-	if s.entered = s.arrive() && s.srv.enter(s); !s.entered {
+	if s.t == nil {
+		s.t, s.began = t, t.Now()
+		s.entered = s.arrive() && s.srv.enter(s)
+	}
+	if !s.entered {
 		return false
 	}
-	s.takeScratch()
-	until := s.t.Now().Add(s.cfg.AuthTime)
+	until := s.began.Add(s.cfg.AuthTime)
 	s.underway = s.start(until) && s.flushOut(until)
 	return s.underway
 }

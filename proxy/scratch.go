@@ -38,7 +38,7 @@ func (s *session) takeScratch() {
 // putScratch takes it away, unless something is in hand.
 func (s *session) putScratch() {
 	w := s.scratch
-	if len(s.links) > 0 || s.queued != nil || !w.empty() {
+	if w == nil || len(s.links) > 0 || s.queued != nil || !w.empty() {
 		return
 	}
 	for l := w.spare; l != nil; l = l.next {

@@ -79,7 +79,7 @@ type session struct {
 	usual       *params        // what servers report to who sets nothing, as far as routes depend on it
 	lastShard   int
 	key         cancelKey
-	wake        func() // t.Wake
+	arrival     arrival
 	stickyUntil time.Time
 	room        sessionRoom
 
@@ -283,23 +283,6 @@ func (s *session) complete() bool {
 	return err == nil && size > 0 && len(b) >= size
 }
 
-// await waits until more has arrived of a packet of size bytes (0: not known), within the time for logging in.
-func (s *session) await(size int, until time.Time) bool {
-	if s.client.Flush() != nil || s.client.ReadErr() != nil || s.cut.Load() {
-		return false
-	}
-	if s.draining.Load() {
-		s.fatal("57P03", "PgDrover is shutting down", "")
-		return false
-	}
-	s.client.Reserve(size)
-	if s.t.Wait(until, task.Interest{Conn: s.client, Read: true, Write: s.client.Pending() > 0}) {
-		s.fatal(errAuthTimeout.Code, errAuthTimeout.Message, errAuthTimeout.Hint)
-		return false
-	}
-	return len(s.client.Buffered()) > 0 || s.client.ReadErr() == nil
-}
-
 // flushOut waits until the client has taken all that is queued.
 func (s *session) flushOut(until time.Time) bool {
 	for s.client.Flush() == nil && s.client.Pending() > 0 {
@@ -336,6 +319,7 @@ func (s *session) drain(cut bool) {
 // end gives back what the session has. A backend in a transaction is rolled back before anyone else gets it.
 func (s *session) end() {
 	s.srv.keys.remove(s)
+	s.takeScratch()
 	if s.queued != nil {
 		s.queued.req.Cancel()
 	}

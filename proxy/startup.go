@@ -4,18 +4,31 @@ import (
 	"errors"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
+	"github.com/pgdrover/pgdrover/internal/task"
 	"github.com/pgdrover/pgdrover/pgwire"
 )
 
+// arrival is how far a connection has come before its startup message.
+type arrival struct {
+	begun bool                        // its first byte has come, and any direct TLS is done
+	asked [pgwire.KindCancel + 1]bool // which kinds of packet it has sent
+	late  atomic.Bool                 // the time for logging in is over
+}
+
 // start reads the first packets of a connection: requests for encryption, then a startup message or a cancel request.
-// It reports whether there is a session to run; if not, the client has been told all that it is to be told.
+// It reports whether there is a session to run; if not, the session rests until more has come, and start is to be called again, or the client has been
+// told all that it is to be told.
 func (s *session) start(until time.Time) bool {
-	if direct, ok := s.directTLS(until); direct && !ok {
-		return false
+	if !s.arrival.begun {
+		if direct, ok := s.directTLS(until); direct && !ok {
+			return false
+		}
+		s.arrival.begun = true
 	}
-	var asked [pgwire.KindCancel + 1]bool
+	asked := &s.arrival.asked
 	for {
 		packet, ok := s.firstPacket(until)
 		if !ok {
@@ -71,7 +84,7 @@ func (s *session) refuse(err error) {
 	}
 }
 
-// firstPacket waits for an untyped packet; it is valid until it is consumed.
+// firstPacket is an untyped packet, which is valid until it is consumed. It waits for it as awaitPacket does.
 func (s *session) firstPacket(until time.Time) ([]byte, bool) {
 	for {
 		b := s.client.Buffered()
@@ -82,9 +95,41 @@ func (s *session) firstPacket(until time.Time) ([]byte, bool) {
 		if size > 0 && len(b) >= size {
 			return b[:size], true
 		}
-		if !s.await(size, until) {
+		if !s.awaitPacket(size, until) {
 			return nil, false
 		}
+	}
+}
+
+// awaitPacket waits until more has arrived of a packet of size bytes (0: not known). It reports whether that is so; if not, the session rests until it is,
+// or ends. A client that rests is told by the watch over sessions that it has taken too long (lateIn).
+func (s *session) awaitPacket(size int, until time.Time) bool {
+	if s.client.Flush() != nil || s.client.ReadErr() != nil || s.cut.Load() {
+		return false
+	}
+	if s.draining.Load() {
+		s.fatal("57P03", "PgDrover is shutting down", "")
+		return false
+	}
+	s.client.Reserve(size)
+	tooLate := s.arrival.late.Load()
+	if s.client.Pending() > 0 {
+		tooLate = s.t.Wait(until, task.Interest{Conn: s.client, Read: true, Write: true})
+	} else if s.resting = !tooLate && s.t.Rest(); s.resting {
+		return false
+	}
+	if tooLate {
+		s.fatal(errAuthTimeout.Code, errAuthTimeout.Message, errAuthTimeout.Hint)
+		return false
+	}
+	return len(s.client.Buffered()) > 0 || s.client.ReadErr() == nil
+}
+
+// lateIn tells a session whose client has not logged in within the time for that. It is not the session's.
+func (s *session) lateIn(now time.Time) {
+	if !s.known.Load() && now.Sub(s.began) >= s.cfg.AuthTime {
+		s.arrival.late.Store(true)
+		s.t.Wake()
 	}
 }
 
@@ -100,6 +145,7 @@ func (s *session) encrypt(until time.Time) bool {
 
 // greet takes the startup message, authenticates, and tells the client what it is connected to.
 func (s *session) greet(st *hello, until time.Time) bool {
+	s.takeScratch()
 	s.userName, s.databaseName, s.asked = st.user, st.database, st.in(s.cfg)
 	if s.cfg.TLSMode == TLSRequire && !s.client.Encrypted() {
 		s.fatal("28000", "this server takes encrypted connections only", "connect with sslmode=require or stricter")
