@@ -11,8 +11,9 @@ import (
 
 // addresses counts what comes from each address. The zero value is ready.
 type addresses struct {
-	mu sync.Mutex
-	of map[netip.Addr]*tally // with connections
+	mu     sync.Mutex
+	of     map[netip.Addr]*tally // with connections
+	lately *tally                // of the connection that came last, if it has one yet
 }
 
 // tally is what comes from one address: connections, and those of them that have asked for a session.
@@ -26,15 +27,25 @@ type tally struct {
 func (a *addresses) enter(from netip.Addr) (t *tally, connections int) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if t = a.of[from]; t == nil {
+	if t = a.lately; t == nil || t.from != from {
+		t = a.tally(from)
+		a.lately = t
+	}
+	t.connections++
+	return t, t.connections
+}
+
+// tally is that of an address. The caller holds mu.
+func (a *addresses) tally(from netip.Addr) *tally {
+	t := a.of[from]
+	if t == nil {
 		if a.of == nil {
 			a.of = map[netip.Addr]*tally{}
 		}
 		t = &tally{from: from}
 		a.of[from] = t
 	}
-	t.connections++
-	return t, t.connections
+	return t
 }
 
 // ask counts a connection among those that have asked for a session, and returns how many there are now.
@@ -49,6 +60,9 @@ func (a *addresses) leave(t *tally, asked bool) {
 	}
 	if t.connections--; t.connections == 0 {
 		delete(a.of, t.from)
+		if a.lately == t {
+			a.lately = nil
+		}
 	}
 }
 

@@ -51,12 +51,17 @@ const (
 
 // keys finds sessions by the process id they told their clients.
 type keys struct {
-	mu    sync.Mutex // guards what follows
-	byPID map[uint32]*session
-	next  uint32
+	mu     sync.Mutex          // guards what follows
+	own    []*session          // by the last bits of process ids that are this proxy's own; as many as a power of two
+	taken  int                 // places of own
+	last   int                 // the place that was taken last
+	others map[uint32]*session // by process ids of servers
 }
 
-func (k *keys) init() { k.byPID = map[uint32]*session{} }
+// firstPlaces is how many sessions keys has room for at the beginning, with as many again, so that an id does not come again soon.
+const firstPlaces = 512
+
+func (k *keys) init() { k.own, k.others = make([]*session, 2*firstPlaces), map[uint32]*session{} }
 
 // add gives a session its key: with the process id of its backend, unless it is 0 or another session has told its client the same.
 func (k *keys) add(s *session, pid uint32) {
@@ -68,28 +73,50 @@ func (k *keys) add(s *session, pid uint32) {
 	s.srv.chance.read(secret)
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if pid == 0 || k.byPID[pid] != nil {
-		pid = k.free(s.cfg.PeerID)
+	if pid == 0 || k.others[pid] != nil {
+		pid = sessionPID | uint32(s.cfg.PeerID)<<sessionBits | k.place(s)
+	} else {
+		k.others[pid] = s
 	}
 	s.key = cancelKey{pid, secret}
-	k.byPID[pid] = s
 }
 
-// free is a process id that no session of this proxy has told its client. The caller holds mu.
-func (k *keys) free(peer int) uint32 {
+// place puts a session into a free place of own, the next one in turn, and returns which that is. The caller holds mu.
+func (k *keys) place(s *session) uint32 {
+	if 2*k.taken >= len(k.own) && len(k.own) < 1<<sessionBits {
+		k.own = append(k.own, make([]*session, len(k.own))...)
+	}
 	for {
-		k.next = (k.next + 1) & (1<<sessionBits - 1)
-		if pid := sessionPID | uint32(peer)<<sessionBits | k.next; k.byPID[pid] == nil {
-			return pid
+		k.last = (k.last + 1) & (len(k.own) - 1)
+		if k.own[k.last] == nil {
+			k.own[k.last] = s
+			k.taken++
+			return uint32(k.last)
 		}
 	}
+}
+
+// at is session with mu held.
+func (k *keys) at(pid uint32) *session {
+	if pid&sessionPID == 0 {
+		return k.others[pid]
+	}
+	if place := int(pid & (1<<sessionBits - 1)); place < len(k.own) && k.own[place] != nil && k.own[place].key.pid == pid {
+		return k.own[place]
+	}
+	return nil
 }
 
 func (k *keys) remove(s *session) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if k.byPID[s.key.pid] == s {
-		delete(k.byPID, s.key.pid)
+	switch pid := s.key.pid; {
+	case k.at(pid) != s:
+	case pid&sessionPID == 0:
+		delete(k.others, pid)
+	default:
+		k.own[pid&(1<<sessionBits-1)] = nil
+		k.taken--
 	}
 }
 
@@ -97,13 +124,13 @@ func (k *keys) remove(s *session) {
 func (k *keys) session(pid uint32) *session {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	return k.byPID[pid]
+	return k.at(pid)
 }
 
 func (k *keys) find(pid uint32, secret []byte) *session {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	s := k.byPID[pid]
+	s := k.at(pid)
 	if s == nil || subtle.ConstantTimeCompare(s.key.secret, secret) != 1 {
 		return nil
 	}

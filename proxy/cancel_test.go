@@ -225,3 +225,54 @@ func TestCancelRace(t *testing.T) {
 	}
 	t.Logf("%d cancelled, %d went on", cancelled.Load(), innocent.Load())
 }
+
+// TestKeys has many sessions come and go, and finds each by its process id, and nobody by one that is nobody's.
+func TestKeys(t *testing.T) {
+	srv := &Server{}
+	srv.keys.init()
+	k := &srv.keys
+	come := func(pid uint32) *session {
+		s := &session{srv: srv, cfg: &Config{PeerID: 3}}
+		k.add(s, pid)
+		return s
+	}
+	all := map[uint32]*session{}
+	var order []*session
+	for i := range 5 * firstPlaces {
+		s := come(0)
+		if peerOf(s.key.pid) != 3 || all[s.key.pid] != nil {
+			t.Fatalf("session %d has process id %#x, which is %v's", i, s.key.pid, all[s.key.pid])
+		}
+		all[s.key.pid] = s
+		order = append(order, s)
+		if i%3 == 0 {
+			k.remove(order[0])
+			k.remove(order[0]) // nothing is there any more
+			delete(all, order[0].key.pid)
+			order = order[1:]
+		}
+	}
+	server, second := come(77), come(77)
+	if server.key.pid != 77 || second.key.pid == 77 || k.session(77) != server || k.session(second.key.pid) != second {
+		t.Errorf("sessions of one server process have process ids %d and %d", server.key.pid, second.key.pid)
+	}
+	k.remove(server)
+	k.remove(second)
+	for pid, s := range all {
+		if k.session(pid) != s || k.find(pid, s.key.secret) != s || k.find(pid, nil) != nil || k.session(pid^1<<sessionBits) != nil {
+			t.Fatalf("process id %#x does not lead to its session alone", pid)
+		}
+		k.remove(s)
+	}
+	if k.taken != 0 || len(k.others) != 0 || k.session(77) != nil || k.session(sessionPID|1<<sessionBits-1) != nil {
+		t.Errorf("when all have left %d are there, and %v", k.taken, k.others)
+	}
+	last := come(0).key.pid
+	for range firstPlaces {
+		s := come(0)
+		if s.key.pid == last {
+			t.Fatal("a process id comes again soon")
+		}
+		k.remove(s)
+	}
+}

@@ -31,6 +31,7 @@ type asked struct {
 	of       *Config
 	user     *User
 	database *Database
+	gone     *Usage // what sessions of the database have done that are gone: usages.goneOf, by and by
 }
 
 // beginning is what a database, with certain options, has its sessions begin with. The settings are the server's alone, so that they do not depend on
@@ -59,7 +60,7 @@ func newHello(st pgwire.Startup) *hello {
 func (o *hello) in(c *Config) *asked {
 	a := o.asks.Load()
 	if a == nil || a.of != c {
-		a = &asked{c, c.Users[o.user], c.Databases[o.database]}
+		a = &asked{of: c, user: c.Users[o.user], database: c.Databases[o.database]}
 		o.asks.Store(a)
 	}
 	return a

@@ -232,15 +232,10 @@ func (s *Server) leave(ss *session) {
 	if ss.db == nil {
 		return
 	}
-	gone := s.usages.gone[ss.db.Name()]
-	if gone == nil {
-		if s.usages.gone == nil {
-			s.usages.gone = map[string]*Usage{}
-		}
-		gone = new(Usage)
-		s.usages.gone[ss.db.Name()] = gone
+	if ss.asked.gone == nil {
+		ss.asked.gone = s.usages.goneOf(ss.db.Name())
 	}
-	gone.add(&ss.shown.usage)
+	ss.asked.gone.add(&ss.shown.usage)
 }
 
 // each calls f for every session, without holding the lock.

@@ -345,7 +345,9 @@ func (s *session) end() {
 	if s.db != nil {
 		s.showWork(0, 0)
 		s.settle(false)
-		s.forgetStatements()
+		if len(s.statements) > 0 {
+			s.forgetStatements()
+		}
 	}
 	if s.ear != nil {
 		s.ear.of.leave(s.ear)

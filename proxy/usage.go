@@ -105,6 +105,19 @@ type usages struct {
 	before, latest usageAt
 }
 
+// goneOf is the sum for a database. The caller holds the server's mutex, also while it changes it.
+func (u *usages) goneOf(database string) *Usage {
+	gone := u.gone[database]
+	if gone == nil {
+		if u.gone == nil {
+			u.gone = map[string]*Usage{}
+		}
+		gone = new(Usage)
+		u.gone[database] = gone
+	}
+	return gone
+}
+
 // usageAt is what was done up to a moment, by database.
 type usageAt struct {
 	at  time.Time

@@ -168,10 +168,12 @@ func (c *Conn) Close() {
 	}
 	c.closed = true
 	_ = c.wire.Close()
-	c.watchers.Wait()
+	if c.wire.loops == nil { // else there were none
+		c.watchers.Wait()
+	}
 	c.wire.queue = nil
 	c.r, c.w, c.n = 0, 0, 0
-	c.rest(nil)
+	c.rest(c.home)
 }
 
 // Quiet reports that the peer has neither sent anything nor closed: what a pool wants to know of an idle backend.
