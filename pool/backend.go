@@ -104,10 +104,10 @@ func (b *Backend) Release() {
 		n.mu.Unlock()
 		return
 	}
-	waiter, closing := n.give(b, now)
+	wake, closing := n.give(b, now)
 	n.mu.Unlock()
-	if waiter != nil || closing {
-		b.given(waiter, closing)
+	if wake != nil || closing {
+		b.given(wake, closing)
 	}
 }
 
@@ -149,12 +149,12 @@ func (b *Backend) nobodyHolds(verb string) {
 }
 
 // given does what give has decided, with no lock held.
-func (b *Backend) given(waiter Waker, closing bool) {
+func (b *Backend) given(wake Waker, closing bool) {
 	if closing {
 		b.terminate()
 	}
-	if waiter != nil {
-		waiter.Wake()
+	if wake != nil {
+		wake.Wake()
 	}
 }
 

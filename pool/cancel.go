@@ -51,9 +51,9 @@ func (b *Backend) Cancel(ctx context.Context, r *Request) error {
 		n.mu.Unlock()
 		return err
 	}
-	waiter, closing := n.give(b, task.MomentOf(time.Now()))
+	wake, closing := n.give(b, task.MomentOf(time.Now()))
 	n.mu.Unlock()
-	b.given(waiter, closing)
+	b.given(wake, closing)
 	return err
 }
 

@@ -93,9 +93,9 @@ func (n *Node) dialOne(ctx context.Context) {
 	after := n.markUp(now)
 	n.mended()
 	n.judged()
-	waiter, closing := n.give(b, task.MomentOf(now))
+	wake, closing := n.give(b, task.MomentOf(now))
 	n.mu.Unlock()
-	b.given(waiter, closing)
+	b.given(wake, closing)
 	after()
 }
 

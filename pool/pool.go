@@ -106,7 +106,7 @@ func (n *Node) raise(r *Request) {
 
 // give passes on a backend that nobody holds: to the oldest waiter, else to the idle ones, else, when it is not to be kept,
 // to nobody. What it returns is for b.given, after n.mu, which the caller holds, is released.
-func (n *Node) give(b *Backend, now task.Moment) (waiter Waker, closing bool) {
+func (n *Node) give(b *Backend, now task.Moment) (wake Waker, closing bool) {
 	if n.strict || b.spoilt != "" || b.old(now) {
 		if reason := n.unfit(b, now); reason != "" {
 			n.forget(b, reason)

@@ -181,8 +181,8 @@ func (r *Request) leave() error {
 		n.mu.Unlock()
 		return failure
 	}
-	waiter, closing := n.give(b, task.MomentOf(time.Now()))
+	wake, closing := n.give(b, task.MomentOf(time.Now()))
 	n.mu.Unlock()
-	b.given(waiter, closing)
+	b.given(wake, closing)
 	return nil
 }
