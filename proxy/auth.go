@@ -35,16 +35,16 @@ var silence = &pgwire.Error{}
 
 // authenticate finds out who the client is, by the method of the rule for it, and looks up what it may use. On failure the
 // client has been told.
-func (s *session) authenticate(until time.Time) bool {
+func (s *session) authenticate() bool {
 	e := s.crowded()
 	if e == nil {
 		e = s.turnedAway()
 	}
 	if e == nil {
-		e = s.identify(until)
+		e = s.identify()
 	}
 	if e != nil && e != silence && e.Code[:2] == "28" {
-		s.pause(until)
+		s.pause(s.loginEnd())
 	}
 	if e == nil {
 		e = s.enterDatabase()
@@ -65,7 +65,7 @@ func (s *session) authenticate(until time.Time) bool {
 }
 
 // identify has the client prove who it is.
-func (s *session) identify(until time.Time) *pgwire.Error {
+func (s *session) identify() *pgwire.Error {
 	if e := s.clientCertificate(); e != nil {
 		return e
 	}
@@ -74,9 +74,9 @@ func (s *session) identify(until time.Time) *pgwire.Error {
 	case e != nil:
 		return e
 	case method == MethodJWT:
-		return s.byToken(until)
+		return s.byToken(s.loginEnd())
 	}
-	user, e := s.account(method, until)
+	user, e := s.account(method)
 	if e != nil {
 		return e
 	}
@@ -84,9 +84,9 @@ func (s *session) identify(until time.Time) *pgwire.Error {
 	case MethodCert:
 		e = s.byCertificate()
 	case MethodMD5:
-		e = s.byMD5(user, until)
+		e = s.byMD5(user, s.loginEnd())
 	case MethodSCRAM:
-		e = s.bySCRAM(user, until)
+		e = s.bySCRAM(user, s.loginEnd())
 	}
 	switch {
 	case e == nil && user == nil:
@@ -101,7 +101,7 @@ func (s *session) identify(until time.Time) *pgwire.Error {
 
 // account looks up the user, in the configuration and then in the database; nil when nobody knows the name. Of a user that is listed
 // without a verifier the database has that, and the configuration all else.
-func (s *session) account(method Method, until time.Time) (*User, *pgwire.Error) {
+func (s *session) account(method Method) (*User, *pgwire.Error) {
 	user := s.asked.user
 	if user != nil && (user.Verifier != nil || user.MD5 != "" || method != MethodSCRAM && method != MethodMD5) {
 		return user, nil
@@ -109,7 +109,7 @@ func (s *session) account(method Method, until time.Time) (*User, *pgwire.Error)
 	if s.cfg.Query == nil || s.asked.database == nil || !possibleName(s.userName) {
 		return user, nil
 	}
-	found, e := s.lookUp(until)
+	found, e := s.lookUp(s.loginEnd())
 	if user == nil || found == nil || e != nil {
 		return found, e
 	}

@@ -70,7 +70,7 @@ func (s *Server) LoggingIn() int {
 // asSeen is the session, which is known, at this moment. Anyone may ask.
 func (s *session) asSeen() Client {
 	c := Client{PID: s.key.pid, User: s.userName, Database: s.databaseName, Login: s.backendUser(), Mode: s.mode, Replicates: s.replicates,
-		Address: s.client.RemoteAddr().String(), Local: s.client.LocalAddr().String(), Cipher: s.client.Cipher(), Began: s.began,
+		Address: s.client.RemoteAddr().String(), Local: s.client.LocalAddr().String(), Cipher: s.client.Cipher(), Began: s.began.Time(),
 		State: ClientState(s.state.Load())}
 	if s.waiting.Load() {
 		c.State = ClientWaiting

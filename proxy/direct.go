@@ -20,6 +20,7 @@ func (s *session) firstBackend() uint32 {
 	if s.mode != ModeSession || s.replicates || s.cfg.PeerID != 0 || s.db.Paused() {
 		return 0
 	}
+	s.takeScratch()
 	s.enterTransaction()
 	defer s.leaveTransaction()
 	if !s.direct() {

@@ -10,16 +10,16 @@ import (
 
 // directTLS shakes hands with a client that begins with TLS at once (sslnegotiation=direct, PostgreSQL 17 and later). Such a client
 // has to name the protocol, so that nobody can lead one of another protocol here; else it is left without a word, as PostgreSQL does.
-func (s *session) directTLS(until time.Time) (direct, ok bool) {
+func (s *session) directTLS() (direct, ok bool) {
 	for len(s.client.Buffered()) == 0 {
-		if !s.awaitPacket(0, until) {
+		if !s.awaitPacket(0) {
 			return true, false
 		}
 	}
 	if !pgwire.DirectTLS(s.client.Buffered()) {
 		return false, true
 	}
-	if s.cfg.TLSMode == TLSOff || !s.handshake(s.client.DirectTLS, until) {
+	if s.cfg.TLSMode == TLSOff || !s.handshake(s.client.DirectTLS) {
 		return true, false
 	}
 	if state, _ := s.client.TLS(); state.NegotiatedProtocol != alpnProtocol {
@@ -30,7 +30,8 @@ func (s *session) directTLS(until time.Time) (direct, ok bool) {
 }
 
 // handshake shakes hands, with the certificate for the server that the client names, which its authentication can be bound to.
-func (s *session) handshake(shake func(*tls.Config, time.Time) error, until time.Time) bool {
+func (s *session) handshake(shake func(*tls.Config, time.Time) error) bool {
+	until := s.loginEnd()
 	secure := s.cfg.secure.Clone()
 	secure.GetCertificate = func(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
 		chosen := s.cfg.certificates.choose(hello)

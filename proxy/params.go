@@ -240,6 +240,7 @@ func (s *session) ownUser() string {
 func (s *session) reportParams() bool {
 	g := s.db.logins.find(s.ownUser(), s.settings)
 	if g.params == nil {
+		s.takeScratch()
 		s.enterTransaction()
 		l, e := s.loginLink()
 		if e != nil {

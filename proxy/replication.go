@@ -46,6 +46,7 @@ func boolean(s string) (on, ok bool) {
 
 // startReplication gets the client its walsender. It reports whether there is one; if not, the client has been told.
 func (s *session) startReplication() bool {
+	s.takeScratch()
 	s.enterTransaction()
 	shard, e := s.replicated()
 	var l *link

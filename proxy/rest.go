@@ -31,15 +31,14 @@ func (s *session) logIn(t *task.Task) bool {
 		return false
 	}
 	if s.t == nil {
-		s.t, s.began = t, t.Now()
+		s.t, s.began = t, t.Moment()
 		s.entered = s.arrive() && s.srv.enter(s)
 	}
 	if !s.entered {
 		return false
 	}
-	until := s.began.Add(s.cfg.AuthTime)
-	s.underway = s.start(until) && s.flushOut(until)
-	return s.underway
+	s.underway = s.start() && s.welcomed()
+	return s.underway && !s.restsAtOnce()
 }
 
 // leave ends a session that does not go on.

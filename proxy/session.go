@@ -87,9 +87,9 @@ type session struct {
 	asked                  *asked // what the configuration has by these names
 	user                   *User
 	login                  login
-	minor                  uint16    // of the protocol
-	began                  time.Time // its first turn
-	seat                   seat      // among the server's sessions, whose mutex guards it
+	minor                  uint16      // of the protocol
+	began                  task.Moment // of its first turn
+	seat                   seat        // among the server's sessions, whose mutex guards it
 
 	asClient    *pool.Login // as whom its backends are logged in; nil: as the database's own user
 	initial     *settings   // at startup

@@ -18,19 +18,37 @@ type arrival struct {
 	late  atomic.Bool                 // the time for logging in is over
 }
 
+// loginEnd is when the time for logging in is over.
+func (s *session) loginEnd() time.Time { return s.began.Time().Add(s.cfg.AuthTime) }
+
+// welcomed reports that the client has taken what start has queued for it, after waiting for that.
+func (s *session) welcomed() bool {
+	return s.client.Flush() == nil && (s.client.Pending() == 0 || s.flushOut(s.loginEnd()))
+}
+
+// restsAtOnce reports that the session, which has just logged in, has nothing to do and rests: there is no need of a scratch for it to find that out.
+func (s *session) restsAtOnce() bool {
+	if len(s.links) > 0 || len(s.client.Buffered()) > 0 || s.draining.Load() {
+		return false
+	}
+	s.resting = s.t.Rest()
+	s.rested = s.resting
+	return s.resting
+}
+
 // start reads the first packets of a connection: requests for encryption, then a startup message or a cancel request.
 // It reports whether there is a session to run; if not, the session rests until more has come, and start is to be called again, or the client has been
 // told all that it is to be told.
-func (s *session) start(until time.Time) bool {
+func (s *session) start() bool {
 	if !s.arrival.begun {
-		if direct, ok := s.directTLS(until); direct && !ok {
+		if direct, ok := s.directTLS(); direct && !ok {
 			return false
 		}
 		s.arrival.begun = true
 	}
 	asked := &s.arrival.asked
 	for {
-		packet, ok := s.firstPacket(until)
+		packet, ok := s.firstPacket()
 		if !ok {
 			return false
 		}
@@ -47,7 +65,7 @@ func (s *session) start(until time.Time) bool {
 		asked[st.Kind] = true
 		switch st.Kind {
 		case pgwire.KindSSLRequest:
-			if !s.encrypt(until) || s.smuggled("SSL request") {
+			if !s.encrypt() || s.smuggled("SSL request") {
 				return false
 			}
 		case pgwire.KindGSSENCRequest:
@@ -59,7 +77,7 @@ func (s *session) start(until time.Time) bool {
 			s.srv.cancel(s, st.PID, st.Secret)
 			return false
 		default:
-			return s.greet(st, until)
+			return s.greet(st)
 		}
 	}
 }
@@ -85,7 +103,7 @@ func (s *session) refuse(err error) {
 }
 
 // firstPacket is an untyped packet, which is valid until it is consumed. It waits for it as awaitPacket does.
-func (s *session) firstPacket(until time.Time) ([]byte, bool) {
+func (s *session) firstPacket() ([]byte, bool) {
 	for {
 		b := s.client.Buffered()
 		size, err := pgwire.PeekStartup(b)
@@ -95,7 +113,7 @@ func (s *session) firstPacket(until time.Time) ([]byte, bool) {
 		if size > 0 && len(b) >= size {
 			return b[:size], true
 		}
-		if !s.awaitPacket(size, until) {
+		if !s.awaitPacket(size) {
 			return nil, false
 		}
 	}
@@ -103,7 +121,7 @@ func (s *session) firstPacket(until time.Time) ([]byte, bool) {
 
 // awaitPacket waits until more has arrived of a packet of size bytes (0: not known). It reports whether that is so; if not, the session rests until it is,
 // or ends. A client that rests is told by the watch over sessions that it has taken too long (lateIn).
-func (s *session) awaitPacket(size int, until time.Time) bool {
+func (s *session) awaitPacket(size int) bool {
 	if s.client.Flush() != nil || s.client.ReadErr() != nil || s.cut.Load() {
 		return false
 	}
@@ -114,7 +132,7 @@ func (s *session) awaitPacket(size int, until time.Time) bool {
 	s.client.Reserve(size)
 	tooLate := s.arrival.late.Load()
 	if s.client.Pending() > 0 {
-		tooLate = s.t.Wait(until, task.Interest{Conn: s.client, Read: true, Write: true})
+		tooLate = s.t.Wait(s.loginEnd(), task.Interest{Conn: s.client, Read: true, Write: true})
 	} else if s.resting = !tooLate && s.t.Rest(); s.resting {
 		return false
 	}
@@ -127,25 +145,24 @@ func (s *session) awaitPacket(size int, until time.Time) bool {
 
 // lateIn tells a session whose client has not logged in within the time for that. It is not the session's.
 func (s *session) lateIn(now time.Time) {
-	if !s.known.Load() && now.Sub(s.began) >= s.cfg.AuthTime {
+	if !s.known.Load() && !now.Before(s.loginEnd()) {
 		s.arrival.late.Store(true)
 		s.t.Wake()
 	}
 }
 
 // encrypt answers an SSLRequest and shakes hands if TLS is on and was not there before.
-func (s *session) encrypt(until time.Time) bool {
+func (s *session) encrypt() bool {
 	if s.client.Encrypted() || s.cfg.TLSMode == TLSOff {
 		s.client.Queue([]byte{'N'})
 		return true
 	}
 	s.client.Queue([]byte{'S'})
-	return s.flushOut(until) && s.handshake(s.client.ServerTLS, until)
+	return s.flushOut(s.loginEnd()) && s.handshake(s.client.ServerTLS)
 }
 
 // greet takes the startup message, authenticates, and tells the client what it is connected to.
-func (s *session) greet(st *hello, until time.Time) bool {
-	s.takeScratch()
+func (s *session) greet(st *hello) bool {
 	s.userName, s.databaseName, s.asked = st.user, st.database, st.in(s.cfg)
 	if s.cfg.TLSMode == TLSRequire && !s.client.Encrypted() {
 		s.fatal("28000", "this server takes encrypted connections only", "connect with sslmode=require or stricter")
@@ -160,7 +177,7 @@ func (s *session) greet(st *hello, until time.Time) bool {
 		s.fatalError(st.unfit)
 		return false
 	}
-	if !s.authenticate(until) {
+	if !s.authenticate() {
 		return false
 	}
 	s.client.SetQueue(pgwire.AppendAuthenticationOk(s.client.QueueBuffer()))
@@ -213,6 +230,7 @@ func (s *session) takeParams(st *hello) *pgwire.Error {
 		return e
 	}
 	s.beginWith(made)
+	s.takeScratch()
 	s.applyEnv()
 	if !ownAlone && !slices.ContainsFunc(made.list, func(one setting) bool { return isOwn(one.name) }) {
 		b := &beginning{options, made, s.env}
