@@ -52,16 +52,16 @@ const (
 // keys finds sessions by the process id they told their clients.
 type keys struct {
 	mu     sync.Mutex          // guards what follows
-	own    []*session          // by the last bits of process ids that are this proxy's own; as many as a power of two
+	own    []*session          // by the last bits of process ids that are this proxy's own; a power of two of places, half of them free at least
 	taken  int                 // places of own
-	last   int                 // the place that was taken last
+	last   uint32              // process id of our own, without the bits that all have
 	others map[uint32]*session // by process ids of servers
 }
 
-// firstPlaces is how many sessions keys has room for at the beginning, with as many again, so that an id does not come again soon.
-const firstPlaces = 512
+// firstPlaces is how many places there are at the beginning.
+const firstPlaces = 256
 
-func (k *keys) init() { k.own, k.others = make([]*session, 2*firstPlaces), map[uint32]*session{} }
+func (k *keys) init() { k.own, k.others = make([]*session, firstPlaces), map[uint32]*session{} }
 
 // add gives a session its key: with the process id of its backend, unless it is 0 or another session has told its client the same.
 func (k *keys) add(s *session, pid uint32) {
@@ -74,24 +74,39 @@ func (k *keys) add(s *session, pid uint32) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if pid == 0 || k.others[pid] != nil {
-		pid = sessionPID | uint32(s.cfg.PeerID)<<sessionBits | k.place(s)
+		pid = k.take(s)
 	} else {
 		k.others[pid] = s
 	}
 	s.key = cancelKey{pid, secret}
 }
 
-// place puts a session into a free place of own, the next one in turn, and returns which that is. The caller holds mu.
-func (k *keys) place(s *session) uint32 {
+// take gives a session a place, and returns the process id that leads there: the next one whose place is free, so that none comes again soon. The caller
+// holds mu.
+func (k *keys) take(s *session) uint32 {
 	if 2*k.taken >= len(k.own) && len(k.own) < 1<<sessionBits {
-		k.own = append(k.own, make([]*session, len(k.own))...)
+		k.grow()
 	}
 	for {
-		k.last = (k.last + 1) & (len(k.own) - 1)
-		if k.own[k.last] == nil {
-			k.own[k.last] = s
+		k.last = (k.last + 1) & (1<<sessionBits - 1)
+		if place := k.place(k.last); *place == nil {
+			*place = s
 			k.taken++
-			return uint32(k.last)
+			return sessionPID | uint32(s.cfg.PeerID)<<sessionBits | k.last
+		}
+	}
+}
+
+// place is where a process id of our own leads. The caller holds mu.
+func (k *keys) place(pid uint32) **session { return &k.own[pid&uint32(len(k.own)-1)] }
+
+// grow makes twice the places. Those that led to different ones still do. The caller holds mu.
+func (k *keys) grow() {
+	before := k.own
+	k.own = make([]*session, 2*len(before))
+	for _, s := range before {
+		if s != nil {
+			*k.place(s.key.pid) = s
 		}
 	}
 }
@@ -101,8 +116,8 @@ func (k *keys) at(pid uint32) *session {
 	if pid&sessionPID == 0 {
 		return k.others[pid]
 	}
-	if place := int(pid & (1<<sessionBits - 1)); place < len(k.own) && k.own[place] != nil && k.own[place].key.pid == pid {
-		return k.own[place]
+	if s := *k.place(pid); s != nil && s.key.pid == pid {
+		return s
 	}
 	return nil
 }
@@ -115,7 +130,7 @@ func (k *keys) remove(s *session) {
 	case pid&sessionPID == 0:
 		delete(k.others, pid)
 	default:
-		k.own[pid&(1<<sessionBits-1)] = nil
+		*k.place(pid) = nil
 		k.taken--
 	}
 }

@@ -238,7 +238,7 @@ func TestKeys(t *testing.T) {
 	}
 	all := map[uint32]*session{}
 	var order []*session
-	for i := range 5 * firstPlaces {
+	for i := range 10 * firstPlaces {
 		s := come(0)
 		if peerOf(s.key.pid) != 3 || all[s.key.pid] != nil {
 			t.Fatalf("session %d has process id %#x, which is %v's", i, s.key.pid, all[s.key.pid])
@@ -268,7 +268,7 @@ func TestKeys(t *testing.T) {
 		t.Errorf("when all have left %d are there, and %v", k.taken, k.others)
 	}
 	last := come(0).key.pid
-	for range firstPlaces {
+	for range 1000 * firstPlaces {
 		s := come(0)
 		if s.key.pid == last {
 			t.Fatal("a process id comes again soon")
