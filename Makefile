@@ -98,7 +98,7 @@ bench-compare: ## compare the steps of a query with the last release, or the com
 	@scripts/bench-compare $(BASE)
 
 .PHONY: instructions
-instructions: ## count the instructions of a point select by package and function (FLAGS="-top 10 simple")
+instructions: ## count the instructions of a point select, and of a connection for one, by package and function (FLAGS="-top 10 simple")
 	@scripts/install test
 	$(GO) run ./bench/instructions $(FLAGS)
 

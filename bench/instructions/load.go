@@ -28,7 +28,11 @@ func (s *stage) startLoad(port int, protocol string) (*load, error) {
 		return nil, err
 	}
 	defer write.Close()
-	cmd := exec.Command(s.pgbench, "-n", "-S", "-h", "127.0.0.1", "-p", strconv.Itoa(port), "-U", s.cluster.User, "-M", protocol,
+	how := "--protocol=" + protocol
+	if protocol == connect {
+		how = "--connect"
+	}
+	cmd := exec.Command(s.pgbench, "-n", "-S", "-h", "127.0.0.1", "-p", strconv.Itoa(port), "-U", s.cluster.User, how,
 		"-c", strconv.Itoa(s.options.clients), "-j", "1", "-T", "3600", "-P", "1", s.cluster.Database)
 	cmd.Env = append(os.Environ(), "PGSSLMODE=disable", "PGGSSENCMODE=disable", "PGOPTIONS=", "PGAPPNAME=pgbench")
 	cmd.Stderr = write

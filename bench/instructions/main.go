@@ -5,7 +5,7 @@
 // PostgreSQL, PgDrover and pgbench on loopback, and steps through the thread of PgDrover's event loop one instruction at a time
 // (ptrace(2)), so that what comes out does not depend on what else the machine does.
 //
-//	go run ./bench/instructions                        pgbench -S in the three protocols
+//	go run ./bench/instructions                        pgbench -S in the three protocols, and with a connection each time
 //	go run ./bench/instructions -top 10 extended
 //	go run ./bench/instructions -json new.json -pgdrover /tmp/pgdrover
 //
@@ -40,8 +40,12 @@ func main() {
 	}
 }
 
-// protocols are pgbench's, by the names it has for them.
-func protocols() []string { return []string{"simple", "extended", "prepared"} }
+// connect is the simple protocol with a connection for each transaction (pgbench -C), from when it is accepted until it is closed. The client logs in by
+// trust, and asks for no encryption.
+const connect = "connect"
+
+// protocols are pgbench's, by the names it has for them, and connect.
+func protocols() []string { return []string{"simple", "extended", "prepared", connect} }
 
 // options are what the command line says.
 type options struct {
@@ -75,7 +79,7 @@ func parseOptions(args []string, out io.Writer) (options, error) {
 	o.protocols = flags.Args()
 	for _, name := range o.protocols {
 		if !slices.Contains(protocols(), name) {
-			return o, fmt.Errorf("there is no protocol %q: pgbench has %s", name, strings.Join(protocols(), ", "))
+			return o, fmt.Errorf("there is no protocol %q, but %s", name, strings.Join(protocols(), ", "))
 		}
 	}
 	if len(o.protocols) == 0 {

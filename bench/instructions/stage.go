@@ -93,7 +93,7 @@ func (s *stage) measure(ctx context.Context, protocol string) (profile, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("it took more than %s", limit))
 	defer cancel()
 	defer context.AfterFunc(ctx, d.kill)() // ends every wait for one of its threads
-	w, err := s.stepThrough(ctx, d)
+	w, err := s.stepThrough(ctx, d, protocol)
 	if ctx.Err() != nil && w != nil {
 		return profile{}, fmt.Errorf("%w: %d transactions had begun by then and %d ended: ask for fewer (-transactions)", context.Cause(ctx), w.begun, w.ended)
 	}
@@ -101,29 +101,44 @@ func (s *stage) measure(ctx context.Context, protocol string) (profile, error) {
 		return profile{}, err
 	}
 	p := newProfile(w.trace, w.ended, s.symbols)
-	p.Protocol, p.Clients = protocol, len(w.clients)
+	p.Protocol, p.Clients = protocol, s.options.clients
 	return p, nil
 }
 
 // stepThrough stops PgDrover, and then lets its loop alone go on, step by step, until the window is full.
-func (s *stage) stepThrough(ctx context.Context, d *drover) (*window, error) {
+func (s *stage) stepThrough(ctx context.Context, d *drover, protocol string) (*window, error) {
 	thread, err := freezeLoop(ctx, d.tracee, s.symbols, module+"internal/task.(*loop).run")
 	if err != nil {
 		return nil, err
 	}
-	clients, err := d.clients()
+	c := &clock{symbols: s.symbols, memory: memoryOf(thread), began: map[uint64]time.Duration{}}
+	w, see, err := s.newWindow(d, thread, protocol)
 	if err != nil {
 		return nil, err
 	}
-	if len(clients) != s.options.clients {
-		return nil, fmt.Errorf("PgDrover has connections of %d clients, where pgbench has %d", len(clients), s.options.clients)
-	}
-	w := newWindow(s.symbols, memoryOf(thread), clients, s.options.transactions)
-	c := &clock{symbols: s.symbols, memory: memoryOf(thread), began: map[uint64]time.Duration{}}
 	return w, d.step(thread, func(r registers) (more bool) {
 		c.see(r)
-		return w.see(r)
+		return see(r)
 	})
+}
+
+// newWindow is the window for a protocol, and what it is told of each next instruction with.
+func (s *stage) newWindow(d *drover, thread int, protocol string) (w *window, see func(registers) (more bool), err error) {
+	if protocol == connect {
+		c := &connections{accepted: map[uint64]bool{}}
+		c.window = *newWindow(s.symbols, memoryOf(thread), nil, s.options.transactions)
+		c.before = s.options.clients
+		return &c.window, c.see, nil
+	}
+	clients, err := d.clients()
+	if err != nil {
+		return nil, nil, err
+	}
+	if len(clients) != s.options.clients {
+		return nil, nil, fmt.Errorf("PgDrover has connections of %d clients, where pgbench has %d", len(clients), s.options.clients)
+	}
+	w = newWindow(s.symbols, memoryOf(thread), clients, s.options.transactions)
+	return w, w.see, nil
 }
 
 // freezeLoop stops all threads of a process at a moment when one of them is in a function that runs for ever, and returns that thread. Until it is

@@ -53,16 +53,22 @@ func (w *window) see(r registers) (more bool) {
 		return true
 	}
 	w.reading = r.call == unix.SYS_RECVFROM || r.call == unix.SYS_READ
-	if w.answers(r) {
-		w.ended++
-		switch {
-		case w.open && w.ended >= w.wanted && w.begun == w.ended:
-			return false
-		case !w.open && w.ended > w.before:
-			w.open, w.begun, w.ended = true, 0, 0
-		}
+	if w.answers(r) && !w.end() {
+		return false
 	}
 	w.keep(r)
+	return true
+}
+
+// end counts the end of a transaction, with which the window opens or closes; false: it is closed.
+func (w *window) end() (more bool) {
+	w.ended++
+	switch {
+	case w.open && w.ended >= w.wanted && w.begun == w.ended:
+		return false
+	case !w.open && w.ended > w.before:
+		w.open, w.begun, w.ended = true, 0, 0
+	}
 	return true
 }
 

@@ -99,6 +99,31 @@ func TestWindow(t *testing.T) {
 	}
 }
 
+func TestConnections(t *testing.T) {
+	again := int64(-11) // EAGAIN
+	s := madeUp()
+	copy(s.text, kernelCall)
+	c := &connections{accepted: map[uint64]bool{}, window: window{symbols: s, before: 1, wanted: 2}}
+	play := func(call, descriptor, result uint64) bool {
+		more := c.see(registers{at: kernelAt, call: call, arguments: [3]uint64{descriptor}})
+		return more && c.see(registers{at: plainAt, result: result})
+	}
+	accept := func(descriptor uint64) bool { return play(unix.SYS_ACCEPT4, 3, descriptor) }
+	leave := func(descriptor uint64) bool { return play(unix.SYS_CLOSE, descriptor, 0) }
+	if !leave(other) || !accept(oneClient) || !leave(oneClient) || c.open || c.ended != 1 {
+		t.Fatalf("it is open (%v) after %d connections: who was there before does not count, nor does the first", c.open, c.ended)
+	}
+	if !accept(oneClient) || !leave(oneClient) || !c.open || c.ended != 0 || len(c.trace) != 2 {
+		t.Fatalf("it is open (%v) since %d connections and %d instructions, want 0 and 2", c.open, c.ended, len(c.trace))
+	}
+	if !accept(uint64(again)) || !leave(backend) || !accept(oneClient) || !accept(other) || !leave(oneClient) || c.begun != 2 || c.ended != 1 {
+		t.Errorf("%d have begun and %d ended, want 2 and 1", c.begun, c.ended)
+	}
+	if leave(other) || c.ended != 2 || len(c.trace) != 12 {
+		t.Errorf("it has not closed after %d connections and %d instructions, want 2 and 12", c.ended, len(c.trace))
+	}
+}
+
 // TestClock has a thread ask for the time three times: what it is told first is true, and from then on a nanosecond passes for each instruction.
 func TestClock(t *testing.T) {
 	const result, page, stranger = 0x3000, 0x7fff0000, 0x4000

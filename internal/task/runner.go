@@ -43,6 +43,7 @@ func (r *runner) run() (stopped bool) {
 			r.loop.begin()
 			t.turn()
 			r.loop.end()
+			t = nil // what panics now is the loop's own
 			continue
 		}
 		r.spare = true
