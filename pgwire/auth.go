@@ -67,26 +67,26 @@ func appendAuth(dst []byte, kind uint32, content []byte) []byte {
 	return finish(append(dst, content...), start)
 }
 
-// SASLInitialResponse reads a SASLInitialResponse frame: the mechanism that
-// the client chose, and a view of its first response, nil if it sent none.
+// SASLInitialResponse reads a SASLInitialResponse frame: views of the mechanism
+// that the client chose, and of its first response, nil if it sent none.
 // Unlike pgproto3 it holds the announced length to the bytes that are there.
-func SASLInitialResponse(frame []byte) (mechanism string, response []byte, err error) {
+func SASLInitialResponse(frame []byte) (mechanism, response []byte, err error) {
 	b, ok := body(frame, MsgPassword)
 	if !ok {
-		return "", nil, errSASLInitial
+		return nil, nil, errSASLInitial
 	}
 	name, rest, ok := cutString(b)
 	if !ok || len(rest) < 4 {
-		return "", nil, errSASLInitial
+		return nil, nil, errSASLInitial
 	}
 	length, rest := int32(binary.BigEndian.Uint32(rest)), rest[4:]
 	switch {
 	case length == -1 && len(rest) == 0:
-		return string(name), nil, nil
+		return name, nil, nil
 	case int64(length) != int64(len(rest)):
-		return "", nil, errSASLInitial
+		return nil, nil, errSASLInitial
 	}
-	return string(name), rest, nil
+	return name, rest, nil
 }
 
 // SASLResponse is a view of the content of a SASLResponse frame.

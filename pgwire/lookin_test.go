@@ -158,11 +158,11 @@ func TestPasswordMessages(t *testing.T) {
 	} {
 		frame := encode(t, m)
 		mechanism, response, err := SASLInitialResponse(frame)
-		if err != nil || mechanism != "SCRAM-SHA-256" || string(response) != "n,,n=,r=x" {
+		if err != nil || string(mechanism) != "SCRAM-SHA-256" || string(response) != "n,,n=,r=x" {
 			t.Errorf("%T: %q %q %v", m, mechanism, response, err)
 		}
 	}
-	if m, response, err := SASLInitialResponse(reframe(MsgPassword, []byte("X\x00\xff\xff\xff\xff"))); m != "X" || response != nil || err != nil {
+	if m, response, err := SASLInitialResponse(reframe(MsgPassword, []byte("X\x00\xff\xff\xff\xff"))); string(m) != "X" || response != nil || err != nil {
 		t.Errorf("without a response: %q %q %v", m, response, err)
 	}
 	for _, m := range []encoder{&pgproto3.SASLResponse{Data: []byte("c=biws")}, &peer.SASLResponse{Data: []byte("c=biws")}} {

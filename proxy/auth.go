@@ -173,16 +173,18 @@ func (s *session) pause(until time.Time) {
 // such verifier, goes through the same exchange as one with a wrong password, so that neither the messages nor the time tell
 // which names exist.
 func (s *session) bySCRAM(user *User, until time.Time) *pgwire.Error {
-	stranger := s.srv.nobody.mock(s.userName) // for those who are known too: it takes its time
+	salt := s.srv.nobody.mockSalt(s.userName) // for those who are known too: it takes its time
 	known := user != nil && user.Verifier != nil
-	var verifier *Verifier
+	verifier := s.srv.nobody
 	if known {
 		verifier = user.Verifier
 	} else {
-		mocked := stranger
-		verifier = &mocked
+		verifier = verifier.mock(salt)
 	}
-	proven, e := s.scram(verifier, until)
+	x := s.srv.exchanges.Take(s.t)
+	proven, e := s.scram(x, verifier, until)
+	x.end()
+	s.srv.exchanges.Give(s.t, x)
 	if e == nil && (!proven || !known) {
 		return s.wrongPassword()
 	}
@@ -193,29 +195,12 @@ func (s *session) wrongPassword() *pgwire.Error {
 	return &pgwire.Error{Code: "28P01", Message: "password authentication failed for user \"" + s.userName + "\""}
 }
 
-// scram runs the exchange and reports whether the client proved that it knows the password. A server that has a verifier computes a few hashes for
+// scram runs an exchange about v and reports whether the client proved that it knows the password. A server that has a verifier computes a few hashes for
 // that, whatever the number of iterations, which takes less than having others do it.
-func (s *session) scram(v *Verifier, until time.Time) (proven bool, e *pgwire.Error) {
-	binding := s.login.binding
-	s.client.SetQueue(pgwire.AppendAuthenticationSASL(s.client.QueueBuffer(), mechanisms(binding)))
-	frame, e := s.authFrame("SASL", maxSASL, until)
+func (s *session) scram(x *exchange, v *Verifier, until time.Time) (proven bool, e *pgwire.Error) {
+	frame, first, e := s.saslOpening(x, v, until)
 	if e != nil {
 		return false, e
-	}
-	mechanism, first, err := pgwire.SASLInitialResponse(frame)
-	if err != nil {
-		return false, protocolViolation("malformed SASLInitialResponse message", "")
-	}
-	x, e := newExchange(v, mechanism, binding)
-	if e != nil {
-		return false, e
-	}
-	if first == nil { // the client waits for a challenge before it says anything (RFC 4422, section 5)
-		s.consume(len(frame))
-		s.client.SetQueue(pgwire.AppendAuthenticationSASLContinue(s.client.QueueBuffer(), nil))
-		if frame, first, e = s.saslResponse(until); e != nil {
-			return false, e
-		}
 	}
 	answer, e := x.first(first)
 	if e != nil {
@@ -237,6 +222,26 @@ func (s *session) scram(v *Verifier, until time.Time) (proven bool, e *pgwire.Er
 	s.consume(len(frame))
 	s.client.SetQueue(pgwire.AppendAuthenticationSASLFinal(s.client.QueueBuffer(), answer))
 	return true, nil
+}
+
+// saslOpening offers mechanisms, begins the exchange with the one that the client chooses, and waits for its first message; both results are valid until
+// the frame is consumed.
+func (s *session) saslOpening(x *exchange, v *Verifier, until time.Time) (frame, first []byte, e *pgwire.Error) {
+	binding := s.login.binding
+	s.client.SetQueue(pgwire.AppendAuthenticationSASL(s.client.QueueBuffer(), mechanisms(binding)))
+	if frame, e = s.authFrame("SASL", maxSASL, until); e != nil {
+		return nil, nil, e
+	}
+	mechanism, first, err := pgwire.SASLInitialResponse(frame)
+	if err != nil {
+		return nil, nil, protocolViolation("malformed SASLInitialResponse message", "")
+	}
+	if e = x.begin(v, mechanism, binding, &s.srv.chance); e != nil || first != nil {
+		return frame, first, e
+	}
+	s.consume(len(frame)) // the client waits for a challenge before it says anything (RFC 4422, section 5)
+	s.client.SetQueue(pgwire.AppendAuthenticationSASLContinue(s.client.QueueBuffer(), nil))
+	return s.saslResponse(until)
 }
 
 // saslResponse waits for the client's next SASL message; both results are valid until the frame is consumed.

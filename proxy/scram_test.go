@@ -57,6 +57,12 @@ func (p *prover) final(t testing.TB, challenge string) string {
 	return plain + ",p=" + base64.StdEncoding.EncodeToString(proof)
 }
 
+// newExchange begins an exchange with a client that chose a mechanism.
+func newExchange(v *Verifier, mechanism string, binding []byte) (*exchange, *pgwire.Error) {
+	x := &exchange{}
+	return x, x.begin(v, []byte(mechanism), binding, &chance{})
+}
+
 // cheapVerifier has few iterations, so that a fuzzer gets far.
 func cheapVerifier(t testing.TB, password string) *Verifier {
 	t.Helper()
@@ -195,7 +201,7 @@ func TestSCRAMLastMessage(t *testing.T) {
 		{"y,,", "c=eSws", "c=biws", unbound},
 		{"n,,", "c=biws", "c=biwsYQ==", unbound},
 		{"n,,", "c=biws", "c=", unbound},
-		{"n,,", "c=biws", "c=bi\nws", "The last message cannot be understood."},
+		{"n,,", "c=biws", "c=bi\nws", unbound},
 		{"n,,", "r=client-nonce", "r=client-nonse", "Nonce does not match."},
 		{"n,,", ",p=", ",p=AAAA", proof},
 		{"n,,", ",p=", ",p=\n", proof},
@@ -268,11 +274,12 @@ func TestMockVerifiers(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	a, again, b := nobody.mock("a"), nobody.mock("a"), nobody.mock("b")
+	mock := func(name string) *Verifier { return nobody.mock(nobody.mockSalt(name)) }
+	a, again, b := mock("a"), mock("a"), mock("b")
 	if a.stored.Salt != again.stored.Salt || a.stored.Salt == b.stored.Salt || len(a.stored.Salt) != 16 {
 		t.Errorf("salts %x, %x and %x: want the same for a name, and another for another", a.stored.Salt, again.stored.Salt, b.stored.Salt)
 	}
-	if got := outcome(t, &a, scramMechanism, nil, newProver("nobody's", "n,,", nil)); got != "28P01" {
+	if got := outcome(t, a, scramMechanism, nil, newProver("nobody's", "n,,", nil)); got != "28P01" {
 		t.Errorf("SQLSTATE %q for a user that does not exist", got)
 	}
 }
@@ -296,6 +303,7 @@ func FuzzSCRAM(f *testing.F) {
 	f.Add(true, []byte("n,,n=,r=abc"), []byte("c=biws,r=abc,p=AAAA"), uint16(0), uint16(0))
 	f.Add(false, []byte("p=tls-server-end-point,,n=,r="), []byte(",p="), uint16(0), uint16(40))
 	f.Add(false, []byte("y,a=x,m=y,n=,r=\x00"), []byte("\xff\xff"), uint16(1), uint16(7))
+	f.Add(true, []byte("p"), []byte("\n"), uint16(0), uint16(148))
 	v := cheapVerifier(f, "pencil")
 	binding := []byte("a certificate's hash")
 	f.Fuzz(func(t *testing.T, bound bool, first, last []byte, at, lastAt uint16) {
@@ -333,8 +341,11 @@ func FuzzSCRAM(f *testing.F) {
 	})
 }
 
-// sameProof reports whether two last messages differ at most in how the proof is written in base64.
+// sameProof reports whether two last messages differ at most in how the proof is written in base64, without the line ends that Go's skips.
 func sameProof(a, b []byte) bool {
+	if bytes.ContainsAny(a, "\r\n") {
+		return false
+	}
 	textA, proofA, _ := bytes.Cut(a, []byte(",p="))
 	textB, proofB, _ := bytes.Cut(b, []byte(",p="))
 	rawA, errA := base64.StdEncoding.DecodeString(string(proofA))

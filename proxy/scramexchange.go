@@ -2,13 +2,10 @@ package proxy
 
 import (
 	"bytes"
-	"crypto/rand"
 	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/base64"
 	"encoding/binary"
-	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/pgdrover/pgdrover/pgwire"
@@ -16,166 +13,187 @@ import (
 )
 
 // exchange is one SCRAM exchange from the server's side (RFC 5802, sections 3 and 5). The user name within it does not count: the startup
-// packet's does (manual, "SASL Authentication"). It does no I/O.
+// packet's does (manual, "SASL Authentication"). It does no I/O. The zero exchange is ready for begin, and its memory for the next one after end.
 type exchange struct {
 	of      *Verifier
+	chance  *chance
 	offered bool   // the client was offered channel binding
 	bound   bool   // and chose it
 	channel []byte // to which it is bound then
-	header  string // the client's view of channel binding, which its last message repeats, with the channel if it is bound
-	nonce   []byte // the client's and the server's
-	signed  []byte // room for a block of the hash, and the messages that both sides sign; nil before the first
+	signed  []byte // room for a block of the hash, and the messages that both sides sign
+	expects []byte // what the client's last message begins with, at the end of signed; nil before the first message
 	proven  bool
 	key     [sha256.Size]byte // the client's, if it is proven
+
+	room struct {
+		signed [768]byte
+		answer [len("v=") + 44]byte
+	}
 }
 
 // nonceLen is how many random bytes the server's part of a nonce has, as in PostgreSQL.
 const nonceLen = 18
 
-// newExchange begins an exchange about v with a client that chose a mechanism out of those offered for binding.
-func newExchange(v *Verifier, mechanism string, binding []byte) (*exchange, *pgwire.Error) {
-	if !slices.Contains(mechanisms(binding), mechanism) {
-		return nil, protocolViolation("client selected an invalid SASL authentication mechanism", "")
+// begin begins an exchange about v with a client that chose a mechanism out of those offered for binding. The nonce is c's.
+func (x *exchange) begin(v *Verifier, mechanism, binding []byte, c *chance) *pgwire.Error {
+	x.of, x.chance, x.offered = v, c, binding != nil
+	switch {
+	case string(mechanism) == scramMechanism:
+	case string(mechanism) == scramPlus && x.offered:
+		x.bound, x.channel = true, binding
+	default:
+		return protocolViolation("client selected an invalid SASL authentication mechanism", "")
 	}
-	x := &exchange{of: v, offered: binding != nil, bound: mechanism == scramPlus}
-	if x.bound {
-		x.channel = binding
-	}
-	return x, nil
+	return nil
 }
+
+// end forgets the exchange, and what was secret in it.
+func (x *exchange) end() { *x = exchange{} }
 
 // opening is a client's first message, in parts.
 type opening struct {
-	flag, identity string // the header: its view of channel binding, and whom to act for
-	bare           string // what comes behind the header
-	name, nonce    string // its first attributes
+	flag, identity []byte // the header: its view of channel binding, and whom to act for
+	bare           []byte // what comes behind the header
+	name, nonce    []byte // its first attributes
 }
 
-func splitOpening(message string) (o opening, ok bool) {
+func splitOpening(message []byte) (o opening, ok bool) {
 	var some, more, most bool
-	o.flag, o.bare, some = strings.Cut(message, ",")
-	o.identity, o.bare, more = strings.Cut(o.bare, ",")
-	o.name, o.nonce, most = strings.Cut(o.bare, ",")
-	o.nonce, _, _ = strings.Cut(o.nonce, ",") // extensions that need not be understood may follow
+	o.flag, o.bare, some = bytes.Cut(message, comma)
+	o.identity, o.bare, more = bytes.Cut(o.bare, comma)
+	o.name, o.nonce, most = bytes.Cut(o.bare, comma)
+	o.nonce, _, _ = bytes.Cut(o.nonce, comma) // extensions that need not be understood may follow
 	return o, some && more && most
 }
 
-// first answers the client's first message. The answer is valid until the last.
+var comma = []byte{','}
+
+// first answers the client's first message. The answer is valid until the end.
 func (x *exchange) first(message []byte) ([]byte, *pgwire.Error) {
-	text := string(message)
-	o, ok := splitOpening(text)
-	switch {
-	case strings.IndexByte(text, 0) >= 0:
-		return nil, errZero
-	case !ok:
-		return nil, malformed("The first message has too few attributes.")
+	o, ok := splitOpening(message)
+	nonce, hasNonce := bytes.CutPrefix(o.nonce, []byte("r="))
+	if !ok || !hasNonce || len(o.identity) > 0 || !bytes.HasPrefix(o.name, []byte("n=")) || !x.agrees(o.flag) || !isPrintable(nonce) ||
+		bytes.IndexByte(message, 0) >= 0 {
+		return nil, x.openingFault(message, &o, ok)
 	}
-	if e := x.checkOpening(&o); e != nil {
-		return nil, e
-	}
-	nonce, hasNonce := strings.CutPrefix(o.nonce, "r=")
-	if !hasNonce || !strings.HasPrefix(o.name, "n=") {
-		return nil, malformed("The first message cannot be understood.")
-	}
-	x.header = text[:len(text)-len(o.bare)]
-	x.signed = make([]byte, sha256.BlockSize, sha256.BlockSize+3*len(text)+256)
-	x.signed = append(append(x.signed, o.bare...), ',')
-	at := len(x.signed)
 	var own [nonceLen]byte
-	_, _ = rand.Read(own[:]) // never fails (crypto/rand)
-	x.signed = append(append(x.signed, "r="...), nonce...)
-	x.signed = base64.StdEncoding.AppendEncode(x.signed, own[:])
-	x.nonce = x.signed[at+len("r="):]
-	x.signed = base64.StdEncoding.AppendEncode(append(x.signed, ",s="...), []byte(x.of.stored.Salt))
-	x.signed = strconv.AppendInt(append(x.signed, ",i="...), int64(x.of.stored.Iters), 10)
-	return x.signed[at:], nil
+	x.chance.read(own[:])
+	b := append(append(x.room.signed[:sha256.BlockSize], o.bare...), ",r="...)
+	at := len(b) - len("r=")
+	b = base64.StdEncoding.AppendEncode(append(b, nonce...), own[:])
+	given := b[at:]
+	b = append(b, x.of.challenge...)
+	answer := b[at:]
+	b = append(b, ",c="...)
+	at = len(b) - len("c=")
+	b = base64.StdEncoding.AppendEncode(b, append(message[:len(message)-len(o.bare):len(message)-len(o.bare)], x.channel...))
+	b = append(append(b, ','), given...)
+	x.signed, x.expects = b, b[at:]
+	return answer, nil
 }
 
-// checkOpening looks at what PostgreSQL has errors of its own for: the header with the client's view of channel binding (RFC 5802,
-// section 7), an identity to act for, extensions, and the nonce.
-func (x *exchange) checkOpening(o *opening) *pgwire.Error {
-	kind, typed := strings.CutPrefix(o.flag, "p=")
-	plain := o.flag == "n" || o.flag == "y"
+// agrees reports whether the client's view of channel binding is what its choice of a mechanism says (RFC 5802, section 7).
+func (x *exchange) agrees(flag []byte) bool {
+	if x.bound {
+		return string(flag) == "p="+channelType
+	}
+	return string(flag) == "n" || string(flag) == "y" && !x.offered
+}
+
+// isPrintable reports whether all is what RFC 5802 counts as printable.
+func isPrintable(text []byte) bool {
+	for _, c := range text {
+		if c < '!' || c > '~' {
+			return false
+		}
+	}
+	return true
+}
+
+// openingFault is what is wrong with a first message, in the words of PostgreSQL.
+func (x *exchange) openingFault(message []byte, o *opening, whole bool) *pgwire.Error {
+	flag, nonce := string(o.flag), string(o.nonce)
+	kind, typed := strings.CutPrefix(flag, "p=")
+	plain := flag == "n" || flag == "y"
 	switch {
+	case bytes.IndexByte(message, 0) >= 0:
+		return errZero
+	case !whole:
+		return malformed("The first message has too few attributes.")
 	case typed && !x.bound:
 		return malformed("The client selected " + scramMechanism + " without channel binding, but the SCRAM message includes channel binding data.")
 	case typed && kind != channelType:
 		return protocolViolation("unsupported SCRAM channel-binding type \""+printable(kind)+"\"", "")
 	case plain && x.bound:
 		return malformed("The client selected " + scramPlus + ", but the SCRAM message does not include channel binding data.")
-	case o.flag == "y" && x.offered:
+	case flag == "y" && x.offered:
 		return &pgwire.Error{Code: "28000", Message: "SCRAM channel binding negotiation error",
 			Detail: "The client supports SCRAM channel binding but thinks the server does not. However, this server does support channel binding."}
-	case strings.HasPrefix(o.identity, "a"):
+	case bytes.HasPrefix(o.identity, []byte("a")):
 		return &pgwire.Error{Code: "0A000", Message: "client uses authorization identity, but it is not supported"}
-	case strings.HasPrefix(o.name, "m="):
+	case bytes.HasPrefix(o.name, []byte("m=")):
 		return &pgwire.Error{Code: "0A000", Message: "client requires an unsupported SCRAM extension"}
-	case printable(o.nonce) != o.nonce:
+	case printable(nonce) != nonce:
 		return protocolViolation("non-printable characters in SCRAM nonce", "")
-	case !typed && !plain || o.identity != "":
-		return malformed("The first message cannot be understood.")
 	}
-	return nil
+	return malformed("The first message cannot be understood.")
 }
 
 // final answers the client's last message, and reports whether the client proved that it knows the password. An error is about
-// the form of the message.
+// the form of the message. The answer is valid until the end.
 func (x *exchange) final(message []byte) (answer []byte, proven bool, e *pgwire.Error) {
-	end := max(0, bytes.LastIndexByte(message, ','))
-	text := message[:end] // all but the proof, which signs it
-	channel, rest, _ := bytes.Cut(text, []byte(","))
-	nonce, _, _ := bytes.Cut(rest, []byte(","))
-	channel, ok1 := attribute(channel, 'c')
-	nonce, ok2 := bytes.CutPrefix(nonce, []byte("r="))
-	proof, ok3 := attribute(bytes.TrimPrefix(message[end:], []byte(",")), 'p')
-	switch {
-	case bytes.IndexByte(message, 0) >= 0:
-		return nil, false, errZero
-	case !ok1 || !ok2 || x.signed == nil:
-		return nil, false, malformed("The last message cannot be understood.")
-	case !x.names(channel) && x.bound:
-		return nil, false, &pgwire.Error{Code: "28000", Message: "SCRAM channel binding check failed"}
-	case !x.names(channel):
-		return nil, false, protocolViolation("unexpected SCRAM channel-binding attribute in client-final-message", "")
-	case !ok3 || len(proof) != sha256.Size:
-		return nil, false, malformed("Malformed proof in client-final-message.")
-	case !bytes.Equal(nonce, x.nonce):
-		return nil, false, protocolViolation("invalid SCRAM response", "Nonce does not match.")
+	end := max(0, bytes.LastIndexByte(message, ',')) // what stands before the proof is signed by it
+	extensions, begun := bytes.CutPrefix(message[:end], x.expects)
+	var proof [sha256.Size + 1]byte // as much as base64 of that length may have
+	if !begun || x.expects == nil || len(extensions) > 0 && (extensions[0] != ',' || bytes.IndexByte(extensions, 0) >= 0) || !readProof(&proof, message[end:]) {
+		return nil, false, x.lastFault(message, end)
 	}
-	x.signed = append(append(x.signed, ','), text...)
+	x.signed = append(x.signed, extensions...)
 	stored := &x.of.stored
 	signature := mac(stored.StoredKey, x.signed)
-	subtle.XORBytes(x.key[:], proof, signature[:])
+	subtle.XORBytes(x.key[:], proof[:], signature[:])
 	sum := sha256.Sum256(x.key[:])
 	if subtle.ConstantTimeCompare(sum[:], stored.StoredKey) != 1 {
 		return nil, false, nil
 	}
 	x.proven = true
 	signature = mac(stored.ServerKey, x.signed)
-	answer = append(make([]byte, 0, len("v=")+base64.StdEncoding.EncodedLen(sha256.Size)), "v="...)
-	return base64.StdEncoding.AppendEncode(answer, signature[:]), true, nil
+	return base64.StdEncoding.AppendEncode(append(x.room.answer[:0], "v="...), signature[:]), true, nil
+}
+
+// readProof reads the attribute that ends a last message.
+func readProof(proof *[sha256.Size + 1]byte, attribute []byte) bool {
+	text, ok := bytes.CutPrefix(attribute, []byte(",p="))
+	if !ok || len(text) != base64.StdEncoding.EncodedLen(sha256.Size) || bytes.IndexByte(text, '\r') >= 0 || bytes.IndexByte(text, '\n') >= 0 { // Go's base64 skips line ends
+		return false
+	}
+	n, err := base64.StdEncoding.Decode(proof[:], text)
+	return n == sha256.Size && err == nil
+}
+
+// lastFault is what is wrong with a last message whose proof begins at end, in the words of PostgreSQL.
+func (x *exchange) lastFault(message []byte, end int) *pgwire.Error {
+	channel, rest, _ := bytes.Cut(message[:end], comma)
+	nonce, _, _ := bytes.Cut(rest, comma)
+	wanted, _, _ := bytes.Cut(x.expects, comma)
+	var proof [sha256.Size + 1]byte
+	switch {
+	case bytes.IndexByte(message, 0) >= 0:
+		return errZero
+	case x.expects == nil || !bytes.HasPrefix(channel, []byte("c=")) || !bytes.HasPrefix(nonce, []byte("r=")):
+		return malformed("The last message cannot be understood.")
+	case !bytes.Equal(channel, wanted) && x.bound:
+		return &pgwire.Error{Code: "28000", Message: "SCRAM channel binding check failed"}
+	case !bytes.Equal(channel, wanted):
+		return protocolViolation("unexpected SCRAM channel-binding attribute in client-final-message", "")
+	case !readProof(&proof, message[end:]):
+		return malformed("Malformed proof in client-final-message.")
+	}
+	return protocolViolation("invalid SCRAM response", "Nonce does not match.")
 }
 
 // errZero is what PostgreSQL says of a message with a byte 0 in it.
 var errZero = malformed("Message length does not match input length.")
-
-// attribute is what stands in base64 behind a letter and "=".
-func attribute(text []byte, letter byte) (value []byte, ok bool) {
-	if len(text) < 2 || text[0] != letter || text[1] != '=' {
-		return nil, false
-	}
-	if bytes.IndexByte(text, '\r') >= 0 || bytes.IndexByte(text, '\n') >= 0 { // Go's base64 skips line ends
-		return nil, false
-	}
-	value, err := base64.StdEncoding.AppendDecode(nil, text[2:])
-	return value, err == nil
-}
-
-// names reports whether the client's last message has the header of its first, and the channel if it is bound to that.
-func (x *exchange) names(channel []byte) bool {
-	rest, ok := bytes.CutPrefix(channel, []byte(x.header))
-	return ok && bytes.Equal(rest, x.channel)
-}
 
 // keys are those that a client made of its password, of which its last message was the proof (RFC 5802, section 3: the proof is the
 // ClientKey, hidden by a signature that whoever keeps the verifier can make too). They are nil if there was no proof.

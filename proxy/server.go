@@ -37,7 +37,8 @@ type Server struct {
 	background sync.WaitGroup // for that, and for Serve
 
 	usages    usages
-	scratches *task.Spares[scratch] // for sessions
+	scratches *task.Spares[scratch]  // for sessions
+	exchanges *task.Spares[exchange] // for logins
 
 	mu        sync.Mutex // guards what follows
 	listeners map[net.Listener]struct{}
@@ -57,6 +58,7 @@ func NewServer(cfg Config) (*Server, error) {
 		acceptors: map[*task.Task]struct{}{}}
 	s.group.Loops = cfg.Loops
 	s.scratches = task.NewSpares[scratch](cfg.Loops)
+	s.exchanges = task.NewSpares[exchange](cfg.Loops)
 	s.keys.init()
 	s.cancels.init(cancelsAtOnce, cancelsWaiting)
 	s.usages.latest.at = time.Now()
