@@ -77,14 +77,11 @@ func (im *improviser) say() []string {
 		return []string{"Parse " + im.statementFor(sql) + " " + sql}
 	case 11:
 		s, p := im.statement(), im.portal()
-		if p != "-" && (s == "s4" || s == "-") {
-			s = "s1"
-		}
 		return append([]string{"Bind " + p + " " + s + im.values()}, im.execute(p)...)
 	case 12:
-		return []string{im.one("Describe P "+im.one("p1", "p2", "p3"), "Close P "+im.portal(), "Close S "+im.statement())}
+		return []string{im.one("Describe P "+im.one("p1", "p2", "c", "h"), "Close P "+im.portal(), "Close S "+im.statement())}
 	case 13:
-		return im.execute(im.one("p1", "p2", "p3")) // Execute of the unnamed portal that a failed Query leaves crashes PostgreSQL 15
+		return im.execute(im.one("p1", "p2", "c", "h")) // Execute of the unnamed portal that a failed Query leaves crashes PostgreSQL 15
 	case 14:
 		return []string{im.one("FunctionCall 1397 -1 => 0", "FunctionCall 1397 seven => 1", "FunctionCall 177 x'00000001' x'00000002' => 1",
 			"FunctionCall 177 1 NULL => 0", "FunctionCall 1 => 0", "CopyDone", `CopyData "late"`)}
@@ -133,22 +130,11 @@ func (im *improviser) statementFor(sql string) string {
 	return im.one("-", "s4")
 }
 
-func isControl(sql string) bool {
-	verb, _, _ := strings.Cut(strings.ToLower(sql), " ")
-	return slices.Contains([]string{"begin", "commit", "rollback", "savepoint", "release", "start", "end", "abort", "deallocate"}, verb)
-}
-
 func (im *improviser) portal() string { return im.one("-", "-", "-", "p1", "p2") }
 
 // batch is a whole use of a statement.
 func (im *improviser) batch(sql string) []string {
 	s, p := im.statementFor(sql), im.portal()
-	switch { // of two portals by one name, which error comes first is known to a backend only that has both
-	case isControl(sql) && p != "-":
-		p = "p3"
-	case s == "s4":
-		p = "-"
-	}
 	lines := []string{"Parse " + s + " " + sql}
 	if im.IntN(4) == 0 {
 		lines = append(lines, "Describe S "+s)
