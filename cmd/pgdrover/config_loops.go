@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"log/slog"
 	"strconv"
+	"sync/atomic"
 	"time"
 
 	"github.com/pgdrover/pgdrover/internal/task"
@@ -72,10 +73,10 @@ func (l Loops) start(log *slog.Logger) (*task.Loops, error) {
 	if n == 0 {
 		return nil, nil
 	}
-	var last time.Time
-	return task.NewLoops(n, task.Watch{Limit: stallLimit, Seen: func(s task.Stall) { // called from one goroutine
-		if now := time.Now(); now.Sub(last) > stallQuiet {
-			last = now
+	var quiet atomic.Int64 // until when, in Unix nanoseconds
+	return task.NewLoops(n, task.Watch{Limit: stallLimit, Seen: func(s task.Stall) {
+		now := time.Now()
+		if until := quiet.Load(); now.UnixNano() >= until && quiet.CompareAndSwap(until, now.Add(stallQuiet).UnixNano()) {
 			log.Warn("a session holds up its event loop", "loop", s.Loop, "for", s.For, "stack", s.Stack)
 		}
 	}})

@@ -1,6 +1,7 @@
 package task
 
 import (
+	"math"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -11,7 +12,6 @@ import (
 type loop struct {
 	// What each step needs, first and side by side.
 	steps   atomic.Uint64 // grows when a task begins to run, and when the loop goes to sleep: odd while it does not sleep, if one ran
-	watcher *watcher      // of all loops
 	audit   *audit        // what looks at each step; nil: nothing
 	current *runner       // that runs, or ran last
 	fresh   []*Task       // whose turns begin, after those of runnable went on
@@ -20,6 +20,7 @@ type loop struct {
 	runnable []*Task // to resume: they have parked
 	resumed  int     // how many of runnable were taken out
 	moment   Moment  // when it woke last
+	due      Moment  // when the alarm is to be put off again
 	buffers  []*buffer
 	number   int // among the loops, from 0
 
@@ -29,6 +30,9 @@ type loop struct {
 	clockAt Moment    // when that was
 	spare   []*runner
 	strays  []*Task // of other loops, to post there
+
+	alarm *alarm // rings for who watches over it; nil: nobody
+	watch *Watch
 
 	tasks    atomic.Int64  // that it runs
 	stalls   atomic.Uint64 // how often a task held it up
@@ -48,14 +52,33 @@ const (
 	rung          // there is something since it last slept
 )
 
-func newLoop(w *watcher) (*loop, error) {
+func newLoop(number int, w *Watch) (*loop, error) {
 	p, err := newPoller()
 	if err != nil {
 		return nil, err
 	}
-	l := &loop{poll: p, watcher: w, moment: now()}
+	l := &loop{poll: p, number: number, watch: w, moment: now(), due: math.MaxInt64}
 	l.lookAtClock()
+	if w.Exact {
+		l.audit = &audit{of: l, watch: w}
+	}
+	if w.Seen == nil {
+		return l, nil
+	}
+	if l.alarm, err = newAlarm(); err != nil {
+		p.close()
+		return nil, err
+	}
+	l.due = 0
 	return l, nil
+}
+
+// close is for a loop that has ended, and that nobody watches over any more.
+func (l *loop) close() {
+	l.poll.close()
+	if l.alarm != nil {
+		l.alarm.close()
+	}
 }
 
 // stop ends run. Anyone may call it.
@@ -112,6 +135,9 @@ func (l *loop) run() bool {
 		l.runnable, l.fresh, l.resumed, l.begun = l.runnable[:0], l.fresh[:0], 0, 0
 		n := l.sleep()
 		l.moment = now() // a look at the clock costs as much as a good part of what a task does between two waits
+		if l.moment >= l.due {
+			l.putOff()
+		}
 		if l.moment-l.clockAt > Moment(time.Second) {
 			l.lookAtClock()
 		}
@@ -155,9 +181,6 @@ func (l *loop) switchTo(r *runner) {
 // begin is the beginning of a step: a task runs until it parks, rests or ends.
 func (l *loop) begin() {
 	l.steps.Store(l.steps.Load() | 1 + 2)
-	if l.watcher.sleeping.Load() {
-		l.watcher.ring()
-	}
 	if l.audit != nil {
 		l.audit.begin()
 	}

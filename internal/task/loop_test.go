@@ -230,7 +230,6 @@ func TestLoopsUnderFaults(t *testing.T) {
 		t.Fatalf("tasks are left: %v", loops.Load())
 	}
 	loops.Close()
-	loops.stop = make(chan struct{})
 	loops.all = nil
 	for limit := time.Now().Add(patience); descriptors(t) > before; time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(limit) {

@@ -10,9 +10,8 @@ import (
 // Loops run tasks as coroutines on event loops. The nil *Loops is ready, too: its tasks are goroutines.
 type Loops struct {
 	all     []*loop
-	watcher *watcher
-	group   sync.WaitGroup
-	stop    chan struct{} // closed by Close
+	group   sync.WaitGroup // of the loops
+	watches sync.WaitGroup // of who watches over them
 
 	mu   sync.Mutex // guards next
 	next int        // the loop that is asked first, among those with as few tasks
@@ -26,23 +25,19 @@ func NewLoops(n int, w Watch) (*Loops, error) {
 	if !loopsSupported {
 		return nil, fmt.Errorf("event loops are for Linux: %w", errors.ErrUnsupported)
 	}
-	l := &Loops{watcher: newWatcher(), stop: make(chan struct{})}
+	l := &Loops{}
 	for range n {
-		one, err := newLoop(l.watcher)
+		one, err := newLoop(len(l.all), &w)
 		if err != nil {
 			l.Close()
 			return nil, fmt.Errorf("event loop: %w", err)
 		}
-		one.number = len(l.all)
-		if w.Exact {
-			one.audit = &audit{of: one, watch: &w}
-		}
 		l.all = append(l.all, one)
 		addProcessors(1)
 		l.group.Go(one.serve)
-	}
-	if w.Seen != nil {
-		l.group.Go(func() { l.watch(&w) })
+		if one.alarm != nil {
+			l.watches.Go(one.watchOver)
+		}
 	}
 	return l, nil
 }
@@ -52,13 +47,18 @@ func (l *Loops) Close() {
 	if l == nil {
 		return
 	}
-	close(l.stop)
 	for _, one := range l.all {
 		one.stop()
 	}
 	l.group.Wait()
 	for _, one := range l.all {
-		one.poll.close()
+		if one.alarm != nil {
+			one.alarm.set(1) // after the last time that the loop has set it
+		}
+	}
+	l.watches.Wait()
+	for _, one := range l.all {
+		one.close()
 	}
 	addProcessors(-len(l.all))
 }

@@ -44,3 +44,13 @@ func (a *Listener) accept() (fd int, peer netip.AddrPort, e unix.Errno) {
 }
 
 func threadTime() (thread int, used time.Duration) { return 0, 0 }
+
+type alarm struct{}
+
+func newAlarm() (*alarm, error) { return nil, errors.ErrUnsupported }
+
+func (*alarm) close() {}
+
+func (*alarm) set(time.Duration) {}
+
+func (*alarm) wait() {}

@@ -4,14 +4,13 @@ import (
 	"fmt"
 	"runtime"
 	"strings"
-	"sync/atomic"
 	"time"
 )
 
 // Watch says what becomes of tasks that hold up their loop.
 type Watch struct {
 	Limit time.Duration // how long a task may go on without parking; more than 0
-	Seen  func(Stall)   // is told of a task that went on for longer, once for each time; nil: nobody looks. It is called from one goroutine or another
+	Seen  func(Stall)   // is told of a task that went on for longer, once for each time; nil: nobody looks. It is called from any goroutine, at the same time for several loops
 	// Exact counts a task's processor time, and the time that it waits for something other than a processor, instead of the time on the
 	// clock: for tests, which run on machines that are busy. It costs each task a few system calls whenever it runs.
 	Exact bool
@@ -33,83 +32,50 @@ type look struct {
 	blocked bool // in a function that blocks
 }
 
-// watcher is what the goroutine that looks at loops has in common with them. It sleeps while no task runs, and who resumes one then wakes it.
-type watcher struct {
-	sleeping atomic.Bool
-	bell     chan struct{} // rung to wake it
+// putOff puts off the alarm that rings when no turn of the loop has begun for half of the limit. A quarter passes before it does so again: it costs a
+// system call.
+func (l *loop) putOff() {
+	l.alarm.set(l.watch.Limit / 2)
+	l.due = l.moment + Moment(l.watch.Limit/4)
 }
 
-func newWatcher() *watcher { return &watcher{bell: make(chan struct{}, 1)} }
-
-// ring ends the watcher's sleep. Anyone may call it.
-func (w *watcher) ring() {
-	if w.sleeping.Swap(false) {
-		select {
-		case w.bell <- struct{}{}:
-		default:
-		}
-	}
-}
-
-// watch looks at the loops until Close, every half limit as long as tasks run.
-func (l *Loops) watch(w *Watch) {
-	looks := make([]look, len(l.all))
-	tick := time.NewTicker(w.Limit / 2)
-	defer tick.Stop()
+// watchOver looks at the loop when the alarm rings, and goes on as long as the loop does not sleep, until it has ended.
+func (l *loop) watchOver() {
+	var was look
 	for {
-		select {
-		case <-l.stop:
+		l.alarm.wait()
+		if l.stopping.Load() {
 			return
-		case <-l.watcher.bell:
-			tick.Reset(w.Limit / 2)
-		case <-tick.C:
 		}
-		quiet := l.still(looks)
-		for i, one := range l.all {
-			l.lookAt(w, i, one.steps.Load(), time.Now(), &looks[i])
+		if l.rest.Load() != asleep { // else the turn that it wakes to puts off the alarm
+			l.alarm.set(l.watch.Limit / 2) // before the look, which takes its time
 		}
-		if !quiet {
-			continue
-		}
-		tick.Stop()
-		l.watcher.sleeping.Store(true) // before it looks once more: who begins a step looks at this after it has counted
-		if !l.still(looks) {
-			l.watcher.ring()
-		}
+		l.lookAt(l.steps.Load(), time.Now(), &was)
 	}
 }
 
-// still reports that no task runs, nor has run since the last looks.
-func (l *Loops) still(looks []look) bool {
-	for i, one := range l.all {
-		if step := one.steps.Load(); step%2 != 0 || step != looks[i].step {
-			return false
-		}
-	}
-	return true
-}
-
-// lookAt tells of a loop's task that has gone on for too long.
-func (l *Loops) lookAt(w *Watch, i int, step uint64, now time.Time, was *look) {
+// lookAt tells of a task that has gone on for too long.
+func (l *loop) lookAt(step uint64, now time.Time, was *look) {
 	if step%2 == 0 || step != was.step {
 		*was = look{step: step, since: now}
 		return
 	}
+	w := l.watch
 	gone := now.Sub(was.since)
 	if was.told || gone < w.Limit && !w.Exact {
 		return
 	}
 	stack, at, blocked := running()
-	if l.all[i].steps.Load() != step || stack == "" { // it has parked meanwhile
+	if l.steps.Load() != step || stack == "" { // it has parked meanwhile
 		return
 	}
 	if w.Exact {
-		l.all[i].audit.note(stack, at)
+		l.audit.note(stack, at)
 	}
 	if !w.Exact || blocked && was.blocked && gone >= w.Limit {
 		was.told = true
-		l.all[i].stalls.Add(1)
-		w.Seen(Stall{Loop: i, For: gone, Stack: stack})
+		l.stalls.Add(1)
+		w.Seen(Stall{Loop: l.number, For: gone, Stack: stack})
 	}
 	was.blocked = blocked
 }
