@@ -34,7 +34,7 @@ func awaitWatchSleeps(t *testing.T, l *Loops) {
 	t.Helper()
 	limit := time.Now().Add(patience)
 	for _, one := range l.all {
-		for ; isSet(t, one.alarm); time.Sleep(time.Millisecond) {
+		for ; untilRing(t, one.alarm) > 0; time.Sleep(time.Millisecond) {
 			if time.Now().After(limit) {
 				t.Fatal("an alarm is set again and again, though no task runs")
 			}
@@ -42,36 +42,37 @@ func awaitWatchSleeps(t *testing.T, l *Loops) {
 	}
 }
 
-// isSet reports whether an alarm will ring.
-func isSet(t *testing.T, a *alarm) bool {
+// untilRing is how long it is until an alarm rings; 0: it is not set.
+func untilRing(t *testing.T, a *alarm) time.Duration {
 	t.Helper()
 	var at unix.ItimerSpec
 	if err := unix.TimerfdGettime(a.fd, &at); err != nil {
 		t.Fatal(err)
 	}
-	return at.Value != unix.Timespec{}
+	return time.Duration(at.Value.Nano())
 }
 
-// TestAlarmIsPutOff keeps a loop at work with turns that are short: its alarm does not ring.
+// TestAlarmIsPutOff keeps a loop at work: it puts off its alarm in the first turn, and again when a quarter of the limit has passed.
 func TestAlarmIsPutOff(t *testing.T) {
-	loops := startLoops(t, 1, Watch{Limit: time.Hour, Seen: func(Stall) {}})
+	const limit = time.Hour
+	loops := startLoops(t, 1, Watch{Limit: limit, Seen: func(Stall) {}})
 	l, g := loops.all[0], Group{Loops: loops}
-	var set []time.Duration
+	var due []Moment
 	g.Go(func(tk *Task) {
 		for range 3 {
-			var at unix.ItimerSpec
-			if err := unix.TimerfdGettime(l.alarm.fd, &at); err != nil {
-				t.Error(err)
-			}
-			set = append(set, time.Duration(at.Value.Nano()))
-			if len(set) == 2 {
-				l.due = l.moment // as if a quarter of the limit had passed
+			due = append(due, l.due)
+			if len(due) == 2 {
+				l.alarm.set(2 * limit)
+				l.due = l.moment // as if the quarter had passed
 			}
 			tk.Wait(time.Now().Add(10 * time.Millisecond))
 		}
 	})
 	g.Wait()
-	if first, second, third := set[0], set[1], set[2]; first > 30*time.Minute || first == 0 || second >= first || third <= second {
-		t.Errorf("the alarm was to ring in %v, and turns later in %v and %v; the third turn alone should have put it off", first, second, third)
+	if first, second, third := due[0], due[1], due[2]; first < Moment(limit/4) || second != first || third <= second {
+		t.Errorf("the alarm was to be put off again at %v, then %v and %v; the first and the third turn alone should have done so", first, second, third)
+	}
+	if left := untilRing(t, l.alarm); left == 0 || left > limit/2 {
+		t.Errorf("the alarm rings in %v, want half of %v", left, limit)
 	}
 }
