@@ -63,7 +63,8 @@ const firstPlaces = 256
 
 func (k *keys) init() { k.own, k.others = make([]*session, firstPlaces), map[uint32]*session{} }
 
-// add gives a session its key: with the process id of its backend, unless it is 0 or another session has told its client the same.
+// add gives a session its key: with the process id of its backend, unless it is 0, looks like one of our own, as another proxy's before the server may,
+// or another session has told its client the same.
 func (k *keys) add(s *session, pid uint32) {
 	size := shortSecret
 	if s.minor >= 2 {
@@ -73,7 +74,7 @@ func (k *keys) add(s *session, pid uint32) {
 	s.srv.chance.read(secret)
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if pid == 0 || k.others[pid] != nil {
+	if pid == 0 || pid&sessionPID != 0 || k.others[pid] != nil {
 		pid = k.take(s)
 	} else {
 		k.others[pid] = s

@@ -256,8 +256,13 @@ func TestKeys(t *testing.T) {
 	if server.key.pid != 77 || second.key.pid == 77 || k.session(77) != server || k.session(second.key.pid) != second {
 		t.Errorf("sessions of one server process have process ids %d and %d", server.key.pid, second.key.pid)
 	}
+	odd := come(sessionPID | 77) // what stands before the server has process ids like ours
+	if k.find(odd.key.pid, odd.key.secret) != odd {
+		t.Errorf("process id %#x does not lead to its session", odd.key.pid)
+	}
 	k.remove(server)
 	k.remove(second)
+	k.remove(odd)
 	for pid, s := range all {
 		if k.session(pid) != s || k.find(pid, s.key.secret) != s || k.find(pid, nil) != nil || k.session(pid^1<<sessionBits) != nil {
 			t.Fatalf("process id %#x does not lead to its session alone", pid)
