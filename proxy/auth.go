@@ -175,13 +175,13 @@ func (s *session) pause(until time.Time) {
 func (s *session) bySCRAM(user *User, until time.Time) *pgwire.Error {
 	salt := s.srv.nobody.mockSalt(s.userName) // for those who are known too: it takes its time
 	known := user != nil && user.Verifier != nil
-	verifier := s.srv.nobody
+	x := s.srv.exchanges.Take(s.t)
+	verifier := &x.room.stranger
 	if known {
 		verifier = user.Verifier
 	} else {
-		verifier = verifier.mock(salt)
+		*verifier = s.srv.nobody.mock(salt)
 	}
-	x := s.srv.exchanges.Take(s.t)
 	proven, e := s.scram(x, verifier, until)
 	x.end()
 	s.srv.exchanges.Give(s.t, x)

@@ -29,19 +29,7 @@ const scramIterations = 4096
 
 // Verifier is what a SCRAM-SHA-256 server keeps of a password, in the form of PostgreSQL's pg_authid.rolpassword
 // (manual, "pg_authid"): SCRAM-SHA-256$iterations:salt$StoredKey:ServerKey. It does not reveal the password.
-type Verifier struct {
-	stored    scram.StoredCredentials
-	challenge string // what a client is told of it
-}
-
-func newVerifier(stored scram.StoredCredentials) *Verifier {
-	return &Verifier{stored, challenge([]byte(stored.Salt), stored.Iters)}
-}
-
-// challenge are a salt and a number of iterations in the words of SCRAM, as they stand behind the nonce.
-func challenge(salt []byte, iterations int) string {
-	return ",s=" + base64.StdEncoding.EncodeToString(salt) + ",i=" + strconv.Itoa(iterations)
-}
+type Verifier struct{ stored scram.StoredCredentials }
 
 // ParseVerifier reads a verifier as PostgreSQL stores it.
 func ParseVerifier(s string) (*Verifier, error) {
@@ -67,11 +55,11 @@ func ParseVerifier(s string) (*Verifier, error) {
 	if len(fields[1]) != sha256.Size || len(fields[2]) != sha256.Size || len(fields[0]) == 0 {
 		return nil, bad("the keys must be 32 bytes each")
 	}
-	return newVerifier(scram.StoredCredentials{
+	return &Verifier{scram.StoredCredentials{
 		KeyFactors: scram.KeyFactors{Salt: string(fields[0]), Iters: n},
 		StoredKey:  fields[1],
 		ServerKey:  fields[2],
-	}), nil
+	}}, nil
 }
 
 // NewVerifier makes a verifier with a random salt. It takes milliseconds: once per password, not per login.
@@ -90,7 +78,7 @@ func NewVerifier(password string) (*Verifier, error) {
 	if err != nil {
 		return nil, fmt.Errorf("SCRAM keys: %w", err)
 	}
-	return newVerifier(stored), nil
+	return &Verifier{stored}, nil
 }
 
 // mockSalt is what the salt of a user is that does not exist: always the same for a name.
@@ -102,11 +90,10 @@ func (v *Verifier) mockSalt(user string) (salt [16]byte) {
 
 // mock is the verifier of a user that does not exist, with the iterations of one that does: one that no password fits, so that the exchange tells
 // nobody which names exist (as PostgreSQL's mock authentication).
-func (v *Verifier) mock(salt [16]byte) *Verifier {
+func (v *Verifier) mock(salt [16]byte) Verifier {
 	m := *v
 	m.stored.Salt = string(salt[:])
-	m.challenge = challenge(salt[:], m.stored.Iters)
-	return &m
+	return m
 }
 
 // mechanisms are what a client is offered, the best first. binding is the channel's tls-server-end-point (RFC 5929), the one kind

@@ -274,12 +274,12 @@ func TestMockVerifiers(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	mock := func(name string) *Verifier { return nobody.mock(nobody.mockSalt(name)) }
+	mock := func(name string) Verifier { return nobody.mock(nobody.mockSalt(name)) }
 	a, again, b := mock("a"), mock("a"), mock("b")
 	if a.stored.Salt != again.stored.Salt || a.stored.Salt == b.stored.Salt || len(a.stored.Salt) != 16 {
 		t.Errorf("salts %x, %x and %x: want the same for a name, and another for another", a.stored.Salt, again.stored.Salt, b.stored.Salt)
 	}
-	if got := outcome(t, a, scramMechanism, nil, newProver("nobody's", "n,,", nil)); got != "28P01" {
+	if got := outcome(t, &a, scramMechanism, nil, newProver("nobody's", "n,,", nil)); got != "28P01" {
 		t.Errorf("SQLSTATE %q for a user that does not exist", got)
 	}
 }

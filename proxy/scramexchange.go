@@ -6,6 +6,7 @@ import (
 	"crypto/subtle"
 	"encoding/base64"
 	"encoding/binary"
+	"strconv"
 	"strings"
 
 	"github.com/pgdrover/pgdrover/pgwire"
@@ -26,8 +27,9 @@ type exchange struct {
 	key     [sha256.Size]byte // the client's, if it is proven
 
 	room struct {
-		signed [768]byte
-		answer [len("v=") + 44]byte
+		signed   [768]byte
+		answer   [len("v=") + 44]byte
+		stranger Verifier // of a user that does not exist
 	}
 }
 
@@ -82,7 +84,8 @@ func (x *exchange) first(message []byte) ([]byte, *pgwire.Error) {
 	at := len(b) - len("r=")
 	b = base64.StdEncoding.AppendEncode(append(b, nonce...), own[:])
 	given := b[at:]
-	b = append(b, x.of.challenge...)
+	b = base64.StdEncoding.AppendEncode(append(b, ",s="...), []byte(x.of.stored.Salt)) // here, and not once a user: it takes its time for strangers, too
+	b = strconv.AppendInt(append(b, ",i="...), int64(x.of.stored.Iters), 10)
 	answer := b[at:]
 	b = append(b, ",c="...)
 	at = len(b) - len("c=")
