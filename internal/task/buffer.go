@@ -38,13 +38,12 @@ func (l *loop) giveBack(b *buffer) {
 	}
 }
 
-// giveBackAll leaves the loop's spare buffers to others, and whatever it knows of tasks that have nothing to do with it any more.
+// giveBackAll leaves the loop's spare buffers to others, and lets go of tasks that have nothing to do with it any more.
 func (l *loop) giveBackAll() {
 	for _, b := range l.buffers {
 		buffers.Put(b)
 	}
 	clear(l.buffers[:cap(l.buffers)])
 	l.buffers = l.buffers[:0]
-	clear(l.runnable[len(l.runnable):cap(l.runnable)])
-	clear(l.fresh[len(l.fresh):cap(l.fresh)])
+	l.forgetTasks()
 }

@@ -140,6 +140,7 @@ func (l *loop) run() bool {
 		}
 		if l.moment-l.clockAt > Moment(time.Second) {
 			l.lookAtClock()
+			l.forgetTasks()
 		}
 		if l.poll.naps == 0 {
 			l.giveBackAll()
@@ -156,6 +157,12 @@ func (l *loop) run() bool {
 func (l *loop) lookAtClock() {
 	l.clock = time.Now()
 	l.clockAt = MomentOf(l.clock)
+}
+
+// forgetTasks lets go of tasks that were resumed, and may have ended since.
+func (l *loop) forgetTasks() {
+	clear(l.runnable[len(l.runnable):cap(l.runnable)])
+	clear(l.fresh[len(l.fresh):cap(l.fresh)])
 }
 
 // line has a task resumed before the loop sleeps again.
