@@ -55,6 +55,9 @@ func (t *Task) turn() {
 
 // end is the end of the last turn. Connections that the task has waited for may know it for longer.
 func (t *Task) end() {
+	if t.of != nil {
+		t.of.home = nil
+	}
 	t.ended, t.does, t.on, t.of = true, nil, nil, nil
 	t.loop.timers.remove(t)
 	t.loop.tasks.Add(-1)

@@ -3,7 +3,9 @@
 package task
 
 import (
+	"io"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -28,4 +30,31 @@ func TestLoopForgetsTasks(t *testing.T) {
 	})
 	close(hold)
 	g.Wait()
+}
+
+// TestEndedTaskLeavesConn has who owns a connection use it when the task has ended whose own it was, while others of its loop go on.
+func TestEndedTaskLeavesConn(t *testing.T) {
+	loops := startLoops(t, 1, Watch{})
+	busy, busyPeer := pairOn(t, loops)
+	var rests atomic.Int64
+	others := Group{Loops: loops}
+	others.GoTurns(nil, busy, echoTurns(busy, &rests))
+	for range 20 {
+		c, _ := pairOn(t, loops)
+		g := Group{Loops: loops}
+		g.GoTurns(nil, c, TurnFunc(func(*Task) bool {
+			c.Queue([]byte("goodbye"))
+			return false
+		}))
+		g.Wait()
+		if _, err := busyPeer.Write([]byte("x")); err != nil {
+			t.Fatal(err)
+		}
+		c.Close()
+		if _, err := io.ReadFull(busyPeer, make([]byte, 1)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	_ = busyPeer.Close()
+	others.Wait()
 }
