@@ -206,8 +206,11 @@ func (s *session) dispatch(l *link, q *router.Query, w *wording) {
 	s.dispatched(l)
 }
 
-// dispatched notes that a Query is on its way to a backend.
+// dispatched has a Query on its way to a backend, with what is queued before it, and notes that.
 func (s *session) dispatched(l *link) {
+	if l.conn.Pending() > 0 {
+		_ = l.conn.Flush()
+	}
 	if l.retry = l.role == pool.Replica && l.hold == 0 && !s.tx.open; l.retry {
 		l.mark = s.client.Queued()
 	}
