@@ -228,6 +228,9 @@ func (s *session) oweOn(l *link, d *deferred) {
 		if d.gone != nil {
 			s.releaseName(d.gone)
 		}
+		if d.made != nil {
+			d.made.had = nil
+		}
 		return
 	}
 	r := l.replies.add(0)

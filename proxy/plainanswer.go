@@ -28,7 +28,7 @@ func (s *session) plainAnswer(l *link, b []byte) bool {
 		if r.kind == pgwire.MsgExecute {
 			s.tape.stop()
 		}
-		if r.gone != nil {
+		if r.gone != nil || r.made != nil && r.made.had != nil {
 			s.settled(r)
 		}
 		*r = reply{}

@@ -3,7 +3,6 @@ package proxy
 import (
 	"bytes"
 	"fmt"
-	"maps"
 
 	"github.com/pgdrover/pgdrover/pgwire"
 	"github.com/pgdrover/pgdrover/pool"
@@ -16,6 +15,7 @@ type portal struct {
 	link  *link     // where it is; nil: on no backend
 	route router.Route
 	set   []router.Change // settings that running it changes
+	had   *portal         // whose name it was, and is again if the server refuses the Bind; nil: nobody's, or the server has not
 
 	own       bool              // PgDrover answers it itself; with link: the server has an empty portal in its place
 	late      bool              // with own: the transaction was aborted before it was made
@@ -190,7 +190,7 @@ func (s *session) sendBind(l *link, frame []byte, m *pgwire.Bind, p *prepared) *
 	return ask
 }
 
-// newPortal is an empty place for a portal of a name; what was there is forgotten.
+// newPortal is an empty place for a portal of a name. What was there is forgotten, with a name that is not empty once the server has agreed.
 func (s *session) newPortal(name []byte) *portal {
 	if len(name) == 0 {
 		if s.portal.stmt != nil {
@@ -201,7 +201,7 @@ func (s *session) newPortal(name []byte) *portal {
 	if s.portals == nil {
 		s.portals = map[string]*portal{}
 	}
-	p := &portal{}
+	p := &portal{had: s.portals[string(name)]}
 	s.portals[string(name)] = p
 	return p
 }
@@ -226,13 +226,21 @@ func (s *session) namedPortal(name []byte) *portal {
 	return s.portals[string(name)]
 }
 
-// dropPortal forgets a portal that was not made after all.
+// dropPortal forgets a portal that was not made after all: who had its name still has it.
 func (s *session) dropPortal(at *portal) {
 	if at == &s.portal {
 		*at = portal{}
 		return
 	}
-	maps.DeleteFunc(s.portals, func(_ string, p *portal) bool { return p == at })
+	for name, p := range s.portals {
+		switch {
+		case p != at:
+		case at.had != nil:
+			s.portals[name] = at.had
+		default:
+			delete(s.portals, name)
+		}
+	}
 }
 
 // endPortals forgets all portals: they end with their transaction.

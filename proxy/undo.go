@@ -88,4 +88,7 @@ func (s *session) settled(r *reply) {
 		s.releaseName(r.gone)
 		r.gone = nil
 	}
+	if r.made != nil {
+		r.made.had = nil
+	}
 }
