@@ -233,12 +233,11 @@ func (s *session) dropPortal(at *portal) {
 		return
 	}
 	for name, p := range s.portals {
-		switch {
-		case p != at:
-		case at.had != nil:
+		if p != at {
+			continue
+		}
+		if delete(s.portals, name); at.had != nil {
 			s.portals[name] = at.had
-		default:
-			delete(s.portals, name)
 		}
 	}
 }
