@@ -86,7 +86,8 @@ func (s *session) bindUnseen(frame []byte) bool {
 	l := s.batch.link
 	l.wrote, l.owned, l.unsure = true, s.tx.open, true
 	at := s.newPortal(s.bound.Portal)
-	s.dropPortal(at) // what has had its name is gone, or the server refuses
+	at.had = nil // it is gone, or the server refuses
+	s.dropPortal(at)
 	return s.passDirect(frame, reply{kind: pgwire.MsgBind})
 }
 

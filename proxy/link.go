@@ -134,6 +134,9 @@ func appendOwnBind(dst []byte) []byte {
 	return append(dst, 0, 0, 0, 0, 0, 0)
 }
 
+// isReplica reports whether a link is to a replica.
+func (l *link) isReplica() bool { return l.role == pool.Replica }
+
 // busy reports whether replies are outstanding.
 func (l *link) busy() bool { return l.replies.n > 0 }
 

@@ -5,7 +5,6 @@ import (
 	"fmt"
 
 	"github.com/pgdrover/pgdrover/pgwire"
-	"github.com/pgdrover/pgdrover/pool"
 	"github.com/pgdrover/pgdrover/router"
 )
 
@@ -378,6 +377,8 @@ func (s *session) execute(frame []byte) bool {
 	if at != nil {
 		s.knowUses(l, at.stmt)
 		s.suspect(l, &at.stmt.query)
+	} else { // a cursor of SQL, or one whose Close the server has discarded
+		l.unsure = l.unsure || !s.direct()
 	}
 	s.tellApart(l)
 	r := s.passOn(l, frame)
@@ -395,6 +396,3 @@ func (s *session) execute(frame []byte) bool {
 	}
 	return s.relieve(l)
 }
-
-// isReplica reports whether a link is to a replica.
-func (l *link) isReplica() bool { return l.role == pool.Replica }

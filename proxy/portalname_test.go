@@ -10,7 +10,8 @@ import (
 	"github.com/pgdrover/pgdrover/internal/pgtest"
 )
 
-// TestPortalWhoseNameIsAskedForAgain has the server refuse a Bind since the name is taken: what has it is still known once the transaction goes on.
+// TestPortalWhoseNameIsAskedForAgain has the server refuse a Bind since the name is taken, or discard a Close: what has the name does what it did once the
+// transaction goes on, and the next client is not told of it.
 func TestPortalWhoseNameIsAskedForAgain(t *testing.T) {
 	r := startRig(t, sharedPrimaries(t, 1), rigOptions{size: 1, wait: 20 * time.Second})
 	look, err := pgconn.Connect(t.Context(), r.cluster.Shards[0].Primary.SuperuserURL())
@@ -71,6 +72,36 @@ a ErrorResponse(42P03) Ready(E)
 a Complete(ROLLBACK) Ready(T)
 a DataRow('') Complete(SHOW) Ready(T)
 a Complete(COMMIT) Ready(I)`},
+		"a Close that is discarded": {`a: Query begin
+a: ready
+a: Parse s set work_mem = '3MB'
+a: Parse bad select 1/0
+a: Bind p s
+a: Sync
+a: ready
+a: Query savepoint x
+a: ready
+a: Bind - bad
+a: Execute -
+a: Close P p
+a: Sync
+a: ready
+a: Query rollback to x
+a: ready
+a: Execute p
+a: Sync
+a: ready
+a: Query commit
+a: ready
+b: Query show work_mem
+b: ready`, `a Complete(BEGIN) Ready(T)
+a ParseComplete ×2 BindComplete Ready(T)
+a Complete(SAVEPOINT) Ready(T)
+a ErrorResponse(22012) Ready(E)
+a Complete(ROLLBACK) Ready(T)
+a Complete(SET) Ready(T)
+a Complete(COMMIT) Ready(I)
+b RowDescription DataRow('4MB') Complete(SHOW) Ready(I)`},
 	} {
 		steps, err := parseScript(test.script)
 		check(t, err)
