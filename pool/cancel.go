@@ -24,37 +24,63 @@ const maxCancels = 2
 // A cancel never hits the next holder: while one is under way, a released backend waits; it is destroyed if the server did
 // not confirm.
 func (b *Backend) Cancel(ctx context.Context, r *Request) error {
+	c, err := b.BeginCancel(r)
+	if err != nil {
+		return err
+	}
+	return c.CarryOut(ctx)
+}
+
+// Cancellation is a Cancel that is under way: nobody else gets the backend until it is carried out.
+type Cancellation struct {
+	backend *Backend // nil: enough are under way without it
+}
+
+// BeginCancel is the part of Cancel that does not block. Who knows at a moment that r holds b can begin then what is carried out later: a Request may hold the
+// same backend again by that time for somebody else. Each Cancellation has to be carried out, once.
+func (b *Backend) BeginCancel(r *Request) (Cancellation, error) {
 	n := b.node
 	n.mu.Lock()
+	defer n.mu.Unlock()
 	if b.state != held || b.holder != r {
-		n.mu.Unlock()
-		return ErrNotHeld
+		return Cancellation{}, ErrNotHeld
 	}
 	if b.cancels == maxCancels {
-		n.mu.Unlock()
-		return nil
+		return Cancellation{}, nil
 	}
 	b.cancels++
 	n.counts.Cancels++
-	n.mu.Unlock()
+	return Cancellation{b}, nil
+}
 
+// CarryOut is the rest of Cancel.
+func (c Cancellation) CarryOut(ctx context.Context) error {
+	b := c.backend
+	if b == nil {
+		return nil
+	}
 	ctx, stop := context.WithTimeout(ctx, cancelLimit)
 	defer stop()
 	sent, err := b.session.cancel(ctx)
+	b.cancelled(sent && err != nil)
+	return err
+}
 
+// cancelled is the end of a cancel, which the server may not have confirmed: a backend that was released meanwhile is given to others.
+func (b *Backend) cancelled(unconfirmed bool) {
+	n := b.node
 	n.mu.Lock()
 	b.cancels--
-	if sent && err != nil {
+	if unconfirmed {
 		b.spoilt = reasonCancel
 	}
 	if b.state != returning || b.cancels > 0 {
 		n.mu.Unlock()
-		return err
+		return
 	}
 	wake, closing := n.give(b, task.MomentOf(time.Now()))
 	n.mu.Unlock()
 	b.given(wake, closing)
-	return err
 }
 
 // serverSession is a session of a server, as seen by who wants to interrupt it.

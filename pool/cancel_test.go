@@ -57,6 +57,39 @@ func TestReleasedBackendWaitsForItsCancel(t *testing.T) {
 	got.Release()
 }
 
+// TestBegunCancelKeepsBackend has a cancel begin, and the same request ask for the same backend before it is carried out, as it does for another session.
+func TestBegunCancelKeepsBackend(t *testing.T) {
+	noLeaks(t)
+	cfg := quick()
+	cfg.Size = 1
+	f, _, top := single(t, cfg)
+	holder := newSeeker()
+	b, err := holder.acquire(top, Primary)
+	if err != nil {
+		t.Fatal(err)
+	}
+	begun, err := b.BeginCancel(&holder.Request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.Release()
+	if again, err := top.Acquire(&holder.Request, 0, Primary); again != nil || err != nil {
+		t.Fatalf("the backend was given out before the cancel was carried out: %v, %v", again, err)
+	}
+	if err := begun.CarryOut(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	got, err := holder.wait()
+	if err != nil || got != b {
+		t.Fatalf("got %v, %v", got, err)
+	}
+	if f.mu.Lock(); len(f.cancels) != 1 {
+		t.Errorf("%d cancels reached the server, want 1", len(f.cancels))
+	}
+	f.mu.Unlock()
+	got.Release()
+}
+
 func TestUnconfirmedCancelDestroys(t *testing.T) {
 	f, c, top := single(t, quick())
 	holder := newSeeker()

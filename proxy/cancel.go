@@ -181,20 +181,16 @@ func (s *session) cancelRunning(ctx context.Context) {
 		return
 	}
 	s.mu.Lock()
-	serving := make([]cancelTarget, 0, len(s.links))
-	for _, l := range s.links {
-		serving = append(serving, cancelTarget{&l.req, l.backend})
+	begun := make([]pool.Cancellation, 0, len(s.links))
+	for _, l := range s.links { // each holds its backend as long as it is there
+		if c, err := l.backend.BeginCancel(&l.req); err == nil {
+			begun = append(begun, c)
+		}
 	}
 	s.mu.Unlock()
-	for _, t := range serving {
-		if err := t.backend.Cancel(ctx, t.holder); err != nil {
+	for _, c := range begun {
+		if err := c.CarryOut(ctx); err != nil {
 			s.log().Debug("cancel request not carried out", "error", err)
 		}
 	}
-}
-
-// cancelTarget is a backend and the request that held it when it was looked up.
-type cancelTarget struct {
-	holder  *pool.Request
-	backend *pool.Backend
 }
