@@ -286,7 +286,7 @@ func TestRestForgetsOther(t *testing.T) {
 	n := 0
 	g.GoTurns(nil, own, TurnFunc(func(tk *Task) bool {
 		n++
-		turns <- n
+		defer func() { turns <- n }() // what is written from then on comes after the turn has looked
 		switch n {
 		case 1:
 			return tk.RestOn(other)
