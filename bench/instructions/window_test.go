@@ -99,6 +99,23 @@ func TestWindow(t *testing.T) {
 	}
 }
 
+// TestWindowInStep has two more transactions begin than end, from the first one on.
+func TestWindowInStep(t *testing.T) {
+	w := newMadeUpWindow(1)
+	w.answer(oneClient)
+	w.answer(oneClient)
+	for range 2 {
+		w.read(other)
+	}
+	n := 1
+	for w.read(oneClient); w.answer(oneClient); w.read(oneClient) {
+		n++
+	}
+	if n != 2*negligible || w.ended != n || w.begun != n+2 {
+		t.Errorf("it closes at answer %d, with %d begun and %d ended", n, w.begun, w.ended)
+	}
+}
+
 func TestConnections(t *testing.T) {
 	again := int64(-11) // EAGAIN
 	s := madeUp()
