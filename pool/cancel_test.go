@@ -13,8 +13,9 @@ import (
 	"time"
 )
 
-// TestReleasedBackendWaitsForItsCancel: while a cancel is under way nobody gets the backend.
-func TestReleasedBackendWaitsForItsCancel(t *testing.T) {
+// only is a pool of one backend, and who holds that.
+func only(t *testing.T) (*fake, *Cluster, *Topology, *seeker, *Backend) {
+	t.Helper()
 	noLeaks(t)
 	cfg := quick()
 	cfg.Size = 1
@@ -24,6 +25,12 @@ func TestReleasedBackendWaitsForItsCancel(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return f, c, top, holder, b
+}
+
+// TestReleasedBackendWaitsForItsCancel: while a cancel is under way nobody gets the backend.
+func TestReleasedBackendWaitsForItsCancel(t *testing.T) {
+	f, c, top, holder, b := only(t)
 	waits := queued(t, top, Primary)
 	gate := make(chan struct{})
 	f.set(func() { f.cancel = gate })
@@ -59,15 +66,7 @@ func TestReleasedBackendWaitsForItsCancel(t *testing.T) {
 
 // TestBegunCancelKeepsBackend has a cancel begin, and the same request ask for the same backend before it is carried out, as it does for another session.
 func TestBegunCancelKeepsBackend(t *testing.T) {
-	noLeaks(t)
-	cfg := quick()
-	cfg.Size = 1
-	f, _, top := single(t, cfg)
-	holder := newSeeker()
-	b, err := holder.acquire(top, Primary)
-	if err != nil {
-		t.Fatal(err)
-	}
+	f, _, top, holder, b := only(t)
 	begun, err := b.BeginCancel(&holder.Request)
 	if err != nil {
 		t.Fatal(err)

@@ -153,7 +153,8 @@ func (n *Node) unfit(b *Backend, now task.Moment) string {
 	return ""
 }
 
-// judged notes whether unfit may have a reason of the node's. With n.mu held; whoever makes it so says it at once, and sweep finds out when it is over.
+// judged notes whether unfit may have a reason of the node's. With n.mu held; whoever makes it so says it at once, and sweep finds out when it is over, but
+// for Reconnect: that all backends are new is found out of each.
 func (n *Node) judged() {
 	n.strict = n.owner != nil || n.closed || !n.retired.IsZero() || n.drained || !n.renewed.IsZero() || len(n.all)+n.dialing > n.cluster.limits.Load().size
 }

@@ -45,28 +45,33 @@ func (s *session) bindOnServer(p *prepared) bool {
 
 // describeOwnPortal describes a portal of PgDrover's own. If the server has it too, that says first what is wrong with it.
 func (s *session) describeOwnPortal(frame []byte, at *portal, name []byte) bool {
-	if at.link != nil {
-		l, e := s.portalLink(at, name)
-		if e != nil {
-			return s.mistake(e)
-		}
-		s.passOn(l, frame).do = skip
+	if e := s.passOnOwn(frame, at, name); e != nil {
+		return s.mistake(e)
 	}
 	s.owe(deferred{fake: s.describeOwn(at.stmt, false)})
 	return true
 }
 
+// passOnOwn passes a message about a portal of PgDrover's own on, if the server has the portal too. The client does not hear of the answer, unless it is an
+// error.
+func (s *session) passOnOwn(frame []byte, at *portal, name []byte) *pgwire.Error {
+	if at.link == nil {
+		return nil
+	}
+	l, e := s.portalLink(at, name)
+	if e == nil {
+		s.passOn(l, frame).do = skip
+	}
+	return e
+}
+
 // executeOwnPortal runs a portal of PgDrover's own. If the server has it too, that says first whether it can be run.
 func (s *session) executeOwnPortal(frame []byte, at *portal, name []byte) bool {
-	if at.link != nil {
-		l, e := s.portalLink(at, name)
-		if e != nil {
-			return s.mistake(e)
-		}
-		s.passOn(l, frame).do = skip
-		if !s.settleBatch() || s.skipping {
-			return s.skipping
-		}
+	if e := s.passOnOwn(frame, at, name); e != nil {
+		return s.mistake(e)
+	}
+	if at.link != nil && (!s.settleBatch() || s.skipping) {
+		return s.skipping
 	}
 	switch {
 	case at.ran:

@@ -44,7 +44,6 @@ func (s *session) logIn(t *task.Task) bool {
 // leave ends a session that does not go on.
 func (s *session) leave() {
 	if s.entered {
-		s.takeScratch()
 		s.end()
 		if !s.faulty {
 			s.putScratch()

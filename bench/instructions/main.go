@@ -1,9 +1,8 @@
 //go:build linux && (amd64 || arm64)
 
-// Package main counts the instructions that PgDrover executes for a transaction, outside the kernel, by package and by function,
-// and the lines of the processor's cache that they are in. It starts
-// PostgreSQL, PgDrover and pgbench on loopback, and steps through the thread of PgDrover's event loop one instruction at a time
-// (ptrace(2)), so that what comes out does not depend on what else the machine does.
+// Package main counts the instructions that PgDrover executes for a transaction, outside the kernel, by package and by function, and the
+// lines of the processor's cache that they are in. It starts PostgreSQL, PgDrover and pgbench on loopback, and steps through the thread of
+// PgDrover's event loop one instruction at a time (ptrace(2)), so that what comes out does not depend on what else the machine does.
 //
 //	go run ./bench/instructions                        pgbench -S in the three protocols, and with a connection each time
 //	go run ./bench/instructions -top 10 extended
